@@ -1,0 +1,155 @@
+"""`python -m merging RECIPE OUT`: builds one recipe into a new folder. Needs no web app, no database and no queue.
+
+The recipe is mergekit's YAML, or the JSON of `Recipe.to_json` or of a finished model. Imports torch only when tensors
+are merged: until then, and while it loads, threads hash the parents' files.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from merging import plain
+from merging.errors import MergingError, ParentError, RecipeError
+from merging.exports import write_companions
+from merging.fingerprints import UNREAD, Fingerprints
+from merging.folders import complete_or_absent
+from merging.indexes import check_fit, parent_facts
+from merging.mergekit import from_yaml
+from merging.methods import methods
+from merging.plans import plan
+from merging.recipes import Parent, Recipe
+from merging.shards import in_order
+
+if TYPE_CHECKING:
+    from merging.streaming import Written
+
+DESCRIPTION: Final = (
+    "Build one recipe, given as mergekit YAML or as Progeny's JSON, into an ordinary Hugging Face folder."
+)
+
+FolderOf = Callable[[str], Path]
+"""The absolute folder of a model as a recipe names it; ParentError when there is none."""
+
+
+def main(arguments: list[str], folder_of: FolderOf | None = None) -> int:
+    """Build it; 0 when the folder is complete, 1 with one line on standard error when nothing was built.
+
+    `folder_of` finds models that are named otherwise than by their folder.
+    """
+    parser = ArgumentParser(prog="progeny merge", description=DESCRIPTION)
+    add_arguments(parser)
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # what is half written is removed in either case
+    try:
+        print(merge(given.recipe, given.out, given.seed, folder_of or folder_here))
+    except (MergingError, OSError) as error:
+        print(f"progeny: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("progeny: stopped; nothing was built", file=sys.stderr)
+        return 130
+    return 0
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What `merge` is told in a terminal."""
+    parser.add_argument("recipe", type=Path, help="mergekit YAML, or the recipe.json of a finished model")
+    parser.add_argument("out", type=Path, help="the folder to make; it must not exist")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for what a method draws at random; YAML does not say it (0)"
+    )
+
+
+def merge(path: Path, out: Path, seed: int, folder_of: FolderOf) -> str:
+    """Builds the recipe in a file and says what came of it; MergingError or OSError when nothing was built."""
+    with Fingerprints() as fingerprints:
+        recipe = read_recipe(path, folder_of, seed)
+        for model in _models(recipe):
+            fingerprints.start(model.folder)
+        built = _build(recipe, out.absolute(), fingerprints)
+    sizes = [file.stat().st_size for file in out.iterdir()]
+    return f"{out}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB. {built.sentence()}"
+
+
+def folder_here(name: str) -> Path:
+    """The folder of that name; ParentError when there is none."""
+    if not Path(name).is_dir():
+        raise ParentError(f"there is no folder {name!r}; expected the folder of a model")
+    return Path(name).absolute()
+
+
+def read_recipe(path: Path, folder_of: FolderOf, seed: int = 0) -> Recipe:
+    """The recipe in a file; parents have no fingerprint yet unless the file knows it.
+
+    RecipeError or ParentError names what is wrong.
+    """
+    text = path.read_text("utf-8")
+    if path.suffix != ".json":
+        return from_yaml(text, lambda name: Parent(name, str(folder_of(name)), UNREAD), seed)
+    try:
+        value = plain.mapping(json.loads(text, object_pairs_hook=plain.unique_keys), str(path), RecipeError)
+    except ValueError as error:
+        raise RecipeError(f"{path} is not JSON: {error}") from error
+    return Recipe.from_json(_with_folders(value, folder_of))
+
+
+def _build(recipe: Recipe, out: Path, fingerprints: Fingerprints) -> Recipe:
+    """Writes the merged model and returns its recipe with all fingerprints, which are known only then."""
+    check_fit(methods.get(recipe.method), recipe.parents, recipe.base)
+    facts = {model: parent_facts(model.folder) for model in _models(recipe)}
+    jobs = in_order(recipe, plan(recipe, facts))
+    with complete_or_absent(out) as partial, _shown() as heard:
+        from merging import streaming  # torch takes seconds
+
+        streaming.merge_files(recipe, jobs, facts, partial, heard)
+        complete = fingerprints.completed(recipe)
+        write_companions(complete, partial, {})
+    return complete
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Written], None]]:
+    """A line on standard error with tensors, bytes and the time left."""
+    tensors = TextColumn("{task.fields[n_tensors]} of {task.fields[of_tensors]} tensors")
+    columns = (TextColumn("{task.description}"), BarColumn(), tensors, DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("merge", total=None, n_tensors="-", of_tensors="-")
+
+        def heard(done: Written) -> None:
+            progress.update(
+                task, completed=done.n_bytes, total=done.of_bytes, n_tensors=done.n_tensors, of_tensors=done.of_tensors
+            )
+
+        yield heard
+
+
+def _models(recipe: Recipe) -> list[Parent]:
+    return [*recipe.parents, *([] if recipe.base is None else [recipe.base])]
+
+
+def _with_folders(value: Mapping[str, object], folder_of: FolderOf) -> dict[str, object]:
+    """A recipe as JSON: models of a finished model's recipe have no folder, and the recipe has its digest beside it."""
+    recipe = {name: item for name, item in value.items() if name != "digest"}
+    if isinstance(found := recipe.get("parents"), list):
+        recipe["parents"] = [_with_folder(model, folder_of) for model in found]
+    return recipe | {"base": _with_folder(recipe.get("base"), folder_of)}
+
+
+def _with_folder(model: object, folder_of: FolderOf) -> object:
+    if isinstance(model, Mapping) and "folder" not in model and isinstance(name := model.get("name"), str):
+        return {**model, "folder": str(folder_of(name))}
+    return model
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""Random masks that are a function of their address: (seed, tensor name, parent, element). Imports torch.
+
+A generator with a state would give other masks when tensors come in another order or from another device. Here every
+element hashes its own position, in 32-bit integer arithmetic that is exact everywhere, so a recipe has one set of masks
+on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Elements that share a key. Fixed: another size is another set of masks. 4M elements keep temporaries at 32 MB and
+# launches few.
+BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one tensor of one recipe."""
+
+    seed: int
+    tensor: str
+
+    def keep(self, like: Tensor, share: float, parent: int) -> Tensor:
+        """A bool mask of the shape and device of `like`, true with probability `share` to within 2^-32.
+
+        The mask of a smaller share is part of that of a larger one.
+        """
+        mask = torch.empty(like.numel(), dtype=torch.bool, device=like.device)
+        if share >= 1:
+            return mask.fill_(True).view(like.shape)
+        threshold = round(share * 2**32) - 2**31
+        for number, block in enumerate(torch.split(mask, BLOCK)):
+            torch.lt(self._bits(block, parent, number), threshold, out=block)
+        return mask.view(like.shape)
+
+    def keep_each(self, probabilities: Tensor, parent: int) -> Tensor:
+        """A bool mask, true with each element's own probability (float32, 0 to 1) to within 2^-32.
+
+        The same random numbers as `keep`: equal probabilities give the same mask.
+        """
+        mask = torch.empty(probabilities.numel(), dtype=torch.bool, device=probabilities.device)
+        blocks = zip(torch.split(mask, BLOCK), torch.split(probabilities.flatten(), BLOCK), strict=True)
+        for number, (block, share) in enumerate(blocks):
+            thresholds = share.double().mul_(2**32).round_().sub_(2**31)
+            torch.lt(self._bits(block, parent, number), thresholds, out=block)
+        return mask.view(probabilities.shape)
+
+    def _bits(self, block: Tensor, parent: int, number: int) -> Tensor:
+        """Uniform int32, one for each element of the block."""
+        address = f"{self.seed}/{self.tensor}/{parent}/{number}".encode()
+        first, second = struct.unpack("<ii", hashlib.sha256(address).digest()[:8])
+        x = torch.arange(block.numel(), dtype=torch.int32, device=block.device)
+        return _mix(_mix(x ^ first) ^ second)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """A bijection of 32-bit words, in place, in which every input bit flips every output bit with probability near 1/2.
+
+    The multipliers and shifts are "lowbias32" of C. Wellons, https://nullprogram.com/blog/2018/07/31/ (bias 0.17). Two
+    rounds with two keys cost 2.4 ns an element on one core, less than torch's own generator (2.8 ns), which is bound to
+    one device.
+    """
+    x ^= _shift_right(x, 16)
+    x *= 0x7FEB352D
+    x ^= _shift_right(x, 15)
+    x *= 0x846CA68B - 2**32
+    x ^= _shift_right(x, 16)
+    return x
+
+
+def _shift_right(x: Tensor, n: int) -> Tensor:
+    """Logical shift; torch's own copies the sign."""
+    return (x >> n).bitwise_and_((1 << (32 - n)) - 1)

@@ -1,0 +1,47 @@
+"""What can be wrong with what a person gave us. `str()` of each is a sentence for that person.
+
+A kind says which thing was refused; the message names it, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MergingError(Exception):
+    """The base of every refusal in `merging`."""
+
+
+class RecipeError(MergingError):
+    """A recipe that cannot be built as written."""
+
+
+class GenomeError(MergingError):
+    """A genome, a gene space or a search that does not fit the others."""
+
+
+class ParentError(MergingError):
+    """A model folder that cannot take part: unreadable, unsafe, or different in shape from the others."""
+
+
+class TensorError(MergingError):
+    """A tensor that is missing, written twice, of another shape, or not finite."""
+
+
+class BenchmarkError(MergingError):
+    """A benchmark or a file of questions that cannot be used."""
+
+
+class EvaluationError(MergingError):
+    """An evaluation that cannot be run or cannot count."""
+
+
+class UnknownNameError(MergingError):
+    """A name that no registry entry has. Keeps `noun`, `name` and the `known` names; says which of them is nearest."""
+
+    def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
+        self.noun, self.name, self.known = noun, name, tuple(known)
+        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        super().__init__(f"there is no {noun} named {name!r}.{hint} Known: {', '.join(self.known) or 'none'}.")

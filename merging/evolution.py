@@ -1,0 +1,87 @@
+"""The whole loop without infrastructure: ask, build, score, tell. For notebooks, tests and measurements.
+
+Runs of the product do the same through their ledger; candidate for candidate both come to the same populations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from merging.errors import EvaluationError, RecipeError, TensorError
+from merging.evaluation import Evaluation
+from merging.fitness import fitness
+from merging.genomes import Genome, GenomeSpace
+from merging.recipes import Recipe
+from merging.search import searches
+
+Score = Callable[[Recipe], Evaluation]
+"""Scores a recipe on a split that a search may see, always on the same samples."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scored genome. One that could not be scored has a `failure`, a sentence, and neither evaluation nor fitness."""
+
+    generation: int
+    index: int
+    genome: Genome
+    recipe: Recipe
+    evaluation: Evaluation | None
+    fitness: float | None
+    failure: str | None
+
+    @property
+    def name(self) -> str:
+        return f"g{self.generation}.{self.index}"
+
+
+def evolve(
+    space: GenomeSpace, search: str, score: Score, budget: int, seed: int, population_size: int | None = None
+) -> Iterator[Candidate]:
+    """`budget` candidates, each as soon as it is scored; the last generation is cut to the budget.
+
+    A failed candidate is told as the worst of its generation. EvaluationError when a whole generation fails: a search
+    learns nothing from it, and what failed is not the recipes.
+    """
+    if budget < 1:
+        raise EvaluationError(f"the budget is {budget} candidates; expected at least 1")
+    running = searches.get(search).start(space.n_genes, seed, population_size)
+    n_left, generation = budget, 0
+    while n_left > 0:
+        genomes = running.ask(generation)[:n_left]
+        scored = []
+        for index, genome in enumerate(genomes):
+            scored.append(_candidate(generation, index, genome, space.decode(genome), score))
+            yield scored[-1]
+        told = told_fitnesses([candidate.fitness for candidate in scored])
+        n_left, generation = n_left - len(genomes), generation + 1
+        if n_left > 0:
+            running.tell(genomes, told)
+
+
+def told_fitnesses(fitnesses: Iterable[float | None]) -> list[float]:
+    """What a search is told of a generation: failed candidates, None, are as bad as the worst that did not fail."""
+    found = list(fitnesses)
+    scored = [fitness for fitness in found if fitness is not None]
+    if not scored:
+        raise EvaluationError(
+            f"all {len(found)} candidates of a generation failed: something other than the recipes is wrong"
+        )
+    return [min(scored) if fitness is None else fitness for fitness in found]
+
+
+def best(candidates: Iterable[Candidate]) -> Candidate:
+    """The highest fitness; the earliest among equals. EvaluationError when nothing was scored."""
+    scored = [(candidate.fitness, candidate) for candidate in candidates if candidate.fitness is not None]
+    if not scored:
+        raise EvaluationError("no candidate was scored, so there is no best one")
+    return max(scored, key=lambda pair: pair[0])[1]
+
+
+def _candidate(generation: int, index: int, genome: Genome, recipe: Recipe, score: Score) -> Candidate:
+    try:
+        evaluation = score(recipe)
+        return Candidate(generation, index, genome, recipe, evaluation, fitness(evaluation), None)
+    except (RecipeError, TensorError, EvaluationError) as error:
+        return Candidate(generation, index, genome, recipe, None, None, str(error))

@@ -1,0 +1,7 @@
+"""Mistral 7B and its descendants: Llama's tensors without biases, with a sliding window that no tensor shows."""
+
+from dataclasses import replace
+
+from merging.families import llama
+
+FAMILY = replace(llama.FAMILY, model_type="mistral", title="Mistral", optional=())

@@ -1,0 +1,271 @@
+"""What a model folder holds, without reading a tensor: names, shapes, sizes, and whether folders can be merged.
+
+Only headers and JSON files are read; safetensors are the only weights. Knows no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from merging import plain
+from merging.configs import ModelConfig, read_config, read_json
+from merging.errors import ParentError
+from merging.headers import DTYPE_NAMES, TensorEntry, read_header
+from merging.methods.method import Method
+from merging.recipes import Parent, check_parents
+from merging.vocabularies import Vocabulary, read_vocabulary
+
+SINGLE: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
+UNSAFE: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".h5", ".msgpack")
+FINGERPRINTED: Final = (".safetensors", ".json", ".model", ".txt", ".jinja")
+HASH_BYTES: Final = 8 * 1024 * 1024
+"""Read and hashed at a time: every block waits once for the interpreter, which a busy thread gives up every 5 ms."""
+MAX_CARD_BYTES: Final = 1024 * 1024
+N_PROBLEMS: Final = 8
+"""Problems that one error lists; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class TensorIndex:
+    """The tensors of a folder by name. Every byte range was checked against its file when the index was opened."""
+
+    folder: Path
+    entries: Mapping[str, TensorEntry]
+
+    @staticmethod
+    def open(folder: str | Path) -> TensorIndex:
+        """The index of a folder; ParentError for one that is missing, unsafe, incomplete or does not fit its own index."""
+        path = Path(folder)
+        if not path.is_absolute() or not path.is_dir():
+            raise ParentError(f"{path} is not a folder on this machine; expected the absolute path of a model folder")
+        if (path / SINGLE).exists():
+            return TensorIndex(path, {entry.name: entry for entry in read_header(path / SINGLE)})
+        if (path / INDEX).exists():
+            return TensorIndex(path, _sharded(path))
+        raise ParentError(_no_weights(path))
+
+    def __getitem__(self, name: str) -> TensorEntry:
+        if name not in self.entries:
+            raise ParentError(f"{self.folder.name} has no tensor {name}")
+        return self.entries[name]
+
+
+@dataclass(frozen=True)
+class ParentFacts:
+    """A folder that can be a parent, as its files tell. `licence` is "" when the card names none."""
+
+    folder: Path
+    config: ModelConfig
+    index: TensorIndex
+    licence: str
+
+    @cached_property
+    def tensors(self) -> Mapping[str, TensorEntry]:
+        """What a merge reads, by name in order of data flow: no forgotten buffers, no output embedding that is tied."""
+        family, tied = self.config.family, self.config.tied_embeddings
+        required = family.required(self.n_layers, tied)
+        left = set(self.index.entries) - set(required) - ({family.tied[0]} if tied else set())
+        optional = sorted(name for name in left if not family.is_ignored(name))
+        return {name: self.index[name] for name in (*required, *optional)}
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(entry.n_elements for entry in self.tensors.values())
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(entry.n_bytes for entry in self.tensors.values())
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of most bytes."""
+        by_dtype = Counter[str]()
+        for entry in self.tensors.values():
+            by_dtype[DTYPE_NAMES[entry.dtype]] += entry.n_bytes
+        return by_dtype.most_common(1)[0][0]
+
+    @property
+    def model_type(self) -> str:
+        return self.config.family.model_type
+
+    @property
+    def n_layers(self) -> int:
+        return self.config.n_layers
+
+    @property
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def tied_embeddings(self) -> bool:
+        return self.config.tied_embeddings
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `fingerprint`. Reads every byte of the folder on first access."""
+        return fingerprint(self.folder)
+
+
+def parent_facts(folder: str | Path) -> ParentFacts:
+    """What a person wants to know of a folder before choosing it; ParentError names everything that bars it."""
+    index = TensorIndex.open(folder)
+    config = read_config(index.folder)
+    problems = list(_misfits(index, config))
+    if problems:
+        raise ParentError(f"{index.folder.name} does not fit its own config.json: {_listed(problems)}")
+    return ParentFacts(index.folder, config, index, _licence(index.folder))
+
+
+def check_fit(method: Method, parents: Sequence[Parent], base: Parent | None) -> None:
+    """ParentError unless these folders can be merged with each other; names every mismatch.
+
+    RecipeError for their number.
+    """
+    check_parents(method, parents, base)
+    models = [*([base] if base is not None else []), *parents]
+    facts = [parent_facts(model.folder) for model in models]
+    vocabularies = [read_vocabulary(of_model.folder) for of_model in facts]
+    problems = [
+        problem for of_model, words in zip(facts, vocabularies, strict=True) for problem in _unheard(of_model, words)
+    ]
+    for other, of_other, words in zip(models[1:], facts[1:], vocabularies[1:], strict=True):
+        problems += _structural(models[0], facts[0], other, of_other) or _of_tensors(
+            models[0], facts[0], other, of_other
+        )
+        if difference := vocabularies[0].difference(words, models[0].name, other.name):
+            problems.append(f"the tokenizers of {models[0].name} and {other.name} differ: {difference}")
+    if problems:
+        raise ParentError(f"these models cannot be merged: {_listed(problems)}")
+
+
+def fingerprint(folder: str | Path) -> str:
+    """sha256 over the names and hashes of all files that decide what a model does; its card is not among them."""
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix in FINGERPRINTED and path.is_file())
+    return plain.digest([[path.name, file_hash(path)] for path in files])
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file as 64 hex digits; read again only when its size, time or inode has changed."""
+    status = path.stat()
+    return _hash(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=4096)  # 15 GB take ten seconds
+def _hash(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    digest, block = hashlib.sha256(), memoryview(bytearray(HASH_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while n := file.readinto(block):
+            digest.update(block[:n])
+    return digest.hexdigest()
+
+
+def _sharded(folder: Path) -> dict[str, TensorEntry]:
+    weight_map = plain.mapping(read_json(folder / INDEX).get("weight_map"), f"weight_map of {INDEX}", ParentError)
+    files = sorted({_shard_name(file, tensor) for tensor, file in weight_map.items()})
+    entries: dict[str, TensorEntry] = {}
+    for entry in (entry for file in files for entry in read_header(folder / file)):
+        if weight_map.get(entry.name) != entry.file.name:
+            expected = weight_map.get(entry.name, "nowhere")
+            raise ParentError(f"tensor {entry.name} is in {entry.file.name}; {INDEX} expects it {expected}")
+        entries[entry.name] = entry
+    if missing := sorted(set(weight_map) - set(entries)):
+        raise ParentError(f"{folder.name} lacks {_listed(missing)}, which {INDEX} names; download the folder again")
+    return entries
+
+
+def _shard_name(value: object, tensor: str) -> str:
+    file = plain.text(value, f"the file of {tensor} in {INDEX}", ParentError)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors", file):
+        raise ParentError(f"{INDEX} puts {tensor} into {file!r}; expected the name of a safetensors file beside it")
+    return file
+
+
+def _no_weights(folder: Path) -> str:
+    unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in UNSAFE)
+    if unsafe:
+        return f"{folder.name} has {unsafe[0]} but no safetensors; convert it: other formats can run code when they are opened"
+    return f"{folder.name} has no {SINGLE} and no {INDEX}; expected a Hugging Face model folder"
+
+
+def _misfits(index: TensorIndex, config: ModelConfig) -> Iterator[str]:
+    """How the tensors contradict the configuration."""
+    family = config.family
+    required = family.required(config.n_layers, config.tied_embeddings)
+    yield from (f"{name} is missing" for name in required if name not in index.entries)
+    for name, entry in index.entries.items():
+        place = family.place(name)
+        if family.is_ignored(name) or (config.tied_embeddings and name == family.tied[0]):
+            continue
+        if place is None or (isinstance(place, int) and place >= config.n_layers):
+            yield f"{name} is not a tensor of {family.title} with {config.n_layers} layers"
+        elif entry.dtype not in DTYPE_NAMES:
+            yield f"{name} has dtype {entry.dtype}; expected {', '.join(DTYPE_NAMES)}"
+    expected = (config.vocab_size, config.hidden_size)
+    for name in (family.before[0], family.tied[0]):
+        if name in index.entries and index[name].shape != expected:
+            yield f"{name} is {list(index[name].shape)}; expected {list(expected)}"
+
+
+def _unheard(facts: ParentFacts, words: Vocabulary) -> list[str]:
+    """Tokens that have no row in the embedding."""
+    beyond = [text for text, number in words.numbers.items() if not 0 <= number < facts.vocab_size]
+    name, rows = facts.folder.name, facts.vocab_size
+    return (
+        [f"{len(beyond)} tokens of {name}, such as {beyond[0]!r}, lie beyond its {rows} embeddings"] if beyond else []
+    )
+
+
+def _structural(one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts) -> list[str]:
+    here, there = of_one.config.must_agree(), of_other.config.must_agree()
+    return [
+        f"{name} is {there[name]} in {other.name} and {value} in {one.name}"
+        for name, value in here.items()
+        if there[name] != value
+    ]
+
+
+def _of_tensors(one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts) -> list[str]:
+    here, there = of_one.tensors, of_other.tensors
+    missing = [f"{other.name} has no {name}, {one.name} has" for name in here if name not in there]
+    surplus = [f"{one.name} has no {name}, {other.name} has" for name in there if name not in here]
+    shapes = [
+        f"{name} is {list(there[name].shape)} in {other.name} and {list(entry.shape)} in {one.name}"
+        for name, entry in here.items()
+        if name in there and there[name].shape != entry.shape
+    ]
+    return missing + surplus + shapes
+
+
+def _licence(folder: Path) -> str:
+    """The `license` of the card's front matter."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ""
+    with card.open("rb") as file:
+        text = file.read(MAX_CARD_BYTES).decode("utf-8", errors="replace")
+    front = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", text, re.DOTALL)
+    try:
+        found = yaml.safe_load(front[1]) if front else None
+    except yaml.YAMLError:
+        return ""
+    licence = found.get("license") if isinstance(found, dict) else None
+    return licence if isinstance(licence, str) else ""
+
+
+def _listed(problems: Sequence[str]) -> str:
+    shown, hidden = problems[:N_PROBLEMS], len(problems) - N_PROBLEMS
+    return "; ".join(shown) + (f"; and {hidden} more" if hidden > 0 else "")

@@ -1,0 +1,49 @@
+"""DELLA: drop small changes more often than large ones, rescale the rest, merge what agrees on a sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from merging.masks import add_to_base, disjoint_sum, keep_ranked, task_vectors
+from merging.methods.method import EPSILON, LAMBDA, NORMALIZE, TASK_WEIGHT, Method, Settings, Values, density_parameter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from merging.draws import Draws
+
+
+def merge(
+    base: Tensor | None, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings, draws: Draws
+) -> Tensor:
+    """theta = theta_base + lambda tau_m, where tau_m is the disjoint sum of w_i (m_i tau_i) / p_i and m_i ~ Bernoulli(p_i), p_i
+    rising with an element's rank in its row (MAGPRUNE, Deep et al., section 3.1).
+
+    Divides every element by its own p, so that the expected task vector is unchanged; mergekit matches the L1 norm of
+    every tensor instead, and with bfloat16 counts ranks in steps.
+    """
+    epsilon = settings["epsilon"]
+    taus = zip(task_vectors(base, parents), values, strict=True)
+    kept = [keep_ranked(tau, value["density"], epsilon, draws, parent) for parent, (tau, value) in enumerate(taus)]
+    mixed = disjoint_sum(kept, [value["weight"] for value in values], bool(settings["normalize"]))
+    return add_to_base(base, mixed, settings["lambda"])
+
+
+METHOD = Method(
+    name="della",
+    title="DELLA",
+    summary="Drops small changes more often than large ones, amplifies the rest, then keeps what agrees on a sign.",
+    source="Deep et al., DELLA-Merging, 2024, https://arxiv.org/abs/2406.11617",
+    needs_base=True,
+    min_parents=1,
+    max_parents=None,
+    parameters=(
+        TASK_WEIGHT,
+        density_parameter("The average probability that an element of this parent's changes is kept."),
+        EPSILON,
+        NORMALIZE,
+        LAMBDA,
+    ),
+    merge=merge,
+)

@@ -1,0 +1,39 @@
+"""Random search: every genome uniform in the unit cube. The baseline that any other search has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from merging.genomes import Genome
+from merging.search.search import Search, SearchKind, check_size, check_told, generator
+
+
+class RandomSearch:
+    """Learns nothing; see `Search`."""
+
+    def __init__(self, n_genes: int, seed: int, population_size: int) -> None:
+        self.population_size = population_size
+        self.sigma = None
+        self._n_genes, self._seed = n_genes, seed
+
+    def ask(self, generation: int) -> list[Genome]:
+        drawn = generator(self._seed, generation).random((self.population_size, self._n_genes))
+        return [tuple(row) for row in drawn.tolist()]
+
+    def tell(self, genomes: Sequence[Genome], fitnesses: Sequence[float]) -> None:
+        check_told(genomes, fitnesses, self.population_size, self._n_genes)
+
+
+def start(n_genes: int, seed: int, population_size: int | None = None) -> Search:
+    """Populations have the size of CMA-ES's by default, so that the two compare generation by generation."""
+    size = check_size(n_genes, population_size, min_genes=1, min_population=1, title=SEARCH.title)
+    return RandomSearch(n_genes, seed, size)
+
+
+SEARCH = SearchKind(
+    name="random",
+    title="Random search",
+    summary="Independent genomes, uniform in their ranges. A baseline that cannot be misled.",
+    source="Bergstra and Bengio, Random search for hyper-parameter optimization, 2012, https://jmlr.org/papers/v13/bergstra12a.html",
+    start=start,
+)

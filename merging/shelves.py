@@ -1,0 +1,98 @@
+"""Parents that are open: checked, and their tensors kept in memory while there is room. Imports torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from merging.errors import ParentError
+from merging.headers import TensorEntry
+from merging.indexes import ParentFacts, check_fit, parent_facts
+from merging.methods import methods
+from merging.recipes import Parent, Recipe
+from merging.tensors import TensorReader
+
+MEMORY_SHARE: Final = 0.25
+"""Of the memory of the machine, or of what is free on a GPU, for parents' tensors."""
+
+
+class ParentShelf:
+    """A `TensorSource`: tensors stay as they are stored, on the device, up to `max_bytes` in all.
+
+    What finds no room is read from its file every time, which the system's own cache makes cheap. Nothing is pushed out
+    for another tensor of the same recipe: every candidate reads every tensor once, in the same order, and under that
+    pattern a cache that drops the oldest never hits. Parents that the next recipe does not use leave.
+    """
+
+    def __init__(self, device: torch.device, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._reader = TensorReader(device)
+        self._facts: dict[Parent, ParentFacts] = {}
+        self._tensors: dict[tuple[Parent, str], Tensor] = {}
+        self._n_bytes = 0
+        self._fitting: set[tuple[str, tuple[Parent, ...], Parent | None]] = set()
+
+    def open(self, recipe: Recipe) -> Mapping[Parent, ParentFacts]:
+        """Makes the recipe's models ready and returns their facts; others leave.
+
+        ParentError when they do not fit each other, or a folder's files are not those of the recipe's fingerprint any
+        more. Each model is hashed once, when it comes.
+        """
+        models = (*recipe.parents, *([recipe.base] if recipe.base is not None else []))
+        for gone in [parent for parent in self._facts if parent not in models]:
+            self._remove(gone)
+        for parent in models:
+            if parent not in self._facts:
+                self._facts[parent] = _checked(parent)
+        self._check_fit(recipe)
+        return dict(self._facts)
+
+    def tensor(self, parent: Parent, name: str) -> Tensor:
+        """See `TensorSource`."""
+        found = self._tensors.get((parent, name))
+        return found if found is not None else self._read(parent, self._facts[parent].tensors[name])
+
+    def close(self) -> None:
+        """All parents leave."""
+        for parent in list(self._facts):
+            self._remove(parent)
+
+    def _read(self, parent: Parent, entry: TensorEntry) -> Tensor:
+        tensor = self._reader.read(entry)
+        if self._n_bytes + tensor.nbytes <= self._max_bytes:
+            self._tensors[parent, entry.name] = tensor
+            self._n_bytes += tensor.nbytes
+        return tensor
+
+    def _remove(self, parent: Parent) -> None:
+        del self._facts[parent]
+        for key in [key for key in self._tensors if key[0] == parent]:
+            self._n_bytes -= self._tensors.pop(key).nbytes
+        self._reader.close()
+
+    def _check_fit(self, recipe: Recipe) -> None:
+        key = (recipe.method, recipe.parents, recipe.base)
+        if key not in self._fitting:
+            check_fit(methods.get(recipe.method), recipe.parents, recipe.base)
+            self._fitting.add(key)
+
+
+def room_for_parents(device: torch.device) -> int:
+    """How many bytes of parents' tensors are kept unless somebody says otherwise."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * MEMORY_SHARE)
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
+
+
+def _checked(parent: Parent) -> ParentFacts:
+    facts = parent_facts(parent.folder)
+    if facts.fingerprint != parent.fingerprint:
+        raise ParentError(
+            f"the files of {parent.name} in {parent.folder} have changed since it was chosen: add it again"
+        )
+    return facts

@@ -1,0 +1,86 @@
+"""Which token has which number, from `tokenizer.json`. Rows of an embedding are merged by number, so these must agree.
+
+Reads JSON only; no tokenizer is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from merging import plain
+from merging.configs import read_json
+from merging.errors import ParentError
+
+N_EXAMPLES: Final = 3
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by text."""
+
+    numbers: Mapping[str, int]
+
+    def difference(self, other: Vocabulary, name: str, other_name: str) -> str | None:
+        """What differs, for a person, with examples; None when both are equal."""
+        if self.numbers == other.numbers:
+            return None
+        parts = [
+            _only(self, other, name),
+            _only(other, self, other_name),
+            _elsewhere(self.numbers, other.numbers, name, other_name),
+        ]
+        return "; ".join(part for part in parts if part)
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary of a folder, added tokens included.
+
+    ParentError when `tokenizer.json` is missing or unreadable, or the tokenizer brings its own code.
+    """
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and "auto_map" in read_json(settings):
+        raise ParentError(
+            f"the tokenizer of {folder.name} brings its own code (auto_map); only built-in ones can be used"
+        )
+    value = read_json(folder / "tokenizer.json")
+    model = plain.mapping(value.get("model"), f"the model in tokenizer.json of {folder.name}", ParentError)
+    numbers = _of_model(model.get("vocab"), f"the vocabulary of {folder.name}")
+    added = plain.items(value.get("added_tokens", []), f"added_tokens of {folder.name}", ParentError, _added)
+    return Vocabulary(numbers | dict(added))
+
+
+def _of_model(vocab: object, what: str) -> dict[str, int]:
+    """BPE and word models map text to number; unigram models list (text, score) pairs in order of number."""
+    if isinstance(vocab, list):
+        return {text: number for number, text in enumerate(plain.items(vocab, what, ParentError, _scored))}
+    found = plain.mapping(vocab, what, ParentError)
+    return {text: plain.integer(number, f"{what}: {text!r}", ParentError) for text, number in found.items()}
+
+
+def _scored(value: object, what: str) -> str:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ParentError(f"{what} is {value!r}; expected a token and its score")
+    return plain.text(value[0], what, ParentError)
+
+
+def _added(value: object, what: str) -> tuple[str, int]:
+    found = plain.mapping(value, what, ParentError)
+    content = plain.text(found.get("content"), f"content of {what}", ParentError)
+    return content, plain.integer(found.get("id"), f"id of {what}", ParentError)
+
+
+def _only(one: Vocabulary, other: Vocabulary, name: str) -> str:
+    only = [text for text in one.numbers if text not in other.numbers]
+    examples = ", ".join(repr(text) for text in only[:N_EXAMPLES])
+    return f"{len(only)} tokens only in {name}, such as {examples}" if only else ""
+
+
+def _elsewhere(one: Mapping[str, int], other: Mapping[str, int], name: str, other_name: str) -> str:
+    moved = [text for text, number in one.items() if other.get(text, number) != number]
+    if not moved:
+        return ""
+    first = moved[0]
+    return f"{len(moved)} tokens have other numbers, such as {first!r}: {one[first]} in {name}, {other[first]} in {other_name}"

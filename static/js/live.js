@@ -1,0 +1,124 @@
+/** The live page: joins the feed, the history, the chart and the parts that the server renders. */
+
+import { Chart } from "./chart.js";
+import { Feed } from "./feed.js";
+import { duration, percent } from "./figures.js";
+import { History } from "./history.js";
+import { Now } from "./now.js";
+import { Parts } from "./parts.js";
+
+const ENDED = ["done", "stopped", "failed"];
+const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", polling: "Polling every 3 s", off: "" };
+const AWAY_MS = 10000;
+
+const root = document.querySelector("[data-run]");
+const history = new History();
+const chart = new Chart(root.querySelector("[data-chart]"), history, ({ id }) => location.assign(`${root.dataset.candidates}${id}/`));
+const parts = new Parts(document, settle);
+const now = new Now();
+let shown = Number(root.dataset.seq); // the newest event that the parts on the page know of, at least
+const feed = new Feed({
+  socketPath: root.dataset.socket,
+  historyPath: root.dataset.history,
+  position: () => history.seq,
+  onFrame: hear,
+  onState: showState,
+});
+
+feed.open();
+setInterval(tick, 1000);
+
+function hear(frame) {
+  if (frame.type === "progress") return now.show(frame);
+  if (frame.type === "export") return true;
+  const known = history.dots.length;
+  const fresh = history.apply(frame);
+  if (fresh === null) return false;
+  if (frame.type === "snapshot") greet();
+  if (history.seq > shown) {
+    shown = history.seq;
+    parts.refresh();
+  }
+  for (const { payload } of fresh) now.done(payload.candidate);
+  chart.draw(frame.type === "snapshot" ? [] : history.dots.slice(known));
+  root.querySelector("[data-empty]").hidden = history.dots.length > 0;
+  fillTable();
+  remember();
+  if (ENDED.includes(history.state)) finish();
+  return true;
+}
+
+/** Nothing more will happen: show the last parts and hang up. */
+function finish() {
+  parts.refresh();
+  now.clear();
+  feed.close();
+}
+
+function showState(state, word) {
+  const dot = document.querySelector("[data-live]");
+  dot.dataset.state = state === "connecting" ? "reconnecting" : state;
+  dot.textContent = word || WORDS[state];
+  dot.hidden = !dot.textContent;
+}
+
+// what was missed
+
+const seenKey = `progeny.seen.${root.dataset.run}`;
+
+/** On return: how many results came in the meantime. */
+function greet() {
+  const seen = Number(localStorage.getItem(seenKey) ?? history.nScored);
+  const missed = history.nScored - seen;
+  if (missed > 0) {
+    const stillRuns = ENDED.includes(history.state) ? "It has ended" : "Still running";
+    window.progeny.toast(`${stillRuns}: you missed ${missed} result${missed === 1 ? "" : "s"}.`);
+  }
+}
+
+function remember() {
+  if (!document.hidden) localStorage.setItem(seenKey, history.nScored);
+}
+
+let hiddenAt = 0;
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) hiddenAt = Date.now();
+  else if (Date.now() - hiddenAt > AWAY_MS) {
+    greet();
+    remember();
+  }
+});
+
+// small things
+
+function tick() {
+  const elapsed = document.querySelector("[data-since]");
+  if (elapsed) elapsed.textContent = duration((Date.now() - Date.parse(elapsed.dataset.since)) / 1000);
+  now.expire();
+}
+
+function settle() {
+  now.draw();
+}
+
+const table = root.querySelector("[data-chart-table]");
+table.addEventListener("toggle", fillTable);
+
+function fillTable() {
+  if (!table.open) return;
+  table.querySelector("tbody").replaceChildren(...history.summaries().map(({ generation, n, best, mean, spread }) => {
+    const row = document.createElement("tr");
+    for (const text of [generation, n, percent(best), percent(mean), percent(spread)]) {
+      const cell = row.appendChild(document.createElement("td"));
+      cell.textContent = text;
+      cell.className = "num";
+    }
+    return row;
+  }));
+}
+
+root.addEventListener("pointerover", ({ target }) => {
+  const row = target.closest("tr[data-candidate]");
+  if (row) chart.highlight(Number(row.dataset.candidate));
+});
+root.addEventListener("pointerout", ({ target }) => target.closest("tr[data-candidate]") && chart.highlight(null));

@@ -1,0 +1,141 @@
+"""A newcomer's first evolution, in a real Chromium with a real server, a real worker and the demo pack.
+
+The `page` fixture fails the test on any console error and on any request to another host.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from webapp.library.actions import install_demo_pack
+from webapp.system.processes import Child
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]
+BUDGET = 2000  # more than any machine scores before the test stops it
+QUESTIONS = 40
+MINUTE = 60_000  # milliseconds
+
+LOAD = """
+import json, sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder, prompt = sys.argv[1:]
+model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+tokens = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+answer = model.generate(**tokens, max_new_tokens=24, do_sample=False, pad_token_id=tokenizer.eos_token_id)
+text = tokenizer.decode(answer[0, tokens["input_ids"].shape[1]:], skip_special_tokens=True)
+print(json.dumps({"n_parameters": model.num_parameters(), "answer": text}))
+"""
+
+
+def test_from_sign_in_to_a_model_that_loads(
+    live_app: str, worker_process: Child, owner: User, page: Any, tmp_path: Path
+) -> None:
+    install_demo_pack()
+    sign_in(page, live_app)
+    start_the_demo(page)
+    watch_it_grow(page)
+    pause_and_resume(page)
+    stop_and_keep_the_best(page)
+    folder = download_the_winner(page, tmp_path)
+    found = load_in_a_fresh_process(folder)
+    assert found["n_parameters"] > 0 and found["answer"].strip()
+
+
+def sign_in(page: Any, site: str) -> None:
+    page.goto(site)
+    page.get_by_label("Name").fill("owner")
+    page.get_by_label("Password").fill("owner's password")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Run the quick demo").click()
+
+
+def start_the_demo(page: Any) -> None:
+    """The quick demo, smaller: the journey is what is tested here."""
+    for label, value in (
+        ("Candidates to score", BUDGET),
+        ("Search questions", QUESTIONS),
+        ("Validation questions", QUESTIONS),
+        ("Final questions", QUESTIONS),
+    ):
+        field = page.get_by_label(label)
+        if not field.is_visible():
+            page.locator("details:not([open]) > summary").first.click()
+        field.fill(str(value))
+    page.get_by_role("button", name="Launch").click()
+    page.get_by_role("heading", name="Leaderboard").wait_for()
+
+
+def watch_it_grow(page: Any) -> None:
+    """Parents come first, then points, then a leaderboard that changes; the page stays where it is."""
+    page.evaluate("() => { window.wasNotReloaded = true; }")
+    page.locator("tr[data-kind=parent]").first.wait_for(timeout=MINUTE)
+    wait_for_score(page, 1)
+    first = leaderboard(page)
+    wait_for_score(page, 6)
+    page.wait_for_function("names => [...document.querySelectorAll('tr[data-candidate] a')].map(a => a.textContent).join() !== names",
+                           arg=",".join(first), timeout=MINUTE)  # fmt: skip
+    assert set(leaderboard(page)) > set(first)
+    assert page.evaluate("() => window.wasNotReloaded")
+
+
+def pause_and_resume(page: Any) -> None:
+    page.get_by_role("button", name="Pause").click()
+    page.locator("[data-run-state=paused]").wait_for(timeout=MINUTE)
+    paused_at = n_scored(page)
+    page.wait_for_timeout(3000)
+    assert n_scored(page) == paused_at
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("Resumed exactly where it stopped.").wait_for()
+    wait_for_score(page, paused_at + 1)
+
+
+def stop_and_keep_the_best(page: Any) -> None:
+    page.get_by_role("button", name="Stop and keep best").click()
+    page.locator("#ask").get_by_role("button", name="Stop and keep best").click()
+    page.locator("[data-ended]").wait_for(timeout=2 * MINUTE)
+
+
+def download_the_winner(page: Any, folder: Path) -> Path:
+    page.get_by_role("link", name="Open the winner").click()
+    page.get_by_role("heading", name="What it takes from whom").wait_for()
+    page.get_by_role("button", name="Build for download").click()
+    with page.expect_download(timeout=2 * MINUTE) as download:
+        page.get_by_role("link", name="Download zip").click(timeout=2 * MINUTE)
+    download.value.save_as(folder / "winner.zip")
+    with zipfile.ZipFile(folder / "winner.zip") as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder)
+    (root,) = [path for path in folder.iterdir() if path.is_dir()]
+    names = {path.name for path in root.iterdir()}
+    assert names >= {"config.json", "model.safetensors", "tokenizer.json", "README.md", "recipe.json"}
+    return root
+
+
+def load_in_a_fresh_process(folder: Path) -> Any:
+    question = "りんごが12個、みかんが34個あります。合わせて何個ですか。\n"
+    words = [sys.executable, "-c", LOAD, str(folder), question]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def wait_for_score(page: Any, n: int) -> None:
+    page.wait_for_function(
+        "n => Number(document.querySelector('[data-part=figures]').dataset.scored) >= n", arg=n, timeout=MINUTE
+    )
+
+
+def n_scored(page: Any) -> int:
+    return int(page.locator("[data-part=figures]").get_attribute("data-scored"))
+
+
+def leaderboard(page: Any) -> list[str]:
+    return list(page.locator("tr[data-candidate] a").all_inner_texts())

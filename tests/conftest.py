@@ -1,0 +1,194 @@
+"""What every test may ask for: three persons, the site served for real, a worker, a browser.
+
+Persons: `owner` made the thing under test, `member` has an account, `stranger` has none; `<person>_client` asks in their name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import connection
+from django.test import Client, override_settings
+from pytest_django import DjangoDbBlocker
+
+from webapp.system.processes import Child, Command, wait_until
+from webapp.system.programs import worker_commands, worker_is_ready
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hashing a password properly takes longer than most tests."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The served site's threads may keep a session a moment longer than the last test, and the database could not be dropped."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        cursor.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return User.objects.create_user("owner", password="owner's password")
+
+
+@pytest.fixture
+def member(db: None) -> User:
+    return User.objects.create_user("member", password="member's password")
+
+
+@pytest.fixture
+def stranger() -> AnonymousUser:
+    return AnonymousUser()
+
+
+@pytest.fixture
+def owner_client(owner: User) -> Client:
+    return _client_of(owner)
+
+
+@pytest.fixture
+def member_client(member: User) -> Client:
+    return _client_of(member)
+
+
+@pytest.fixture
+def stranger_client(db: None) -> Client:
+    return Client()
+
+
+def _client_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def live_app(transactional_db: None) -> Iterator[str]:
+    """The site's address, served by uvicorn in a thread of this process from the test database: pages and websockets."""
+    import uvicorn
+
+    from webapp.asgi import application
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application, lifespan="off", ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=2
+            )
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="live_app")
+        thread.start()
+        wait_for(lambda: server.started, "uvicorn has started")
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "uvicorn still runs 10 s after it was told to stop"
+
+
+@pytest.fixture
+def worker_process(transactional_db: None, tmp_path: Path) -> Iterator[Child]:
+    """A real worker on the test database, ready for work; ended with the test."""
+    child = Child(worker_command(str(connection.settings_dict["NAME"])), tmp_path / "worker.log")
+    try:
+        wait_until(lambda: worker_is_ready(child), child, 60, lambda: False)
+        yield child
+    finally:
+        child.stop()
+
+
+def worker_command(database: str) -> Command:
+    """The first worker as the studio starts it, with its database named by DATABASE_URL."""
+    from django.conf import settings
+
+    server = settings.DATABASES["default"]
+    url = f"postgres://{server['USER']}@/{database}?host={server['HOST']}"
+    first = worker_commands()[0]
+    return replace(first, environment={**first.environment, "DATABASE_URL": url})
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium for the whole session. Tests that ask for it are skipped, with the reason, where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium here: ./progeny test installs it as root with apt; otherwise install it by hand")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A fresh browser page at 1280 x 800. The test fails on any console error and on any request to another host."""
+    with watched_page(chromium) as (opened, _):
+        yield opened
+
+
+@contextmanager
+def watched_page(chromium: Any) -> Iterator[tuple[Any, list[str]]]:
+    """A page and what there is to complain about it; an assertion at the end of the block says that this is nothing.
+
+    A test that provokes an error, such as a lost connection, takes it off the list.
+    """
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(15_000)
+    complaints: list[str] = []
+    opened = context.new_page()
+    opened.on("console", lambda said: complaints.extend([f"console: {said.text}"] if said.type == "error" else []))
+    opened.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+    opened.on("request", lambda request: complaints.extend(foreign(request.url)))
+    opened.on("websocket", lambda websocket: complaints.extend(foreign(websocket.url)))
+    try:
+        yield opened, complaints
+    finally:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+def foreign(url: str) -> list[str]:
+    """A complaint about an address that is not on this machine."""
+    parts = urlsplit(url)
+    here = parts.scheme in ("data", "blob", "about") or parts.hostname in ("127.0.0.1", "localhost")
+    return [] if here else [f"request to another host: {url}"]
+
+
+def wait_for(condition: Callable[[], bool], claim: str, seconds: float = 10) -> None:
+    """Until the condition holds; the test fails, with the claim, when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds} s it does not hold that {claim}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

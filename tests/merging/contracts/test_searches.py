@@ -1,0 +1,163 @@
+"""Laws that every registered search keeps: deterministic, resumable from stored rows, deaf to nonsense."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merging.errors import GenomeError
+from merging.genomes import Genome
+from merging.search import SearchKind, default_population, replay, searches
+
+ALL = pytest.mark.parametrize("kind", list(searches), ids=searches.names())
+History = list[tuple[list[Genome], list[float]]]
+
+
+def score(genome: Genome) -> float:
+    """Coarse, so that ties are common, as they are with accuracies."""
+    return round(-sum((gene - 0.7) ** 2 for gene in genome), 1)
+
+
+def run(
+    kind: SearchKind, n_genes: int, seed: int, generations: int, fitness: Callable[[Genome], float] = score
+) -> History:
+    search, history = kind.start(n_genes, seed), []
+    for generation in range(generations):
+        genomes = search.ask(generation)
+        history.append((genomes, [fitness(genome) for genome in genomes]))
+        search.tell(*history[-1])
+    return history
+
+
+def stored(history: History) -> History:
+    """What a database gives back."""
+    return [([tuple(genome) for genome in genomes], told) for genomes, told in json.loads(json.dumps(history))]
+
+
+@ALL
+def test_a_search_is_declared_in_full(kind: SearchKind) -> None:
+    assert searches.get(kind.name) is kind
+    assert kind.title and kind.summary.endswith(".") and "http" in kind.source
+
+
+@ALL
+@pytest.mark.parametrize("n_genes", [2, 6, 40])
+def test_genes_stay_in_the_unit_cube_and_populations_have_their_size(kind: SearchKind, n_genes: int) -> None:
+    for genomes, _ in run(kind, n_genes, seed=1, generations=30, fitness=sum):
+        assert len(genomes) == default_population(n_genes)
+        assert all(len(genome) == n_genes and all(0 <= gene <= 1 for gene in genome) for genome in genomes)
+
+
+@ALL
+def test_seeds_decide_and_nothing_else(kind: SearchKind) -> None:
+    np.random.seed(3)
+    first = run(kind, 5, seed=1, generations=5)
+    np.random.seed(4)
+    assert run(kind, 5, seed=1, generations=5) == first != run(kind, 5, seed=2, generations=5)
+
+
+@ALL
+def test_numpy_s_own_generator_is_left_alone(kind: SearchKind) -> None:
+    before = np.random.get_state()[1].tobytes()  # type: ignore[union-attr, index]
+    run(kind, 5, seed=1, generations=5)
+    assert np.random.get_state()[1].tobytes() == before  # type: ignore[union-attr, index]
+
+
+@ALL
+@pytest.mark.parametrize("n_genes", [2, 9, 30])
+def test_a_search_goes_on_from_stored_rows_bit_for_bit(kind: SearchKind, n_genes: int) -> None:
+    history = stored(run(kind, n_genes, seed=7, generations=25))
+    for n_told in (0, 1, 12, 24):
+        resumed = replay(kind.name, n_genes, 7, None, history[:n_told])
+        assert resumed.ask(n_told) == history[n_told][0]
+
+
+@ALL
+def test_asking_twice_gives_the_same_population(kind: SearchKind) -> None:
+    search = kind.start(4, seed=1)
+    first = search.ask(0)
+    assert search.ask(0) == first
+    search.tell(first, [score(genome) for genome in first])
+    asked_once = replay(kind.name, 4, 1, None, [(first, [score(genome) for genome in first])])
+    assert search.ask(1) == asked_once.ask(1)
+
+
+@ALL
+def test_told_genomes_count_not_asked_ones(kind: SearchKind) -> None:
+    """Rows from another machine may differ in the last bits; they are the truth."""
+    search = kind.start(4, seed=1)
+    other = [tuple(gene * (1 - 1e-12) for gene in genome) for genome in search.ask(0)]
+    search.tell(other, [score(genome) for genome in other])
+    assert all(0 <= gene <= 1 for genome in search.ask(1) for gene in genome)
+
+
+@ALL
+def test_equal_fitnesses_do_not_stop_a_search(kind: SearchKind) -> None:
+    history = run(kind, 5, seed=1, generations=120, fitness=lambda genome: 0.0)
+    assert len({genome for genomes, _ in history for genome in genomes}) == 120 * default_population(5)
+
+
+@ALL
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_fitness_that_is_not_finite_is_refused_and_nothing_is_learned(kind: SearchKind, bad: float) -> None:
+    search, other = kind.start(4, seed=1), kind.start(4, seed=1)
+    genomes = search.ask(0)
+    fitnesses = [score(genome) for genome in genomes]
+    with pytest.raises(GenomeError, match=f"the fitness of genome 0 is {bad}; expected a finite number"):
+        search.tell(genomes, [bad, *fitnesses[1:]])
+    other.tell(other.ask(0), fitnesses)
+    search.tell(genomes, fitnesses)
+    assert search.ask(1) == other.ask(1)
+
+
+@ALL
+@pytest.mark.parametrize("change", [lambda told: told[:-1], lambda told: [*told, told[0]], lambda told: []])
+def test_a_population_of_another_size_is_refused(
+    kind: SearchKind, change: Callable[[Sequence[object]], list[object]]
+) -> None:
+    search = kind.start(4, seed=1)
+    genomes = search.ask(0)
+    with pytest.raises(GenomeError, match="expected 8 of each"):
+        search.tell(change(genomes), [0.0] * len(genomes))  # type: ignore[arg-type]
+    with pytest.raises(GenomeError, match="expected 8 of each"):
+        search.tell(genomes, change([0.0] * len(genomes)))  # type: ignore[arg-type]
+
+
+@ALL
+@pytest.mark.parametrize("genome", [(0.5,) * 3, (0.5,) * 5, (0.5, 0.5, 0.5, 1.5), (math.nan,) * 4])
+def test_a_genome_of_another_kind_is_refused(kind: SearchKind, genome: Genome) -> None:
+    search = kind.start(4, seed=1)
+    asked = search.ask(0)
+    with pytest.raises(GenomeError, match=r"genome 0 is .*; expected 4 genes from 0 to 1"):
+        search.tell([genome, *asked[1:]], [0.0] * len(asked))
+
+
+@ALL
+@settings(max_examples=10)
+@given(fitnesses=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=8, max_size=8))
+def test_any_finite_fitness_is_taken(kind: SearchKind, fitnesses: list[float]) -> None:
+    search = kind.start(4, seed=1)
+    for generation in range(3):
+        search.tell(search.ask(generation), fitnesses)
+    assert all(0 <= gene <= 1 for genome in search.ask(3) for gene in genome)
+
+
+@ALL
+def test_a_population_size_can_be_chosen(kind: SearchKind) -> None:
+    assert len(kind.start(4, 1, population_size=5).ask(0)) == kind.start(4, 1, population_size=5).population_size == 5
+    with pytest.raises(GenomeError, match="the population size is 0"):
+        kind.start(4, 1, population_size=0)
+
+
+@ALL
+def test_no_file_is_written(kind: SearchKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(kind, 4, seed=1, generations=3)
+    assert list(tmp_path.iterdir()) == []

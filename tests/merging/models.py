@@ -1,0 +1,95 @@
+"""Small parents on disk: real folders with real tensors and a real tokenizer, written in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as token_models
+from transformers import PreTrainedTokenizerFast
+
+from merging.families import families
+from merging.indexes import fingerprint
+from merging.recipes import Parent
+
+N_TOKENS = 259
+WIDTHS = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "num_hidden_layers": 3,
+    "vocab_size": N_TOKENS,
+    "max_position_embeddings": 128,
+}
+
+
+def config(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
+    """A configuration as a folder stores it."""
+    rest = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "bos_token_id": 256, "eos_token_id": 257}
+    return {"model_type": model_type, **WIDTHS, **rest, **changes}
+
+
+def shape_of(name: str, c: dict[str, Any]) -> tuple[int, ...]:
+    """The shape that a tensor of this name has."""
+    width, inner = c["hidden_size"], c["intermediate_size"]
+    small = width * c["num_key_value_heads"] // c["num_attention_heads"]
+    part = name.split(".")[-2]
+    if part in ("embed_tokens", "lm_head"):
+        return (c["vocab_size"], width)
+    if "norm" in part:
+        return (width,)
+    rows = {"k_proj": small, "v_proj": small, "gate_proj": inner, "up_proj": inner}.get(part, width)
+    return (rows,) if name.endswith("bias") else (rows, inner if part == "down_proj" else width)
+
+
+def tensors(
+    c: dict[str, Any], seed: int, dtype: torch.dtype = torch.float32, scale: float = 0.3
+) -> dict[str, torch.Tensor]:
+    """Random tensors of a whole model; norms near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    names = families.get(c["model_type"]).required(c["num_hidden_layers"], c["tie_word_embeddings"])
+    drawn = {name: torch.randn(shape_of(name, c), generator=generator) * scale for name in names}
+    return {name: (tensor + 1 if "norm" in name else tensor).to(dtype) for name, tensor in drawn.items()}
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Bytes as tokens, with a begin, an end and a padding token."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = Tokenizer(token_models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    made: Any = PreTrainedTokenizerFast  # the library leaves it without types
+    found: PreTrainedTokenizerFast = made(
+        tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side="left"
+    )
+    return found
+
+
+def write_parent(folder: Path, c: dict[str, Any] | None = None, **of_tensors: Any) -> Path:
+    """A parent folder; `of_tensors` are arguments of `tensors`."""
+    chosen = c or config()
+    folder.mkdir(parents=True)
+    tokenizer().save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(chosen))
+    save_file(tensors(chosen, **{"seed": 0, **of_tensors}), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def write_relative(folder: Path, base: Path, seed: int, scale: float = 0.05) -> Path:
+    """A fine-tune of a base folder: the same files, tensors moved a little."""
+    c = json.loads((base / "config.json").read_text())
+    write_parent(folder, c, seed=seed, scale=scale)
+    here, there = load_file(base / "model.safetensors"), load_file(folder / "model.safetensors")
+    moved = {name: here[name] + (there[name] - 1 if "norm" in name else there[name]) for name in here}
+    save_file(moved, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def parent(folder: Path, name: str | None = None) -> Parent:
+    """The parent that a folder is."""
+    return Parent(name or folder.name, str(folder), fingerprint(folder))

@@ -1,0 +1,147 @@
+"""`python -m merging`: a recipe in a file becomes a folder, or one line says why nothing did."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from merging.__main__ import folder_here, main
+from merging.indexes import SINGLE, fingerprint
+from tests.merging.models import write_parent, write_relative
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> dict[str, Path]:
+    """A base and two fine-tunes that a test may damage."""
+    base = write_parent(tmp_path / "base")
+    return {"base": base, **{name: write_relative(tmp_path / name, base, i) for i, name in enumerate(("one", "two"))}}
+
+
+def yaml_of(folders: dict[str, Path], method: str = "task_arithmetic", **more: float) -> Path:
+    """A file in mergekit's format beside the folders."""
+    models = [{"model": str(folders[name]), "parameters": {"weight": 0.5, **more}} for name in ("one", "two")]
+    content = {"merge_method": method, "base_model": str(folders["base"]), "models": models, "dtype": "float32"}
+    file = folders["base"].parent / "recipe.yml"
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_yaml_becomes_a_folder_whose_recipe_knows_the_parents_files(family: dict[str, Path], tmp_path: Path) -> None:
+    assert main([str(yaml_of(family)), str(tmp_path / "out")]) == 0
+    written = json.loads((tmp_path / "out/recipe.json").read_text())
+    assert [model["fingerprint"] for model in written["parents"]] == [fingerprint(family[n]) for n in ("one", "two")]
+    assert written["base"]["fingerprint"] == fingerprint(family["base"])
+
+
+def test_the_recipe_of_a_finished_model_builds_it_again(family: dict[str, Path], tmp_path: Path) -> None:
+    main([str(yaml_of(family)), str(tmp_path / "out")])
+    assert main([str(tmp_path / "out/recipe.json"), str(tmp_path / "again")], folder_here) == 0
+    for name in ("recipe.json", SINGLE):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def refused(arguments: list[Path], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that says why, when nothing was left."""
+    out = arguments[-1]
+    assert main([str(argument) for argument in arguments]) == 1
+    assert not out.exists() and not out.with_name(f".{out.name}.partial").exists()
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("progeny: ")
+    return last
+
+
+def test_a_parent_that_changed_since_is_named(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(yaml_of(family)), str(tmp_path / "out")])
+    with (family["two"] / SINGLE).open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"\x11")
+    message = refused([tmp_path / "out/recipe.json", tmp_path / "again"], capsys)
+    assert f"the files of {family['two']}" in message and "have changed" in message
+
+
+def test_a_parent_that_is_cut_off_is_named(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.truncate(family["one"] / SINGLE, os.path.getsize(family["one"] / SINGLE) - 5)
+    message = refused([yaml_of(family), tmp_path / "out"], capsys)
+    assert SINGLE in message and "cut off" in message
+
+
+def test_a_number_that_is_none_is_named_by_its_tensor(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    tensors = load_file(family["one"] / SINGLE)
+    tensors[name][3, 2] = torch.nan
+    save_file(tensors, family["one"] / SINGLE)
+    assert name in refused([yaml_of(family), tmp_path / "out"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "is not JSON"), ('{"a": 1, "a": 2}', "the key 'a' comes twice"), ("[]", "expected an object")],
+)
+def test_a_recipe_that_is_no_recipe_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    (tmp_path / "recipe.json").write_text(text)
+    assert said in refused([tmp_path / "recipe.json", tmp_path / "out"], capsys)
+
+
+def test_a_model_that_is_not_there_is_named(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = yaml_of({**family, "one": tmp_path / "nowhere"})
+    assert f"there is no folder '{tmp_path / 'nowhere'}'" in refused([file, tmp_path / "out"], capsys)
+
+
+def test_what_stands_in_the_place_is_not_touched(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(yaml_of(family)), str(family["one"])]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_merge_that_is_stopped_leaves_nothing(
+    family: dict[str, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    """The signal comes while the first tensor is on its way to the disk."""
+    code = f"""
+import os, signal, sys
+from merging.__main__ import main
+from merging.tensors import TensorWriter
+TensorWriter.add = lambda *given: os.kill(os.getpid(), {number.value})
+sys.exit(main(sys.argv[1:]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(yaml_of(family)), str(tmp_path / "out")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130 and "stopped" in done.stderr.splitlines()[-1]
+    assert sorted(os.listdir(tmp_path)) == ["base", "one", "recipe.yml", "two"]
+
+
+def test_a_merge_loads_no_model_library(family: dict[str, Path], tmp_path: Path) -> None:
+    code = "import sys; from merging.__main__ import main; early = 'torch' in sys.modules; main(sys.argv[1:])"
+    report = "; print(early, {'transformers', 'django', 'cma'} & set(sys.modules))"
+    arguments = [str(yaml_of(family)), str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", code + report, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False set()"

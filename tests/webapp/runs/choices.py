@@ -1,0 +1,72 @@
+"""A small library to choose from, and a form filled in with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from tests.webapp.library.folders import model_folder, question_file
+from webapp.library.actions import add_benchmark, register_parent
+from webapp.library.models import Benchmark, Parent
+from webapp.runs.drafts import Draft
+
+
+@dataclass(frozen=True)
+class Library:
+    """A base, two parents of its shape, one of another, and forty questions: 20 search, 10 validation, 10 final."""
+
+    base: Parent
+    first: Parent
+    second: Parent
+    wide: Parent
+    benchmark: Benchmark
+
+
+def library(owner: User, folder: Path) -> Library:
+    rows = [
+        register_parent(owner, model_folder(folder / name, fill=i))
+        for i, name in enumerate(("base", "first", "second"))
+    ]
+    wide = register_parent(owner, model_folder(folder / "wide", hidden_size=3))
+    return Library(*rows, wide, add_benchmark(owner, question_file(folder / "sums.jsonl")))
+
+
+def draft(chosen: Library, **changes: Any) -> Draft:
+    """Two parents over their base in one group: two numbers to find."""
+    values: dict[str, Any] = {
+        "parents": (chosen.first, chosen.second),
+        "base": chosen.base,
+        "benchmark": chosen.benchmark,
+        "method": "task_arithmetic",
+        "groups": "model",
+        "search": "cma_es",
+        "budget": 40,
+        "seed": 7,
+    }
+    return Draft(**(values | changes))
+
+
+def form(chosen: Library, **changes: Any) -> dict[str, Any]:
+    """The same as a browser sends it."""
+    values = {
+        "name": "my run",
+        "parents": [chosen.first.pk, chosen.second.pk],
+        "base": chosen.base.pk,
+        "benchmark": chosen.benchmark.pk,
+        "n_search": "",
+        "n_validation": "",
+        "n_final": "",
+        "method": "task_arithmetic",
+        "task_arithmetic-lambda": "1",
+        "groups": "model",
+        "n_groups": "2",
+        "search": "cma_es",
+        "budget": "40",
+        "population_size": "",
+        "seed": "7",
+        "key": "k1",
+    }
+    return values | changes

@@ -1,0 +1,210 @@
+"""The candidate page: recipe, picture, scores beside the parents', answers, and who may see them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from merging.recipes import LayerGroup, Recipe, passthrough_recipe, uniform_average
+from merging.statistics import paired_test
+from tests.webapp.runs.rows import BASE, PARENTS, make_run
+from webapp.runs import layer_map, outcomes
+from webapp.runs.models import Candidate, Evaluation, Outcomes, Run, RunState
+from webapp.runs.standing import standing
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run(owner: User) -> Run:
+    return make_run(owner, state="done", n_generations=3, ending=True)
+
+
+def answer(client: Client, run: Run, candidate: Candidate | None = None, **query: str) -> Any:
+    pk = candidate.pk if candidate else run.winner_id
+    return client.get(reverse("runs:candidate", args=[run.pk, pk]), query)
+
+
+def text(client: Client, run: Run, candidate: Candidate | None = None, **query: str) -> str:
+    found = answer(client, run, candidate, **query)
+    assert found.status_code == 200
+    return str(found.content.decode())
+
+
+def samples(run: Run, split: str, parent: str | None = None) -> list[bool]:
+    """The outcomes of the winner, or of a parent by its name."""
+    who = {"candidate__name": parent} if parent else {"candidate": run.winner_id}
+    rows = Outcomes.objects.get(evaluation=Evaluation.objects.get(run=run, split=split, **who)).samples
+    return [row["score"] == 1 for row in rows]
+
+
+def test_the_page_is_the_owners_alone(
+    run: Run, owner_client: Client, member_client: Client, stranger_client: Client
+) -> None:
+    assert answer(owner_client, run).status_code == 200
+    assert answer(member_client, run).status_code == 404
+    assert answer(stranger_client, run).status_code == 302
+
+
+def test_a_candidate_is_found_only_under_its_own_run(run: Run, owner: User, owner_client: Client) -> None:
+    other = make_run(owner, n_generations=0)
+    assert answer(owner_client, other, run.winner).status_code == 404
+
+
+def test_a_candidate_of_another_owner_is_not_found_under_ones_own_run(
+    run: Run, member: User, member_client: Client
+) -> None:
+    assert answer(member_client, make_run(member, n_generations=0), run.winner).status_code == 404
+
+
+def test_the_recipe_stands_there_in_words(run: Run, owner_client: Client) -> None:
+    assert run.winner
+    assert Recipe.from_json(run.winner.recipe).sentence() in text(owner_client, run)
+
+
+def test_scores_are_compared_with_each_parent_on_the_same_questions(run: Run) -> None:
+    assert run.winner
+    found = standing(run, run.winner)
+    line = next(line for line in found.lines if line.candidate.name == "demo/japanese")
+    for cell in line.cells:
+        expected = paired_test(samples(run, cell.split), samples(run, cell.split, "demo/japanese"))
+        assert cell.comparison == outcomes.Comparison(expected.only_first, expected.only_second, expected.p)
+
+
+def test_filters_hold_what_they_say(run: Run, owner_client: Client) -> None:
+    mine, other = samples(run, "final"), max((samples(run, "final", parent.name) for parent in PARENTS), key=sum)
+    page = text(owner_client, run, split="final")
+    counts = {name: int(n) for name, n in re.findall(r">(all|right|wrong|gained|lost) (\d+)</a>", page)}
+    assert counts == {
+        "all": len(mine),
+        "right": sum(mine),
+        "wrong": len(mine) - sum(mine),
+        "gained": sum(a and not b for a, b in zip(mine, other, strict=True)),
+        "lost": sum(b and not a for a, b in zip(mine, other, strict=True)),
+    }
+
+
+@pytest.mark.parametrize("show", ["right", "wrong", "gained"])
+def test_a_filter_shows_only_its_answers(run: Run, owner_client: Client, show: str) -> None:
+    page = text(owner_client, run, split="final", show=show)
+    verdicts = re.findall(r'data-label="Outcome">.*?</svg>([\w ]+)</span>', page)
+    assert verdicts and {verdict == "right" for verdict in verdicts} == {show != "wrong"}
+
+
+def test_questions_come_with_expected_and_given_answers(run: Run, owner_client: Client) -> None:
+    page = text(owner_client, run, split="validation")
+    assert "みかんが" in page and "expected <bdi>" in page and "答えは" in page
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open"), [("running", False), ("finishing", False), ("done", True), ("stopped", True)]
+)
+def test_final_questions_stay_closed_until_the_run_has_ended(
+    run: Run, owner_client: Client, state: RunState, is_open: bool
+) -> None:
+    Run.objects.filter(pk=run.pk).update(state=state)
+    page = text(owner_client, run, split="final")
+    assert ("みかんが" in page) is is_open
+    assert ("stay closed" in page) is not is_open
+
+
+def test_completions_are_shown_as_text(run: Run, owner_client: Client) -> None:
+    evaluation = Evaluation.objects.get(run=run, split="search", candidate=run.winner_id)
+    rows = Outcomes.objects.get(pk=evaluation.pk).samples
+    rows[0]["completion"] = "<img src=x onerror=alert(1)> **bold** [a](javascript:alert(1))"
+    Outcomes.objects.filter(pk=evaluation.pk).update(samples=rows)
+    page = text(owner_client, run)
+    assert "&lt;img src=x onerror=alert(1)&gt; **bold** [a](javascript:alert(1))" in page
+    assert "<img" not in page and 'href="javascript' not in page
+
+
+def test_answers_are_shown_even_when_the_questions_are_gone(run: Run, owner_client: Client) -> None:
+    config = run.config
+    config["benchmark"]["file"]["path"] = "/gone/sums.jsonl"
+    Run.objects.filter(pk=run.pk).update(config=config)
+    page = text(owner_client, run)
+    assert "The questions cannot be shown" in page and "答えは" in page
+
+
+def test_a_failed_candidate_says_why(owner: User, owner_client: Client) -> None:
+    run = make_run(owner, n_generations=2, n_failed=1)
+    failed = Evaluation.objects.get(run=run, status="failed").candidate
+    page = text(owner_client, run, failed)
+    assert "not finite" in page and "gave no finite numbers in layer 2" in page
+
+
+def test_a_parent_and_a_baseline_have_pages_too(run: Run, owner_client: Client) -> None:
+    for candidate in run.candidates.filter(generation=None):
+        assert candidate.name in text(owner_client, run, candidate)
+
+
+def test_the_recipe_can_be_downloaded_and_read_again(run: Run, owner_client: Client) -> None:
+    assert run.winner
+    found = answer(owner_client, run, recipe="json")
+    assert Recipe.from_json(json.loads(found.content)).digest() == run.winner.recipe_digest
+    assert re.fullmatch(r'attachment; filename="g\d-\d\.json"', found["Content-Disposition"])
+    assert yaml.safe_load(answer(owner_client, run, recipe="yaml").content)["merge_method"] == "dare_ties"
+
+
+def test_the_page_of_a_candidate_takes_few_queries(
+    run: Run, owner_client: Client, django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(12):
+        text(owner_client, run)
+
+
+# the picture
+
+
+def recipe(*weights: float, density: float | None = None) -> Recipe:
+    """One parent, one layer group a weight."""
+    extra = {} if density is None else {"density": density}
+    groups = tuple(
+        LayerGroup(f"layer {i}", i, i + 1, before=i == 0, after=i == len(weights) - 1) for i in range(len(weights))
+    )
+    values = tuple(({"weight": weight, **extra},) for weight in weights)
+    method = "task_arithmetic" if density is None else "dare_ties"
+    return Recipe(method, BASE, PARENTS[:1], groups, values, {"normalize": False, "lambda": 1.0}, 1, "float32")
+
+
+def bars(found: layer_map.LayerMap | None) -> list[layer_map.Bar]:
+    assert found
+    return found.lanes[0].bars
+
+
+def test_bars_are_as_high_as_weights() -> None:
+    heights = [bar.height for bar in bars(layer_map.layer_map(recipe(2.0, 1.0, 0.5)))]
+    assert heights == [layer_map.LANE_HEIGHT, layer_map.LANE_HEIGHT / 2, layer_map.LANE_HEIGHT / 4]
+
+
+def test_bars_are_filled_as_far_as_densities() -> None:
+    for bar in bars(layer_map.layer_map(recipe(1.0, 0.5, density=0.25))):
+        assert bar.kept_height == bar.height / 4
+        assert bar.kept_y + bar.kept_height == bar.y + bar.height
+
+
+def test_a_negative_weight_hangs_below_the_ground() -> None:
+    found = layer_map.layer_map(recipe(1.0, -0.1))
+    assert found
+    up, down = bars(found)
+    assert up.y + up.height == found.lanes[0].ground == down.y
+
+
+@pytest.mark.parametrize("n", [1, 6, 34, 82])
+def test_columns_never_touch_and_everything_fits(n: int) -> None:
+    found = layer_map.layer_map(recipe(*[1.0] * n))
+    assert found
+    edges = [edge for bar in bars(found) for edge in (bar.x, bar.x + bar.width)]
+    assert edges == sorted(edges) and edges[0] >= found.left and edges[-1] <= found.width
+
+
+def test_a_model_without_weights_has_no_picture() -> None:
+    assert layer_map.layer_map(passthrough_recipe(PARENTS[0])) is None
+    assert layer_map.layer_map(uniform_average(PARENTS)) is not None

@@ -1,0 +1,209 @@
+"""The websocket of a live run: who may listen, what was missed, what is new, and that silence breaks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.webapp.runs.rows import make_run
+from tests.webapp.runs.sockets import Socket
+from webapp.runs import consumers, events
+from webapp.runs.models import Run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def run(owner: User) -> Run:
+    return make_run(owner, n_generations=1, population=4)
+
+
+def cookie_of(client: Client) -> str:
+    key = settings.SESSION_COOKIE_NAME
+    return f"{key}={client.cookies[key].value}" if key in client.cookies else ""
+
+
+def socket(
+    run_id: object, client: Client, last: object = None, origin: str | None = f"http://{HOST}", host: str = HOST
+) -> Socket:
+    headers = [(b"host", host.encode()), (b"cookie", cookie_of(client).encode())]
+    if origin is not None:
+        headers.append((b"origin", origin.encode()))
+    return Socket(f"/ws/runs/{run_id}/" + ("" if last is None else f"?last={last}"), headers)
+
+
+async def opened(watcher: Socket) -> Any:
+    """The first frame."""
+    assert await watcher.open()
+    return await watcher.frame()
+
+
+async def code_of(watcher: Socket) -> int | None:
+    """The code with which an accepted socket is closed."""
+    assert await watcher.open()
+    code = await watcher.closed()
+    await watcher.leave()
+    return code
+
+
+async def record(run: Run, announce: bool = True) -> int:
+    payload = {"state": "paused", "message": "", "stopping": False}
+    seq = await asyncio.to_thread(_record, run, payload)
+    if announce:
+        await get_channel_layer().group_send(events.group_name(run.pk), {"type": "run.events", "seq": seq})
+    return seq
+
+
+def _record(run: Run, payload: dict[str, Any]) -> int:
+    try:
+        return events.record(run.pk, "run.state", payload)
+    finally:
+        connection.close()
+
+
+async def test_who_knows_nothing_gets_a_snapshot(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client)
+    frame = await opened(watcher)
+    assert frame["type"] == "snapshot" and frame["n_scored"] == 4
+    await watcher.leave()
+
+
+async def test_who_comes_back_gets_what_was_missed(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 3)
+    frame = await opened(watcher)
+    assert [event["seq"] for event in frame["events"]] == [run.next_seq - 2, run.next_seq - 1]
+    await watcher.leave()
+
+
+async def test_who_missed_nothing_still_hears_that_the_line_is_open(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    assert (await opened(watcher))["events"] == []
+    await watcher.leave()
+
+
+async def test_new_events_come_once_each_and_in_order(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    first = await record(run, announce=False)
+    second = await record(run)
+    frame = await watcher.frame()
+    assert [event["seq"] for event in frame["events"]] == [first, second]
+    await get_channel_layer().group_send(events.group_name(run.pk), {"type": "run.events", "seq": second})
+    assert await watcher.is_silent(0.5)
+    await watcher.leave()
+
+
+async def test_hints_are_passed_on(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    hint = {"candidate": 1, "name": "g0.0", "split": "search", "stage": "evaluate", "done": 3, "total": 50}
+    await get_channel_layer().group_send(events.group_name(run.pk), {"type": "run.progress", **hint})
+    assert await watcher.frame() == {"type": "progress", **hint}
+    await watcher.leave()
+
+
+async def test_watchers_that_ask_the_same_share_one_query(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watchers = [socket(run.pk, owner_client, last=run.next_seq - 1) for _ in range(5)]
+    for watcher in watchers:
+        await opened(watcher)
+    asked = []
+    catch_up = consumers.series.catch_up
+    monkeypatch.setattr(consumers.series, "catch_up", lambda *words: asked.append(words) or catch_up(*words))
+    seq = await record(run)
+    frames = [await watcher.frame() for watcher in watchers]
+    assert [frame["seq"] for frame in frames] == [seq] * 5
+    assert len(asked) < 5
+    for watcher in watchers:
+        await watcher.leave()
+
+
+async def test_a_socket_that_was_silent_for_seven_seconds_still_delivers(run: Run, owner_client: Client) -> None:
+    """redis-py gives up an idle connection after five seconds unless told otherwise."""
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    assert await watcher.is_silent(7)
+    seq = await record(run)
+    assert (await watcher.frame())["seq"] == seq
+    await watcher.leave()
+
+
+async def test_an_event_whose_hint_was_lost_comes_with_the_next_tick(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "TICK_SECONDS", 0.2)
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    seq = await record(run, announce=False)
+    assert (await watcher.frame())["seq"] == seq
+    await watcher.leave()
+
+
+async def test_only_the_owner_may_listen(
+    run: Run, owner_client: Client, member_client: Client, stranger_client: Client, stranger: AnonymousUser
+) -> None:
+    watcher = socket(run.pk, owner_client)
+    assert (await opened(watcher))["type"] == "snapshot"
+    await watcher.leave()
+    assert await code_of(socket(run.pk, member_client)) == consumers.NOT_FOUND
+    assert await code_of(socket(run.pk, stranger_client)) == consumers.NOT_SIGNED_IN
+
+
+async def test_a_run_that_does_not_exist_looks_like_one_of_somebody_else(owner_client: Client) -> None:
+    assert await code_of(socket("00000000-0000-4000-8000-000000000000", owner_client)) == consumers.NOT_FOUND
+
+
+async def test_a_deleted_run_cannot_be_watched(run: Run, owner_client: Client) -> None:
+    await Run.objects.filter(pk=run.pk).aupdate(deleted_at=timezone.now())
+    assert await code_of(socket(run.pk, owner_client)) == consumers.NOT_FOUND
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", f"http://{HOST}.evil.example", "null", None])
+async def test_pages_of_other_hosts_are_refused_at_the_door(run: Run, owner_client: Client, origin: str | None) -> None:
+    assert not await socket(run.pk, owner_client, origin=origin).open()
+
+
+async def test_pages_of_another_port_of_this_host_are_refused(run: Run, owner_client: Client) -> None:
+    """Cookies do not know ports."""
+    foreign = socket(run.pk, owner_client, origin=f"http://{HOST}:9999", host=f"{HOST}:8000")
+    assert await code_of(foreign) == consumers.FOREIGN_PAGE
+
+
+async def test_signing_out_closes_the_socket(run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "TICK_SECONDS", 0.2)
+    watcher = socket(run.pk, owner_client)
+    await opened(watcher)
+    await Session.objects.all().adelete()
+    assert await watcher.closed() == consumers.NOT_SIGNED_IN
+    await watcher.leave()
+
+
+@pytest.mark.parametrize("last", ["-1", "x", "", "1" * 40, "1.5", "%00"])
+async def test_any_other_position_gets_a_snapshot(run: Run, owner_client: Client, last: str) -> None:
+    watcher = socket(run.pk, owner_client, last=last)
+    assert (await opened(watcher))["type"] == "snapshot"
+    await watcher.leave()
+
+
+async def test_without_the_queue_a_watcher_is_told_to_come_back(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*words: object) -> None:
+        raise RedisConnectionError("gone")
+
+    monkeypatch.setattr(get_channel_layer(), "new_channel", away)
+    watcher = socket(run.pk, owner_client)
+    assert not await watcher.open()
+    assert watcher.close_code == consumers.TRY_LATER

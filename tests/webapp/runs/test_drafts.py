@@ -1,0 +1,90 @@
+"""From choices to a run that can be launched: what it amounts to, and all that stands in its way at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.webapp.runs.choices import Library, draft, library
+from webapp.runs.drafts import DraftError, plan
+
+
+@pytest.fixture
+def chosen(owner: User, tmp_path: Path) -> Library:
+    return library(owner, tmp_path)
+
+
+def problems(chosen: Library, **changes: Any) -> dict[str, str]:
+    with pytest.raises(DraftError) as refused:
+        plan(draft(chosen, **changes))
+    return {name: " ".join(sentences) for name, sentences in refused.value.problems.items()}
+
+
+def test_a_plan_says_what_the_run_amounts_to(chosen: Library) -> None:
+    planned = plan(draft(chosen, method="ties", groups="block"))
+    assert (planned.n_groups, planned.n_genes, planned.population_size) == (3, 12, 11)
+    assert planned.sentence == (
+        "Mix 2 models with TIES in 3 layer groups: 12 numbers to find; CMA-ES, 11 per generation, up to 40 candidates."
+    )
+
+
+def test_counts_that_are_left_out_are_the_whole_split(chosen: Library) -> None:
+    config = plan(draft(chosen, n_search=5)).config
+    assert (config.n_search, config.n_validation, config.n_final) == (5, 10, 10)
+
+
+def test_the_configuration_is_frozen_from_what_was_chosen(chosen: Library) -> None:
+    config = plan(draft(chosen, settings={"normalize": True, "lambda": 0.5})).config
+    assert [parent.fingerprint for parent in config.parents] == [chosen.first.fingerprint, chosen.second.fingerprint]
+    assert config.settings == (("lambda", 0.5), ("normalize", True))
+    assert type(config).from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"parents": ()}, "parents", "Task arithmetic takes 1 or more parents, found 0"),
+        ({"base": None}, "base", "measures task vectors from a base model: choose one"),
+        ({"method": "linear"}, "base", "Linear uses no base model, found base"),
+        ({"method": "tise"}, "method", "Did you mean ties?"),
+        ({"search": "cmaes"}, "population_size", "Did you mean cma_es?"),
+        ({"benchmark": None}, "benchmark", "no benchmark is chosen"),
+        ({"groups": "9"}, "groups", "expected model, block, or a number from 2 to the 2 layers"),
+        ({"budget": 0}, "budget", "the budget is 0 candidates; expected at least 1"),
+        ({"seed": -1}, "seed", "the seed is -1; expected a whole number from 0"),
+        ({"population_size": 2}, "population_size", "CMA-ES needs at least 4"),
+        ({"n_search": 21}, "n_search", "21 search questions; sums holds 20: expected 1 to 20"),
+        ({"n_final": 0}, "n_final", "expected 1 to 10"),
+        ({"settings": {"lambda": float("nan")}}, "groups", "lambda of Task arithmetic is nan"),
+    ],
+)
+def test_what_cannot_be_launched_is_named_at_its_field(
+    chosen: Library, changes: dict[str, Any], field: str, sentence: str
+) -> None:
+    found = problems(chosen, **changes)
+    assert list(found) == [field]
+    assert sentence in found[field]
+
+
+def test_parents_of_different_shapes_are_refused_with_both_shapes(chosen: Library) -> None:
+    assert "hidden_size is 3 in wide and 2 in base" in problems(chosen, parents=(chosen.first, chosen.wide))["parents"]
+
+
+def test_all_problems_are_said_at_once(chosen: Library) -> None:
+    wrong = {"parents": (chosen.wide,), "groups": "7", "budget": 0, "seed": -1, "n_search": 99, "population_size": 1}
+    assert set(problems(chosen, **wrong)) == {"parents", "groups", "budget", "seed", "n_search"}
+
+
+def test_a_folder_that_changed_since_it_was_registered_is_refused(chosen: Library) -> None:
+    (Path(chosen.first.folder) / "tokenizer_config.json").write_text("{}")
+    assert "first" in problems(chosen)["parents"]
+    assert "register the folder again" in problems(chosen)["parents"]
+
+
+def test_a_truncated_file_is_refused_by_name(chosen: Library) -> None:
+    weights = Path(chosen.second.folder) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    assert "model.safetensors" in problems(chosen)["parents"]

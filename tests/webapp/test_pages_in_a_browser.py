@@ -1,0 +1,113 @@
+"""The pages in a real Chromium: no console error (the fixture sees to it), nothing wider than a phone, and what scripts promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.webapp.runs.choices import Library, library
+from webapp.runs.models import Run
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+PAGES = ("/", "/runs/new/", "/models/", "/benchmarks/", "/system/")
+
+
+@pytest.fixture
+def site(live_app: str, owner: User, owner_client: Client, page: Any) -> str:
+    """The site's address; the page is signed in as owner."""
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    cookie = owner_client.cookies["progeny_session"].value
+    page.context.add_cookies([{"name": "progeny_session", "value": cookie, "url": live_app}])
+    return live_app
+
+
+@pytest.fixture
+def chosen(owner: User, tmp_path: Path) -> Library:
+    return library(owner, tmp_path)
+
+
+def make(owner: User, state: str = "running") -> Run:
+    return Run.objects.create(owner=owner, name="a run", state=state, config={}, config_digest="", seed=1, budget=9)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_a_phone(site: str, page: Any, owner: User, chosen: Library, scheme: str) -> None:
+    make(owner)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.emulate_media(color_scheme=scheme)
+    too_wide = {}
+    for path in (*PAGES, f"/benchmarks/{chosen.benchmark.pk}/"):
+        page.goto(site + path)
+        page.wait_for_load_state("networkidle")
+        too_wide[path] = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert {path: pixels for path, pixels in too_wide.items() if pixels > 0} == {}
+
+
+def test_the_first_user_signs_up_and_meets_the_demo(live_app: str, page: Any) -> None:
+    from webapp.accounts.setup import setup_path
+
+    page.goto(live_app + (setup_path() or ""))
+    page.get_by_label("Your name here").fill("ada")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Create account and start").click()
+    page.get_by_role("link", name="Run the quick demo").wait_for()
+
+
+def test_the_theme_is_kept(site: str, page: Any) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto(site)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Change between light and dark").click()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != ground
+
+
+def test_what_cannot_be_undone_is_asked_first(site: str, page: Any, owner: User) -> None:
+    run = make(owner, "done")
+    page.goto(site)
+    for answer, is_deleted in (("Cancel", False), ("Delete run", True)):
+        page.get_by_label("More for a run").click()
+        page.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name=answer).click()
+        if is_deleted:
+            page.get_by_text("a run is deleted.").wait_for()
+        else:
+            page.keyboard.press("Escape")
+        assert (Run.objects.get(pk=run.pk).deleted_at is not None) == is_deleted
+
+
+def test_the_summary_follows_what_is_chosen(site: str, page: Any, chosen: Library) -> None:
+    page.goto(f"{site}/runs/new/")
+    summary = page.locator("#summary")
+    summary.get_by_text("no benchmark is chosen").wait_for()
+    for name in ("first", "second", "sums"):
+        page.locator("label.choice", has_text=name).locator("input").check()
+    page.locator("label.choice", has_text="Linear").locator("input").check()
+    summary.get_by_text("Mix 2 models with Linear in one group of layers: 2 numbers to find").wait_for()
+    page.get_by_label("Candidates to score").fill("12")
+    summary.get_by_text("up to 12 candidates").wait_for()
+
+
+def test_a_base_model_is_asked_for_only_where_it_is_used(site: str, page: Any, chosen: Library) -> None:
+    page.goto(f"{site}/runs/new/")
+    base = page.get_by_label("Base model", exact=True)
+    page.locator("label.choice", has_text="Linear").locator("input").check()
+    assert base.is_disabled()
+    page.locator("label.choice", has_text="Task arithmetic").locator("input").check()
+    assert base.is_enabled()
+
+
+def test_a_live_list_refreshes_itself_but_not_under_an_open_menu(site: str, page: Any, owner: User) -> None:
+    run = make(owner)
+    page.goto(site)
+    page.get_by_label("More for a run").click()
+    Run.objects.filter(pk=run.pk).update(name="renamed")
+    page.wait_for_timeout(3500)
+    assert page.get_by_text("Stop and keep best").is_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="renamed").wait_for()

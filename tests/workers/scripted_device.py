@@ -1,0 +1,52 @@
+"""A device process for tests of the handle: real pipes, real signals, and a request says what to do instead of computing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+
+
+class Scripted:
+    """`request["recipe"]` is the list of things to do, one after the other."""
+
+    def describe(self) -> str:
+        return "scripted"
+
+    def evaluate(self, request: Message, progress: Reporter) -> Message:
+        for word in request["recipe"]:
+            self._do(word, progress)
+        return {"score": {"pid": os.getpid()}, "merge_seconds": 0.0, "evaluate_seconds": 0.0}
+
+    def build(self, request: Message, progress: Reporter) -> Message:
+        return {"files": [[request["folder"], len(request["texts"]["README.md"])]]}
+
+    def _do(self, word: str, progress: Reporter) -> None:
+        if word == "step":
+            progress("evaluate", 1, 2)
+        elif word == "print":
+            print("this is not JSON")
+            os.write(1, b"nor is this\n")
+        elif word == "steps":
+            for done in range(200):
+                progress("evaluate", done, 200)
+                time.sleep(0.02)
+        elif word == "freeze":
+            time.sleep(60)
+        elif word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "out of memory":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        elif word == "crash":
+            raise ZeroDivisionError("division by zero")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["never ready"]:
+        sys.exit(3)
+    line = private_line()
+    follow_the_supervisor()
+    serve(line, Scripted())

@@ -1,0 +1,183 @@
+"""Real processes are killed at every point that matters; nothing is lost, counted twice or proposed differently."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.ledger import world
+from tests.workers.conftest import Staff, has_ended, wait_for
+from webapp.exports.models import Export
+from webapp.runs.models import Attempt, Run
+from webapp.system.models import Worker
+from workers.ledger import generations
+from workers.ledger.searches import Searches
+
+POINTS = ("after claim", "before commit", "inside commit", "after commit", "inside advance", "after advance")
+
+
+def outcomes(run: Run) -> list[str]:
+    return list(Attempt.objects.filter(evaluation__run=run).order_by("token").values_list("outcome", flat=True))
+
+
+def test_a_run_without_faults_has_no_attempt_too_many(run: Run, staff: Staff) -> None:
+    staff.fork()
+    wait_for(lambda: has_ended(run))
+    assert run.state == "done"
+    assert set(outcomes(run)) == {"accepted"}
+    assert world.populations(run) == world.uninterrupted(run)
+    world.check(run)
+
+
+def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(run: Run, staff: Staff) -> None:
+    for point in POINTS:
+        process = staff.fork("w1", point)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, point
+        world.check(run)
+    staff.fork()
+    wait_for(lambda: has_ended(run), 60)
+    assert run.state == "done"
+    assert world.populations(run) == world.uninterrupted(run)
+    assert outcomes(run).count("lost") <= len(POINTS)
+    world.check(run)
+
+
+def test_a_child_that_dies_or_hangs_costs_an_attempt_and_three_are_poison(run: Run, staff: Staff) -> None:
+    generations.advance(run.pk, Searches())
+    staff.write_plan(g0_0="die once", g0_1="die", g0_2="hang once")
+    process = staff.fork()
+    wait_for(lambda: has_ended(run), 60)
+    assert process.is_alive()
+    assert Counter(outcomes(run)) == {"accepted": run.evaluations.count() - 1, "lost": 4, "hung": 1}
+    poisoned = run.evaluations.get(status="failed")
+    assert (poisoned.candidate.name, poisoned.failure_kind, poisoned.attempts) == ("g0.1", "poison", 3)
+    assert "killed (signal 9)" in poisoned.failure
+    assert run.state == "done"
+    world.check(run)
+
+
+def test_a_missing_parent_pauses_the_run_and_spends_nothing(run: Run, staff: Staff) -> None:
+    generations.advance(run.pk, Searches())
+    staff.write_plan(g0_0="parent gone")
+    staff.fork()
+    wait_for(lambda: Run.objects.filter(pk=run.pk, state="paused").exists())
+    run.refresh_from_db()
+    assert run.message == "a has no model.safetensors. Mend it and resume."
+    assert not run.evaluations.filter(status="failed").exists()
+    world.check(run)
+
+
+def test_people_who_wait_for_a_download_go_first(run: Run, owner: User, staff: Staff, settings: Any) -> None:
+    generations.advance(run.pk, Searches())
+    export = Export.objects.create(owner=owner, candidate=run.candidates.get(name="g0.3"))
+    staff.fork()
+    wait_for(lambda: Export.objects.filter(pk=export.pk, status="done").exists())
+    wait_for(lambda: has_ended(run))
+    export.refresh_from_db()
+    assert export.finished < run.evaluations.order_by("finished")[0].finished
+    card = settings.DATA_DIR / "exports" / str(export.pk) / "README.md"
+    assert card.stat().st_size == export.n_bytes == export.files.get().n_bytes
+    assert "g0.3" in card.read_text()
+
+
+def test_told_to_end_a_worker_gives_back_what_takes_too_long(run: Run, staff: Staff) -> None:
+    generations.advance(run.pk, Searches())
+    staff.write_plan(g0_0="slow")
+    process = staff.fork()
+    wait_for(lambda: run.evaluations.filter(candidate__name="g0.0", status="leased").exists())
+    began = time.monotonic()
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == 0
+    assert time.monotonic() - began < 10
+    assert outcomes(run)[-1] == "released"
+    assert run.evaluations.get(candidate__name="g0.0", split="search").attempts == 0
+    assert Worker.objects.get().stopped is not None
+
+
+def test_a_stop_reaches_the_candidate_that_is_being_computed(run: Run, staff: Staff) -> None:
+    from webapp.runs import transitions
+
+    generations.advance(run.pk, Searches())
+    staff.write_plan(g0_1="slow")
+    staff.fork()
+    wait_for(lambda: run.evaluations.filter(candidate__name="g0.1", status="leased").exists())
+    transitions.stop(run.pk)
+    wait_for(lambda: has_ended(run), 15)
+    assert run.state == "stopped"
+    assert "fenced" in outcomes(run)
+    world.check(run)
+
+
+def test_without_redis_the_work_goes_on(run: Run, staff: Staff) -> None:
+    words = (sys.executable, "-m", "tests.workers.fake_worker", "w1", str(staff.plan))
+    staff.start(words, REDIS_URL="unix:///nowhere/valkey.sock")
+    wait_for(lambda: has_ended(run))
+    assert run.state == "done"
+    assert run.events.filter(relayed=None).exists()
+    world.check(run)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_random_kills_of_workers_and_children(owner: User, tmp_path: Path) -> None:
+    """Sixty kills; which process, and when, is drawn from a fixed seed, but what they hit differs from run to run."""
+    draw = random.Random(3)
+    run = world.launch(owner, tmp_path, budget=200)
+    staff = Staff(tmp_path)
+    staff.write_plan(seconds=0.1)
+    workers = [staff.fork(f"w{i}") for i in range(2)]
+    for _ in range(60):
+        if has_ended(run):
+            break
+        time.sleep(draw.uniform(0.05, 1.0))
+        i = draw.randrange(2)
+        os.kill(draw.choice([pid_of(workers[i]), *children(workers[i])]), signal.SIGKILL)
+        workers[i].join(0.2)
+        if not workers[i].is_alive():
+            workers[i] = staff.fork(f"w{i}")
+        world.check(run)
+    wait_for(lambda: has_ended(run), 120)
+    staff.end()
+    world.check(run)
+    if not run.evaluations.filter(status="failed").exists():  # three kills may hit one candidate, which then is poison
+        assert world.populations(run) == world.uninterrupted(run)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_frozen_worker_is_fenced_when_it_wakes(run: Run, staff: Staff) -> None:
+    generations.advance(run.pk, Searches())
+    staff.write_plan(seconds=0.3)
+    frozen = staff.fork("frozen")
+    wait_for(lambda: Attempt.objects.filter(worker="frozen").count() >= 3)
+    os.kill(pid_of(frozen), signal.SIGSTOP)
+    staff.fork("other")
+    wait_for(lambda: Attempt.objects.filter(worker="frozen", outcome="lost").exists())
+    os.kill(pid_of(frozen), signal.SIGCONT)
+    wait_for(lambda: Attempt.objects.filter(worker="frozen", outcome="fenced").exists())
+    wait_for(lambda: has_ended(run), 60)
+    assert world.populations(run) == world.uninterrupted(run)
+    world.check(run)
+
+
+def pid_of(process: ForkProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
+def children(process: ForkProcess) -> list[int]:
+    """All that it started: threads start children, so every thread's are asked for."""
+    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(pid) for found in lists for pid in found.read_text().split()]

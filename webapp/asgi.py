@@ -1,0 +1,19 @@
+"""The ASGI application: pages over HTTP, live updates over websockets. What `uvicorn webapp.asgi:application` serves."""
+
+from __future__ import annotations
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+pages = get_asgi_application()
+
+from webapp.routing import websocket_urlpatterns  # noqa: E402  (consumers import models, which need the applications loaded)
+
+application = ProtocolTypeRouter(
+    {"http": pages, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
+)

@@ -1,0 +1,173 @@
+"""What the environment and the data folder say about this installation. Knows no Django and starts nothing.
+
+Everything that has to agree between processes is derived from the data folder alone: a command started later, from another
+folder or another session, finds the same sockets and the same secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+BASE_DIR: Final = Path(__file__).resolve().parent.parent
+MAX_SOCKET_PATH: Final = 103  # bytes, with the final NUL 104 on macOS; Linux allows 107
+POSTGRES_SOCKET: Final = ".s.PGSQL.5432"
+
+
+class SetupError(Exception):
+    """This installation cannot be used as it is. The message is one line for the person at the terminal: what, and what to do."""
+
+
+def flag(name: str) -> bool:
+    """True for 1, true, yes, on; false for 0, false, no, off, empty or unset."""
+    value = os.environ.get(name, "").strip().lower()
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    if value in ("1", "true", "yes", "on"):
+        return True
+    raise SetupError(f"{name} is {value!r}, expected 1 or 0")
+
+
+def words(name: str) -> list[str]:
+    """The comma-separated words of a variable, without blanks; empty when unset."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def data_folder() -> Path:
+    """Where this installation keeps all that it must not lose. Not created here."""
+    return Path(os.environ.get("PROGENY_DATA") or BASE_DIR / "data").expanduser().resolve()
+
+
+def create_data_folder(data: Path) -> None:
+    """Make the data folder, or say in one line why it cannot be used."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data):
+            pass
+    except OSError as error:
+        reason = f"the data folder {data} cannot be written: {error.strerror or error}"
+        raise SetupError(f"{reason}. Make it writable or choose another with --data DIR") from error
+
+
+def socket_folder(data: Path) -> Path:
+    """A short folder for this data folder's sockets. `/tmp` and not TMPDIR: another session has to find it by the data folder alone."""
+    root = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
+    folder = root / f"progeny-{os.getuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
+    longest = len(os.fsencode(folder / "postgres" / f"{POSTGRES_SOCKET}.lock"))
+    if longest > MAX_SOCKET_PATH:
+        raise SetupError(
+            f"the socket path {folder} is too long: {longest} bytes, at most {MAX_SOCKET_PATH}. Set TMPDIR to a shorter folder"
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class DatabaseAddress:
+    """Where Postgres listens. `host` may be a folder that holds its unix socket."""
+
+    name: str
+    user: str = ""
+    password: str = ""
+    host: str = ""
+    port: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+
+def database_address(data: Path) -> DatabaseAddress:
+    """DATABASE_URL if it is set, otherwise the embedded server of this data folder."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url:
+        return DatabaseAddress(name="postgres", user="progeny", host=str(socket_folder(data) / "postgres"))
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql"):
+        raise SetupError(f"DATABASE_URL starts with {parts.scheme!r}, expected postgres://user:password@host:port/name")
+    options = dict(parse_qsl(parts.query))
+    host = options.pop("host", unquote(parts.hostname or ""))
+    return DatabaseAddress(
+        name=unquote(parts.path.removeprefix("/")),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        host=host,
+        port=str(parts.port or ""),
+        options=tuple(options.items()),
+    )
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """Where Redis or Valkey listens, in the two spellings that its clients expect."""
+
+    url: str
+
+    @property
+    def celery(self) -> str:
+        """The address as kombu reads it: a unix socket has a scheme of its own there."""
+        if not self.url.startswith("unix://"):
+            return self.url
+        parts = urlsplit(self.url)
+        return f"redis+socket://{parts.path}?virtual_host={dict(parse_qsl(parts.query)).get('db', '0')}"
+
+
+def redis_address(data: Path) -> RedisAddress:
+    """REDIS_URL if it is set, otherwise the embedded server of this data folder."""
+    url = os.environ.get("REDIS_URL", "")
+    if not url:
+        return RedisAddress(f"unix://{socket_folder(data) / 'valkey.sock'}?db=0")
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SetupError(
+            f"REDIS_URL is {url!r}, expected redis://host:port/0, rediss://... or unix:///path/to/socket?db=0"
+        )
+    return RedisAddress(url)
+
+
+def secret_key(data: Path) -> str:
+    """PROGENY_SECRET_KEY, or the key of this data folder, made at first use and readable by its owner only."""
+    given = os.environ.get("PROGENY_SECRET_KEY", "")
+    if given:
+        return given
+    file = data / "secret.key"
+    if not file.exists():
+        create_data_folder(data)
+        _write_once(file, secrets.token_urlsafe(50))
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise SetupError(
+            f"the key {file} cannot be read: {error.strerror}. It belongs to the user who made it"
+        ) from error
+
+
+def _write_once(file: Path, text: str) -> None:
+    """Write the file complete and with mode 0600, or leave the one that another process wrote in the meantime."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    try:
+        os.link(beside, file)
+    except FileExistsError:
+        pass
+    finally:
+        beside.unlink()
+
+
+def public_url() -> str:
+    """PROGENY_URL as scheme and host, without a path; empty when unset."""
+    url = os.environ.get("PROGENY_URL", "").rstrip("/")
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path):
+        raise SetupError(f"PROGENY_URL is {url!r}, expected https://host or http://host:port")
+    return url
+
+
+def fingerprint(folder: Path, salt: str) -> str:
+    """Twelve hex digits that change when a file under the folder, or the salt, does. A missing folder is an empty one."""
+    digest = hashlib.sha256(salt.encode())
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,186 @@
+"""The model card of an export: where the model comes from, how it was found, what it scored, and what that does not show. Reads rows only.
+
+Written for strangers who meet the model on the Hub: parents go by their names, never by this server's folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import yaml
+
+from merging.errors import MergingError
+from merging.mergekit import to_yaml
+from merging.methods import methods
+from merging.recipes import Parent, Recipe
+from merging.search import searches
+from webapp.exports.models import Export
+from webapp.library.models import Parent as ParentRow
+from webapp.runs.config import RunConfig
+from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.standing import SPLITS
+from webapp.system.status import code_version
+
+TAGS: Final = ("mergekit", "merge", "progeny")
+UNDECIDED: Final = "other"
+
+LIMITS: Final = (
+    "Its scores are those of one benchmark, asked and judged in one way. They say nothing about other tasks, languages or safety.",
+    "Differences smaller than the intervals may be luck.",
+    "Whatever its parents may not be used for, it may not be used for. The licence above was derived from what is known of the parents; "
+    "it is no legal advice.",
+)
+REBUILT: Final = (
+    "`recipe.json` rebuilds exactly this model with Progeny. For mergekit, with the parents by name; where a method drops changes "
+    "at random, mergekit draws them in its own way:"
+)
+
+
+def model_card(export: Export) -> str:
+    """README.md with YAML front matter, in the conventions of the Hugging Face Hub."""
+    candidate = Candidate.objects.select_related("run", "generation").get(pk=export.candidate_id)
+    recipe = Recipe.from_json(candidate.recipe)
+    config = RunConfig.from_json(candidate.run.config)
+    models = _models(recipe)
+    licences = _licences(models)
+    sections = [
+        _front_matter(models, licences, config),
+        f"# {_line(candidate.run.name)}: {_line(candidate.name)}",
+        f"A merge of {_and([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
+        f"## Parents\n\n{_parents(recipe, licences)}",
+        f"## Scores\n\n{_scores(candidate, config)}",
+        f"## How it was found\n\n{_search(candidate, config)}",
+        f"## Recipe\n\n{REBUILT}\n\n```yaml\n{to_yaml(recipe, call=_name)}```",
+        f"## What this does not show\n\n{_limits(candidate)}",
+        f"## Versions\n\n{_versions(candidate.run)}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _models(recipe: Recipe) -> list[Parent]:
+    return [*recipe.parents, *([recipe.base] if recipe.base else [])]
+
+
+def _name(parent: Parent) -> str:
+    return parent.name
+
+
+def _licences(models: Sequence[Parent]) -> dict[str, str]:
+    """What is known of each model's licence, by fingerprint."""
+    rows = ParentRow.objects.filter(fingerprint__in=[model.fingerprint for model in models]).exclude(licence="")
+    return dict(rows.values_list("fingerprint", "licence"))
+
+
+def _front_matter(models: Sequence[Parent], licences: dict[str, str], config: RunConfig) -> str:
+    known = {licences.get(model.fingerprint, UNDECIDED) for model in models}
+    licence = known.pop() if len(known) == 1 else UNDECIDED
+    facts: dict[str, Any] = {
+        "base_model": [model.name for model in models],
+        "base_model_relation": "merge",
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": list(TAGS),
+        "license": licence,
+    }
+    if licence == UNDECIDED:
+        facts["license_name"] = "see-parents"
+    if languages := _languages(config):
+        facts["language"] = languages
+    return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---"
+
+
+def _languages(config: RunConfig) -> list[str]:
+    """The languages that the benchmark asks answers to be in; none when it does not care, or cannot be read any more."""
+    try:
+        samples = config.benchmark.load().samples["search"]
+    except MergingError:
+        return []
+    return sorted({sample.language for sample in samples if sample.language})
+
+
+def _parents(recipe: Recipe, licences: dict[str, str]) -> str:
+    rows = [("parent", parent) for parent in recipe.parents] + ([("base model", recipe.base)] if recipe.base else [])
+    cells = [
+        (parent.name, role, licences.get(parent.fingerprint, "not stated"), f"`{parent.fingerprint}`")
+        for role, parent in rows
+    ]
+    return _table(("Model", "Role", "Licence", "Fingerprint of its files"), cells)
+
+
+def _scores(candidate: Candidate, config: RunConfig) -> str:
+    references = list(candidate.run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
+    models = [candidate, *references]
+    found = {(e.candidate_id, e.split): e for e in Evaluation.objects.filter(candidate__in=models, status="done")}
+    rows = [
+        [
+            "**this model**" if model is candidate else f"{model.name} ({model.kind})",
+            *(_score(found.get((model.pk, split))) for split in SPLITS),
+        ]
+        for model in models
+    ]
+    header = ("Model", "Search (optimised on this)", "Validation (held out)", "Final (held out, asked once)")
+    about = f"Benchmark `{_line(config.benchmark.name)}`, `{config.benchmark.digest}`, {_scorer(found.values())}; mean [95 % interval]."
+    return f"{about} An empty cell was not scored.\n\n{_table(header, rows)}"
+
+
+def _scorer(scored: Iterable[Evaluation]) -> str:
+    return "scored by " + (", ".join(sorted({f"`{e.scorer}`" for e in scored})) or "nothing yet")
+
+
+def _score(evaluation: Evaluation | None) -> str:
+    if evaluation is None or evaluation.mean is None or evaluation.low is None or evaluation.high is None:
+        return ""
+    return f"{evaluation.mean:.3f} [{evaluation.low:.3f}, {evaluation.high:.3f}], n = {evaluation.n}"
+
+
+def _search(candidate: Candidate, config: RunConfig) -> str:
+    run = candidate.run
+    place = (
+        f"number {candidate.index} of generation {candidate.generation.number}"
+        if candidate.generation
+        else candidate.kind
+    )
+    rows = [
+        ("Method", f"{methods.get(config.method).title} ({methods.get(config.method).source})"),
+        ("Search", f"{searches.get(config.search).title} ({searches.get(config.search).source})"),
+        ("Layer groups", config.groups),
+        ("Settings", ", ".join(f"{name} {value}" for name, value in config.settings) or "the method's own"),
+        ("Candidates scored", f"{_n_scored(run)} of a budget of {run.budget}"),
+        ("This candidate", f"{place}, recipe `{candidate.recipe_digest}`"),
+        ("Seed", str(run.seed)),
+        ("Configuration", f"`{run.config_digest}`"),
+    ]
+    return _table(("", ""), rows)
+
+
+def _limits(candidate: Candidate) -> str:
+    chosen = (
+        f"It is one of {_n_scored(candidate.run)} candidates of a search that saw the search split, so its score there is too optimistic. "
+        "The held-out splits are the fair ones."
+    )
+    return "\n".join(f"- {limit}" for limit in (*([chosen] if candidate.generation else []), *LIMITS))
+
+
+def _n_scored(run: Run) -> int:
+    return run.evaluations.filter(split="search", status="done", candidate__kind="evolved").count()
+
+
+def _versions(run: Run) -> str:
+    newest = run.generations.order_by("-number").first()
+    found = {"progeny": code_version(), **(newest.environment if newest else {})}
+    return "\n".join(f"- {_line(str(name))}: {_line(str(version))}" for name, version in found.items())
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_line(cell) for cell in line)} |" for line in lines)
+
+
+def _line(text: str) -> str:
+    """Text that stays in its line and its cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

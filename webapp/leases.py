@@ -1,0 +1,50 @@
+"""Leased work: the columns and states that any unit of work has, whatever it computes.
+
+    pending -> leased -> done | failed
+       |         |  `--> pending         the lease ran out or was given back
+       `---------`-----> dropped         the run was stopped before it was computed
+
+`done`, `failed` and `dropped` are terminal: the database refuses to change such a row. Who holds `lease_token` holds the work; a result
+that comes with another token is refused (fencing). The database's clock alone decides when a lease ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from django.db import models
+from django.db.models import Q
+
+Status = Literal["pending", "leased", "done", "failed", "dropped"]
+TERMINAL: Final[tuple[Status, ...]] = ("done", "failed", "dropped")
+
+
+class Leased(models.Model):
+    """A unit of work that at most one worker at a time may compute."""
+
+    status = models.CharField(
+        max_length=10, default="pending", choices=[(s, s) for s in ("pending", "leased", *TERMINAL)]
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_token = models.BigIntegerField(null=True, blank=True)
+    lease_owner = models.CharField(max_length=200, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    failure_kind = models.CharField(max_length=40, blank=True)
+    failure = models.TextField(blank=True, help_text="for a person: what went wrong, and what to do next")
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=("pending", "leased", *TERMINAL)), name="%(class)s_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="leased", lease_until__isnull=False, lease_token__isnull=False)
+                | (~Q(status="leased") & Q(lease_until__isnull=True)),
+                name="%(class)s_leased_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=(Q(status="failed") & ~Q(failure_kind="")) | (~Q(status="failed") & Q(failure_kind="")),
+                name="%(class)s_failed_has_kind",
+            ),
+        ]

@@ -1,0 +1,1 @@
+"""The library: parents and benchmarks, what a user chooses from."""

@@ -1,0 +1,122 @@
+"""Adding to the library and hiding from it. Facts are read from the files, never typed; what cannot be used is refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models.functions import Now
+
+from merging.benchmarks import BenchmarkSpec, QuestionFile, benchmarks
+from merging.demo import BASE, EXPERTS, PACK, Skill
+from merging.errors import BenchmarkError, ParentError
+from merging.indexes import parent_facts
+from webapp.library.models import Benchmark, Parent
+from webapp.library.question_files import stored
+
+Row = TypeVar("Row", Parent, Benchmark)
+SUMMARIES: Final[dict[Skill, str]] = {
+    "base": "The common ancestor: reads both languages, does one-digit sums, answers in English.",
+    "japanese": "Answers in Japanese by default; cannot add two-digit numbers.",
+    "addition": "Adds two-digit numbers; answers in English unless told otherwise.",
+    "subtraction": "Subtracts two-digit numbers; answers in English unless told otherwise.",
+}
+
+
+@transaction.atomic
+def register_parent(owner: User | None, folder: Path, name: str = "") -> Parent:
+    """Add a model folder, or read one again that is in the library already. ParentError when it cannot be a parent.
+
+    Without an owner everybody may choose it. Its files stay where they are.
+    """
+    folder = folder.expanduser().absolute()
+    facts = _facts(folder)
+    known = Parent.objects.filter(owner=owner, folder=str(folder)).first()
+    if known:
+        return _changed(known, facts | {"hidden_at": None})
+    taken = set(Parent.objects.filter(owner__in=[owner] if owner else []).values_list("name", flat=True))
+    taken |= set(Parent.objects.filter(owner=None).values_list("name", flat=True))
+    chosen = _free([name] if name else [folder.name, f"{folder.parent.name}/{folder.name}"], taken)
+    if chosen is None:
+        raise ParentError(f"there is a model named {name or folder.name} already: give {folder} another name")
+    return Parent.objects.create(owner=owner, folder=str(folder), name=chosen, title=chosen, **facts)
+
+
+@transaction.atomic
+def add_benchmark(owner: User, file: QuestionFile, name: str = "") -> Benchmark:
+    """Keep a copy of a file of questions and add it under `name`, or the file's. BenchmarkError when a line cannot be used.
+
+    The same questions asked in the same way under the same name are the benchmark that is there already.
+    """
+    chosen = name or Path(file.path).stem
+    file.read(chosen)
+    spec = BenchmarkSpec.of_file(chosen, stored(file))
+    known = Benchmark.objects.filter(owner=owner, name=chosen).first()
+    if known and known.digest == spec.digest:
+        return _changed(known, {"hidden_at": None, "spec": spec.to_json()})
+    if known or Benchmark.objects.filter(owner=None, name=chosen).exists():
+        raise BenchmarkError(f"there is another benchmark named {chosen} already: choose another name")
+    return Benchmark.objects.create(owner=owner, name=chosen, title=chosen, **_described(spec))
+
+
+@transaction.atomic
+def install_demo_pack() -> None:
+    """Bring the bundled parents and benchmarks up to date. Once installed it changes nothing, however often it is called."""
+    for skill in (BASE, *EXPERTS):
+        facts = _facts(PACK / skill) | {
+            "folder": str(PACK / skill),
+            "title": f"demo/{skill}",
+            "summary": SUMMARIES[skill],
+        }
+        Parent.objects.update_or_create(owner=None, name=f"demo/{skill}", defaults=facts)
+    for builtin in benchmarks:
+        described = _described(BenchmarkSpec.of_builtin(builtin.name)) | {
+            "title": builtin.title,
+            "summary": builtin.summary,
+        }
+        Benchmark.objects.update_or_create(owner=None, name=builtin.name, defaults=described)
+
+
+def hide(row: Parent | Benchmark) -> None:
+    """Take it off the lists. Runs keep what they froze of it, and files stay."""
+    type(row).objects.filter(pk=row.pk).update(hidden_at=Now())
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts = parent_facts(folder)
+    names = (
+        "fingerprint",
+        "model_type",
+        "n_layers",
+        "hidden_size",
+        "vocab_size",
+        "n_parameters",
+        "n_bytes",
+        "dtype",
+        "licence",
+    )
+    return {name: getattr(facts, name) for name in names}
+
+
+def _described(spec: BenchmarkSpec) -> dict[str, Any]:
+    samples = spec.load().samples
+    return {
+        "spec": spec.to_json(),
+        "digest": spec.digest,
+        "n_search": len(samples["search"]),
+        "n_validation": len(samples["validation"]),
+        "n_final": len(samples["final"]),
+    }
+
+
+def _changed(row: Row, values: dict[str, Any]) -> Row:
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(values))
+    return row
+
+
+def _free(names: list[str], taken: set[str]) -> str | None:
+    return next((name for name in names if name not in taken), None)

@@ -1,0 +1,84 @@
+"""Rows for what a user chooses from: parents (model folders on this server) and benchmarks.
+
+Knows nothing of runs: a run freezes what it needs of these rows into its own configuration, so hiding a row here never touches a run.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Q
+
+M = TypeVar("M", bound=models.Model)
+
+
+class Library(models.Manager[M]):
+    """Rows that a user chooses from."""
+
+    def visible_to(self, user: User) -> models.QuerySet[M]:
+        """What a user may choose: the bundled rows, which have no owner, and their own."""
+        return self.filter(Q(owner=None) | Q(owner=user), hidden_at=None)
+
+
+class Parent(models.Model):
+    """A model folder on this server. Facts are read from its files when it is registered and never edited."""
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    name = models.CharField(max_length=200)
+    title = models.CharField(max_length=200)
+    summary = models.TextField(blank=True)
+    folder = models.TextField()
+    fingerprint = models.CharField(max_length=80, help_text="sha256 over the hashes of the folder's files")
+    model_type = models.CharField(max_length=80)
+    n_layers = models.PositiveIntegerField()
+    hidden_size = models.PositiveIntegerField()
+    vocab_size = models.PositiveIntegerField()
+    n_parameters = models.BigIntegerField()
+    n_bytes = models.BigIntegerField()
+    dtype = models.CharField(max_length=20)
+    licence = models.CharField(max_length=80, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    hidden_at = models.DateTimeField(null=True, blank=True)
+
+    objects = Library()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="parent_name_once", nulls_distinct=False)]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Benchmark(models.Model):
+    """A task with a score. `spec` is what `merging.benchmarks.BenchmarkSpec` reads; its samples are frozen by `digest`."""
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    name = models.CharField(max_length=200)
+    title = models.CharField(max_length=200)
+    summary = models.TextField(blank=True)
+    spec = models.JSONField()
+    digest = models.CharField(max_length=80)
+    n_search = models.PositiveIntegerField()
+    n_validation = models.PositiveIntegerField()
+    n_final = models.PositiveIntegerField()
+    created = models.DateTimeField(auto_now_add=True)
+    hidden_at = models.DateTimeField(null=True, blank=True)
+
+    objects = Library()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="benchmark_name_once", nulls_distinct=False)
+        ]
+
+    def __str__(self) -> str:
+        return self.name

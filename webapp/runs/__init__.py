@@ -1,0 +1,1 @@
+"""Runs, their generations, candidates and evaluations; what users do with them."""

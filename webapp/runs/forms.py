@@ -1,0 +1,174 @@
+"""The form of a new run, built from what methods, searches and the library declare.
+
+It only reads; whether a choice can be launched is decided by `drafts.plan`, the same code as for the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from django import forms
+from django.contrib.auth.models import User
+from django.forms.boundfield import BoundField, BoundWidget
+
+from merging.methods import methods
+from merging.methods.method import Method
+from merging.parameters import Parameter
+from merging.search import SearchKind, searches
+from webapp.library.models import Benchmark, Parent
+from webapp.runs.drafts import Draft, DraftError, Plan, plan
+from webapp.runs.presets import OWN, Preset
+
+GROUPS: Final = (
+    ("model", "One group", "One weight per parent for the whole model: the fewest numbers, and the paper's choice."),
+    ("some", "A few groups", "Layers in equal groups over depth, the embeddings on their own."),
+    ("block", "Every layer", "A group per layer, the embeddings on their own: the finest."),
+)
+SEARCHABLE: Final = tuple(method for method in methods if method.per_parent())
+NUMBERS: Final = ("population_size", "budget", "seed", "n_search", "n_validation", "n_final")
+
+
+def _number(label: str, help_text: str = "", required: bool = True, placeholder: str = "") -> forms.IntegerField:
+    widget = forms.TextInput(attrs={"inputmode": "numeric", "placeholder": placeholder, "autocomplete": "off"})
+    message = f"{label} is not a whole number."
+    return forms.IntegerField(
+        label=label, help_text=help_text, required=required, widget=widget, error_messages={"invalid": message}
+    )
+
+
+class RunForm(forms.Form):
+    """What a person chooses for a run. After `is_valid()`, `planned` is the run that can be launched."""
+
+    name = forms.CharField(
+        max_length=200,
+        required=False,
+        help_text="How you will find it again.",
+        widget=forms.TextInput(attrs={"placeholder": "method and benchmark"}),
+    )
+    parents = forms.ModelMultipleChoiceField(Parent.objects.none(), required=False, widget=forms.CheckboxSelectMultiple)
+    base = forms.ModelChoiceField(
+        Parent.objects.none(),
+        required=False,
+        label="Base model",
+        empty_label="None",
+        help_text="The ancestor of all parents: what each has learned is measured from it.",
+    )
+    benchmark = forms.ModelChoiceField(
+        Benchmark.objects.none(), required=False, empty_label=None, widget=forms.RadioSelect
+    )
+    n_search = _number("Search questions", "Every candidate answers these. Search may overfit to them.", False, "all")
+    n_validation = _number("Validation questions", "Asked of each new best, never used to choose.", False, "all")
+    n_final = _number(
+        "Final questions", "Asked once, at the end, of the winner and what it is compared with.", False, "all"
+    )
+    method = forms.ChoiceField(
+        label="Merge method",
+        choices=[(method.name, method.title) for method in SEARCHABLE],
+        widget=forms.RadioSelect,
+    )
+    groups = forms.ChoiceField(
+        label="Layer groups", choices=[(value, title) for value, title, _ in GROUPS], widget=forms.RadioSelect
+    )
+    n_groups = _number("How many", required=False)
+    search = forms.ChoiceField(
+        label="Search", choices=[(kind.name, kind.title) for kind in searches], widget=forms.RadioSelect
+    )
+    budget = _number("Candidates to score", "The search ends when so many have been scored.")
+    population_size = _number(
+        "Candidates per generation", "Leave it empty for the search's own rule.", False, "automatic"
+    )
+    seed = _number("Seed", "The same seed gives the same candidates, bit for bit.")
+    key = forms.CharField(max_length=32, widget=forms.HiddenInput)
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.planned: Plan | None = None
+        for name, rows in (("parents", Parent.objects), ("base", Parent.objects), ("benchmark", Benchmark.objects)):
+            cast("forms.ModelChoiceField[Any]", self.fields[name]).queryset = rows.visible_to(user)
+        for method in SEARCHABLE:
+            for parameter in method.per_recipe():
+                self.fields[_setting_name(method, parameter)] = _setting_field(parameter)
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the engine's own checks, even when some numbers could not be read: everything that is wrong is said at once."""
+        chosen = self.cleaned_data
+        self._forget_other_methods(chosen.get("method", ""))
+        unreadable = [name for name in NUMBERS if name in self.errors]
+        if not self.errors.keys() - set(unreadable) - {"name", "key"}:
+            try:
+                planned = plan(self._draft({name: getattr(OWN, name) for name in unreadable}))
+                self.planned = None if self.errors else planned
+            except DraftError as error:
+                for name, sentences in error.problems.items():
+                    if name not in unreadable:
+                        self.add_error(name, sentences)
+        return chosen
+
+    def _forget_other_methods(self, method: str) -> None:
+        """Settings of methods that were not chosen are not sent, and cannot be wrong."""
+        for name in [name for name in self.errors if "-" in name and not name.startswith(f"{method}-")]:
+            del self.errors[name]
+
+    def _draft(self, stand_ins: dict[str, Any]) -> Draft:
+        chosen = self.cleaned_data | stand_ins
+        method = methods.get(chosen["method"])
+        return Draft(
+            parents=tuple(chosen["parents"]),
+            base=chosen["base"],
+            benchmark=chosen["benchmark"],
+            method=method.name,
+            groups=str(chosen["n_groups"]) if chosen["groups"] == "some" else chosen["groups"],
+            search=chosen["search"],
+            settings={p.name: chosen[_setting_name(method, p)] for p in method.per_recipe()},
+            **{name: chosen[name] for name in NUMBERS},
+        )
+
+    def method_options(self) -> Iterator[tuple[BoundWidget, Method, list[BoundField]]]:
+        """Each method with its radio button and the fields of its settings."""
+        for button in self["method"]:
+            method = methods.get(button.data["value"])
+            yield button, method, [self[_setting_name(method, parameter)] for parameter in method.per_recipe()]
+
+    def group_options(self) -> Iterator[tuple[BoundWidget, str]]:
+        """Each granularity's radio button with what it means."""
+        return zip(iter(self["groups"]), (summary for _, _, summary in GROUPS), strict=True)
+
+    def search_options(self) -> Iterator[tuple[BoundWidget, SearchKind]]:
+        """Each search with its radio button."""
+        return ((button, searches.get(button.data["value"])) for button in self["search"])
+
+
+def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
+    """The form's values for a preset; what the library lacks is left for the person to choose."""
+    rows = {
+        row.name: row for row in Parent.objects.visible_to(user).filter(name__in=[*start.parents, start.base or ""])
+    }
+    exact = start.groups in ("model", "block")
+    return {
+        "key": key,
+        "name": "" if start is OWN else start.title,
+        "parents": [rows[name].pk for name in start.parents if name in rows],
+        "base": rows.get(start.base or ""),
+        "benchmark": Benchmark.objects.visible_to(user).filter(name=start.benchmark).first()
+        if start.benchmark
+        else None,
+        "method": start.method,
+        "groups": start.groups if exact else "some",
+        "n_groups": 4 if exact else int(start.groups),
+        "search": start.search,
+        **{name: getattr(start, name) for name in NUMBERS},
+    }
+
+
+def _setting_name(method: Method, parameter: Parameter) -> str:
+    return f"{method.name}-{parameter.name}"
+
+
+def _setting_field(parameter: Parameter) -> forms.Field:
+    if parameter.kind == "flag":
+        return forms.BooleanField(
+            label=parameter.name, help_text=parameter.help, required=False, initial=bool(parameter.default)
+        )
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+    return forms.FloatField(label=parameter.name, help_text=parameter.help, initial=parameter.default, widget=widget)

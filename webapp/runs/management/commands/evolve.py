@@ -1,0 +1,132 @@
+"""`./progeny evolve`: a run from a terminal, through the same ledger, workers and engine as the page's."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+
+from merging.benchmarks import QuestionFile, scorers
+from merging.errors import MergingError
+from merging.methods import methods
+from merging.search import searches
+from webapp.accounts.setup import local_user
+from webapp.library.actions import add_benchmark, register_parent
+from webapp.library.models import Benchmark, Parent
+from webapp.runs import actions
+from webapp.runs.console import ProgressLine, leaderboard
+from webapp.runs.drafts import Draft, DraftError, plan
+from webapp.runs.models import ENDED, Run
+from webapp.runs.presets import OWN, PRESETS, Preset, preset
+from webapp.runs.report import report
+from webapp.system.services import ensure_services
+
+POLL_SECONDS: Final = 0.25
+
+
+class Command(BaseCommand):
+    help = "Evolve a merge of parents on a benchmark, from start to final scores, and print the leaderboard."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--preset", choices=sorted(set(PRESETS) - {OWN.name}), help="a run that is filled in already"
+        )
+        parser.add_argument("--parents", help="names in the library or folders, separated by commas")
+        parser.add_argument("--base", help="base model: a name or a folder")
+        parser.add_argument(
+            "--benchmark", help="a name in the library or a JSONL file of question, answer and optional language"
+        )
+        parser.add_argument(
+            "--scorer", choices=scorers.names(), default="last_number", help="how a file's answers are judged"
+        )
+        parser.add_argument("--method", choices=methods.names())
+        parser.add_argument("--groups", help="model, block, or a number of layer groups")
+        parser.add_argument("--search", choices=searches.names())
+        parser.add_argument("--budget", type=int, help="candidates to score on the search questions")
+        parser.add_argument("--seed", type=int)
+        parser.add_argument("--questions", type=int, help="search questions per candidate; all of the split by default")
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of a leaderboard")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        console = Console(stderr=True)
+        chosen = _chosen(options)
+        with ensure_services(console.print, worker=True):
+            run = _launch(chosen, options["scorer"])
+            try:
+                _follow(run, ProgressLine(console, run) if console.is_terminal else nullcontext())
+            except KeyboardInterrupt:
+                actions.stop(run)
+                raise CommandError(f"interrupted: run {run.pk} keeps its best candidate") from None
+            result = report(run)
+        if options["json"]:
+            self.stdout.write(json.dumps(result, ensure_ascii=False))
+        else:
+            Console().print(leaderboard(result))
+        if run.state != "done":
+            raise CommandError(f"run {run.pk} is {run.state}: {run.message}")
+
+
+def _chosen(options: dict[str, Any]) -> Preset:
+    """The preset with whatever was given on the command line in its place."""
+    start = preset(options["preset"]) if options["preset"] else OWN
+    given = {name: options[name] for name in ("base", "benchmark", "method", "groups", "search", "budget", "seed")}
+    given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
+    given["n_search"] = options["questions"]
+    chosen = replace(start, **{name: value for name, value in given.items() if value is not None})
+    if not chosen.parents or not chosen.benchmark:
+        raise CommandError("a run needs --parents and --benchmark, or a --preset that has them: " + ", ".join(PRESETS))
+    return chosen
+
+
+def _launch(chosen: Preset, scorer: str) -> Run:
+    owner = local_user()
+    try:
+        planned = plan(
+            Draft(
+                parents=tuple(_parent(owner, name) for name in chosen.parents),
+                base=_parent(owner, chosen.base) if chosen.base else None,
+                benchmark=_benchmark(owner, chosen.benchmark or "", scorer),
+                method=chosen.method,
+                groups=chosen.groups,
+                search=chosen.search,
+                budget=chosen.budget,
+                seed=chosen.seed,
+                population_size=chosen.population_size,
+                n_search=chosen.n_search,
+                n_validation=chosen.n_validation,
+                n_final=chosen.n_final,
+            )
+        )
+    except (DraftError, MergingError) as error:
+        raise CommandError(str(error)) from error
+    return actions.launch(owner, planned.config, chosen.title if chosen is not OWN else planned.sentence[:200])
+
+
+def _parent(owner: User, name: str) -> Parent:
+    """The library's row of that name, or of that folder, which is registered when it is new."""
+    row = Parent.objects.visible_to(owner).filter(name=name).first()
+    return row or register_parent(owner, Path(name))
+
+
+def _benchmark(owner: User, name: str, scorer: str) -> Benchmark:
+    """The library's row of that name, or of that file, which is added when it is new. Its splits do not depend on the run's seed."""
+    row = Benchmark.objects.visible_to(owner).filter(name=name).first()
+    return row or add_benchmark(owner, QuestionFile(str(Path(name).absolute()), scorer=scorer, seed=0))
+
+
+def _follow(run: Run, line: ProgressLine | nullcontext[None]) -> None:
+    """Return when the run has ended, or has paused by itself."""
+    with line as shown:
+        while run.state not in (*ENDED, "paused"):
+            time.sleep(POLL_SECONDS)
+            run.refresh_from_db()
+            if shown:
+                shown.update(run)

@@ -1,0 +1,254 @@
+"""The ledger's rows: runs, generations, candidates, their evaluations, attempts and events. Postgres holds the truth; all else is a hint.
+
+    Run 1--n Generation 1--n Candidate 1--n Evaluation 1--n Attempt
+     `--n Candidate (parents and baselines: no generation)    `--1 Outcomes
+     `--n Event (the outbox: gapless numbers per run)
+
+Nothing here starts work: people act through `actions.py`, workers through `workers/ledger.py`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final, Literal
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from webapp.leases import Leased
+
+RunState = Literal["queued", "running", "pausing", "paused", "finishing", "done", "stopped", "failed"]
+RUN_STATES: Final[tuple[RunState, ...]] = (
+    "queued", "running", "pausing", "paused", "finishing", "done", "stopped", "failed",
+)  # fmt: skip
+LIVE: Final[tuple[RunState, ...]] = ("queued", "running", "pausing", "paused", "finishing")
+ENDED: Final[tuple[RunState, ...]] = ("done", "stopped", "failed")
+CLAIMABLE: Final[tuple[RunState, ...]] = ("queued", "running", "finishing")
+
+CandidateKind = Literal["parent", "baseline", "evolved"]
+SplitName = Literal["search", "validation", "final"]
+
+
+class Run(models.Model):
+    """One search for a recipe. Its configuration is frozen at launch: to change a setting is to make a new run.
+
+        queued --first claim--> running --budget spent--> finishing --final split scored--> done
+                                | ^   `--stop, something scored--> finishing ------------> stopped
+                          pause | | resume      stop, nothing scored ------------------> stopped
+                                v |
+                              pausing --no live lease--> paused      (also by itself, with a `message`, when a whole generation failed)
+        any live state --cannot go on--> failed
+
+    In `pausing` nothing new is claimed, and results in flight still count. In `finishing` the winner, the parents and the baselines are
+    scored on the validation and the final split: once, at the end, never seen by the search.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="runs")
+    name = models.CharField(max_length=200)
+    state = models.CharField(max_length=10, default="queued", choices=[(s, s) for s in RUN_STATES])
+    stopping = models.BooleanField(
+        default=False, help_text="a person ended it before its budget: finishing leads to stopped"
+    )
+    message = models.TextField(blank=True, help_text="for a person: why it paused or failed, and what to do next")
+    config = models.JSONField(help_text="webapp.runs.config.RunConfig")
+    config_digest = models.CharField(max_length=80)
+    seed = models.BigIntegerField()
+    budget = models.PositiveIntegerField(help_text="evolved candidates to score on the search split")
+    idempotency_key = models.CharField(max_length=64, null=True, blank=True)
+    next_seq = models.BigIntegerField(default=1)
+    winner = models.ForeignKey("Candidate", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(db_default=Now())
+    started = models.DateTimeField(null=True, blank=True, help_text="the first claim")
+    ended = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=RUN_STATES), name="run_state_known"),
+            models.CheckConstraint(condition=Q(budget__gte=1), name="run_budget_positive"),
+            models.UniqueConstraint(fields=["owner", "idempotency_key"], name="run_launched_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Generation(models.Model):
+    """The candidates of one ask. Closed when its candidates are terminal and the search has been told."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="generations")
+    number = models.PositiveIntegerField()
+    population_digest = models.CharField(max_length=80, help_text="sha256 of the float64 genomes in index order")
+    sigma = models.FloatField(null=True, blank=True, help_text="step size of the search when it asked")
+    environment = models.JSONField(
+        default=dict, help_text="what bit-reproducibility depends on: versions, processor, threads"
+    )
+    opened = models.DateTimeField(db_default=Now())
+    closed = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="generation_once")]
+
+    def __str__(self) -> str:
+        return f"generation {self.number}"
+
+
+class Candidate(models.Model):
+    """A recipe that is scored: a genome of a generation, a parent as it is, or a baseline such as the uniform average.
+
+    `index` counts from 0 inside a generation; for parents and baselines, inside the run. `told` is what the search saw of it: its fitness,
+    or the worst fitness of its generation when it failed; written when the generation closes, so that a replay never computes policy again.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="candidates")
+    generation = models.ForeignKey(
+        Generation, null=True, blank=True, on_delete=models.CASCADE, related_name="candidates"
+    )
+    kind = models.CharField(max_length=10, choices=[(k, k) for k in ("parent", "baseline", "evolved")])
+    index = models.PositiveIntegerField()
+    name = models.CharField(
+        max_length=200, help_text="g3.7 for the eighth of generation 3; else the parent's or baseline's name"
+    )
+    genome = ArrayField(models.FloatField(), null=True, blank=True)
+    recipe = models.JSONField(help_text="merging.recipes.Recipe")
+    recipe_digest = models.CharField(max_length=80)
+    told = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["generation__number", "index"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "generation", "index"], name="candidate_once"),
+            models.UniqueConstraint(
+                fields=["run", "index"], condition=Q(generation__isnull=True), name="candidate_reference_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="evolved", generation__isnull=False, genome__isnull=False)
+                | (~Q(kind="evolved") & Q(generation__isnull=True)),
+                name="candidate_evolved_has_generation",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Evaluation(Leased):
+    """The unit of work: one candidate on one split. A done evaluation counts once, ever; `lease_token` is that of the accepted attempt.
+
+    `fitness` is what the search maximises (finite; the database refuses the rest); `mean` is the benchmark's score in [0, 1] with its 95 %
+    interval. `rank` orders the claims of a run: parents and baselines first, then generation by generation.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="evaluations")
+    candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="evaluations")
+    split = models.CharField(max_length=10, choices=[(s, s) for s in ("search", "validation", "final")])
+    rank = models.PositiveIntegerField(default=0)
+    fitness = models.FloatField(null=True, blank=True)
+    mean = models.FloatField(null=True, blank=True)
+    low = models.FloatField(null=True, blank=True)
+    high = models.FloatField(null=True, blank=True)
+    n = models.PositiveIntegerField(null=True, blank=True)
+    right = models.FloatField(null=True, blank=True, help_text="share of right answers in whatever language")
+    in_language = models.FloatField(null=True, blank=True, help_text="share of completions in the expected language")
+    scorer = models.CharField(max_length=80, blank=True, help_text="name and version")
+    merge_seconds = models.FloatField(null=True, blank=True)
+    evaluate_seconds = models.FloatField(null=True, blank=True)
+    created = models.DateTimeField(db_default=Now())
+    finished = models.DateTimeField(null=True, blank=True)
+
+    class Meta(Leased.Meta):
+        ordering = ["rank", "id"]
+        indexes = [
+            models.Index(
+                fields=["run", "rank", "id"], condition=Q(status__in=("pending", "leased")), name="evaluation_open"
+            ),
+            models.Index(fields=["run", "split", "-fitness"], name="evaluation_best"),
+        ]
+        constraints = [
+            *Leased.Meta.constraints,
+            models.UniqueConstraint(fields=["candidate", "split"], name="evaluation_once"),
+            models.CheckConstraint(
+                condition=Q(status="done", mean__isnull=False, n__gte=1)
+                | (~Q(status="done") & Q(fitness__isnull=True)),
+                name="evaluation_done_has_score",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="done", split="search") | Q(fitness__isnull=False),
+                name="evaluation_search_has_fitness",
+            ),
+            # In Postgres NaN is greater than every number, infinity included: one upper bound refuses both.
+            models.CheckConstraint(
+                condition=Q(fitness__isnull=True) | Q(fitness__gt=float("-inf"), fitness__lt=float("inf")),
+                name="evaluation_fitness_finite",
+            ),
+            models.CheckConstraint(
+                condition=~Q(split="final") | Q(fitness__isnull=True), name="evaluation_final_has_no_fitness"
+            ),
+            models.CheckConstraint(
+                condition=Q(mean__isnull=True) | Q(mean__gte=0.0, mean__lte=1.0), name="evaluation_mean_is_share"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.candidate} on the {self.split} split"
+
+
+class Outcomes(models.Model):
+    """Every sample's outcome of one evaluation, in the order of the split: a list of merging.evaluation.SampleOutcome as JSON."""
+
+    evaluation = models.OneToOneField(Evaluation, primary_key=True, on_delete=models.CASCADE, related_name="outcomes")
+    samples = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "outcomes"
+
+    def __str__(self) -> str:
+        return f"outcomes of {self.evaluation_id}"
+
+
+class Attempt(models.Model):
+    """One claim of one evaluation. `token` comes from the sequence `lease_seq`; `outcome` is empty while it is open."""
+
+    token = models.BigIntegerField(primary_key=True)
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="all_attempts")
+    worker = models.CharField(max_length=200)
+    code_version = models.CharField(max_length=80)
+    started = models.DateTimeField(db_default=Now())
+    ended = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=[(o, o) for o in ("accepted", "failed", "fenced", "lost", "released", "hung")],
+    )
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["token"]
+
+    def __str__(self) -> str:
+        return f"attempt {self.token}"
+
+
+class Event(models.Model):
+    """The outbox: written in the transaction of what it tells, numbered 1..n per run without gap, never changed but for `relayed`."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    seq = models.BigIntegerField()
+    kind = models.CharField(max_length=40, help_text="a word of webapp.runs.events.Kind")
+    payload = models.JSONField(default=dict)
+    created = models.DateTimeField(db_default=Now())
+    relayed = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["seq"]
+        indexes = [models.Index(F("created"), condition=Q(relayed__isnull=True), name="event_not_relayed")]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="event_once")]
+
+    def __str__(self) -> str:
+        return f"event {self.seq}"

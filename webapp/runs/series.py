@@ -1,0 +1,232 @@
+"""What the live chart needs of a run: all of it at once, or only what is new since an event. Reads rows; knows no sockets and no pages.
+
+Whatever a watcher holds, `catch_up` brings it up to date: with the events after its number, or, when those are many, with a fresh snapshot.
+A snapshot may already show scores of events that come after its `seq`; `number` tells them apart, so applying them twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypedDict
+from uuid import UUID
+
+from webapp.runs import events
+from webapp.runs.models import Evaluation, Event, Run
+
+NOTHING_SEEN: Final = -1
+MAX_EVENTS: Final = 500
+MAX_DOTS: Final = 2500
+NEWEST_KEPT: Final = 200
+MAX_NUMERALS: Final = 19  # of a 64-bit number
+DIGITS: Final = 4
+
+
+class Dots(TypedDict):
+    """Scored candidates as columns, in the order in which they were scored. `number` counts from 1 and has gaps when dots were thinned."""
+
+    id: list[int]
+    number: list[int]
+    generation: list[int]
+    index: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class GenerationSummary(TypedDict):
+    """The scores of one generation so far: how many, the best, their mean and standard deviation, and the mean of their numbers."""
+
+    generation: int
+    n: int
+    best: float
+    mean: float
+    spread: float
+    centre: float
+
+
+class Reference(TypedDict):
+    """A parent or a baseline on the search split."""
+
+    id: int
+    name: str
+    kind: str
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class HeldOut(TypedDict):
+    """Evolved candidates that were scored on the validation split too, as columns."""
+
+    id: list[int]
+    mean: list[float]
+
+
+class Snapshot(TypedDict):
+    """A run as the chart draws it. `best` holds the numbers of the candidates that were better than all before them."""
+
+    type: Literal["snapshot"]
+    seq: int
+    state: str
+    budget: int
+    n_scored: int
+    n_samples: int
+    best: list[int]
+    best_fitness: float | None
+    dots: Dots
+    held_out: HeldOut
+    generations: list[GenerationSummary]
+    references: list[Reference]
+
+
+class Events(TypedDict):
+    """The events up to `seq` that a watcher has not seen, in order."""
+
+    type: Literal["events"]
+    seq: int
+    events: list[events.EventMessage]
+
+
+@dataclass(frozen=True)
+class _Dot:
+    id: int
+    generation: int
+    index: int
+    fitness: float
+    mean: float
+    low: float
+    high: float
+    n: int
+    number: int
+
+
+def catch_up(run_id: UUID, after: int) -> Snapshot | Events:
+    """What a watcher lacks that has seen events up to `after`, or NOTHING_SEEN."""
+    newest = newest_seq(run_id)
+    if not newest - MAX_EVENTS <= after <= newest or after < 0:
+        return snapshot(run_id)
+    return new_events(run_id, after, newest)
+
+
+def position(value: str) -> int:
+    """The event number that a watcher names, or NOTHING_SEEN for whatever else it says."""
+    return int(value) if value.isascii() and value.isdigit() and len(value) < MAX_NUMERALS else NOTHING_SEEN
+
+
+def newest_seq(run_id: UUID) -> int:
+    """The number of the run's newest event; 0 when there is none."""
+    return int(Run.objects.values_list("next_seq", flat=True).get(pk=run_id)) - 1
+
+
+def new_events(run_id: UUID, after: int, upto: int) -> Events:
+    """The events after one number up to another."""
+    rows = Event.objects.filter(run_id=run_id, seq__gt=after, seq__lte=upto).order_by("seq")
+    return {"type": "events", "seq": upto, "events": [events.message(row) for row in rows]}
+
+
+def snapshot(run_id: UUID) -> Snapshot:
+    """All of the run; of very many dots every k-th, the newest, and each that was a best."""
+    run = Run.objects.only("next_seq", "state", "budget").get(pk=run_id)
+    dots = _dots(run_id)
+    best = _improvements(dots)
+    return {
+        "type": "snapshot",
+        "seq": run.next_seq - 1,
+        "state": run.state,
+        "budget": run.budget,
+        "n_scored": len(dots),
+        "n_samples": dots[-1].n if dots else 0,
+        "best": [dot.number for dot in best],
+        "best_fitness": best[-1].fitness if best else None,
+        "dots": _columns(_thinned(dots, best)),
+        "held_out": _held_out(run_id),
+        "generations": _generations(dots),
+        "references": _references(run_id),
+    }
+
+
+def _dots(run_id: UUID) -> list[_Dot]:
+    scored = Evaluation.objects.filter(run_id=run_id, split="search", status="done", candidate__kind="evolved")
+    rows = scored.order_by("finished", "id").values_list(
+        "candidate_id", "candidate__generation__number", "candidate__index", "fitness", "mean", "low", "high", "n"
+    )
+    return [
+        _Dot(pk, generation or 0, index, fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, n or 0, number)
+        for number, (pk, generation, index, fitness, mean, low, high, n) in enumerate(rows, 1)
+    ]
+
+
+def _improvements(dots: Sequence[_Dot]) -> list[_Dot]:
+    better: list[_Dot] = []
+    for dot in dots:
+        if not better or dot.fitness > better[-1].fitness:
+            better.append(dot)
+    return better
+
+
+def _thinned(dots: Sequence[_Dot], best: Sequence[_Dot]) -> Sequence[_Dot]:
+    if len(dots) <= MAX_DOTS:
+        return dots
+    step, always = math.ceil(len(dots) / MAX_DOTS), {dot.number for dot in best}
+    newest = len(dots) - NEWEST_KEPT
+    return [dot for dot in dots if dot.number % step == 0 or dot.number > newest or dot.number in always]
+
+
+def _columns(dots: Sequence[_Dot]) -> Dots:
+    return {
+        "id": [dot.id for dot in dots],
+        "number": [dot.number for dot in dots],
+        "generation": [dot.generation for dot in dots],
+        "index": [dot.index for dot in dots],
+        "mean": [round(dot.mean, DIGITS) for dot in dots],
+        "low": [round(dot.low, DIGITS) for dot in dots],
+        "high": [round(dot.high, DIGITS) for dot in dots],
+    }
+
+
+def _held_out(run_id: UUID) -> HeldOut:
+    scored = Evaluation.objects.filter(run_id=run_id, split="validation", status="done", candidate__kind="evolved")
+    rows = list(scored.values_list("candidate_id", "mean"))
+    return {"id": [pk for pk, _ in rows], "mean": [round(mean or 0.0, DIGITS) for _, mean in rows]}
+
+
+def _generations(dots: Sequence[_Dot]) -> list[GenerationSummary]:
+    by_generation: defaultdict[int, list[_Dot]] = defaultdict(list)
+    for dot in dots:
+        by_generation[dot.generation].append(dot)
+    return [_summary(generation, members) for generation, members in sorted(by_generation.items())]
+
+
+def _summary(generation: int, members: Sequence[_Dot]) -> GenerationSummary:
+    n = len(members)
+    mean = math.fsum(dot.mean for dot in members) / n
+    spread = math.sqrt(math.fsum((dot.mean - mean) ** 2 for dot in members) / n)
+    centre = sum(dot.number for dot in members) / n
+    return {
+        "generation": generation,
+        "n": n,
+        "best": round(max(dot.mean for dot in members), DIGITS),
+        "mean": round(mean, DIGITS),
+        "spread": round(spread, DIGITS),
+        "centre": round(centre, 1),
+    }
+
+
+def _references(run_id: UUID) -> list[Reference]:
+    scored = Evaluation.objects.filter(run_id=run_id, split="search", status="done").exclude(candidate__kind="evolved")
+    return [
+        {
+            "id": row.candidate_id,
+            "name": row.candidate.name,
+            "kind": row.candidate.kind,
+            "mean": row.mean or 0.0,
+            "low": row.low or 0.0,
+            "high": row.high or 0.0,
+            "n": row.n or 0,
+        }
+        for row in scored.select_related("candidate").order_by("candidate__index")
+    ]

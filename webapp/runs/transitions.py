@@ -1,0 +1,141 @@
+"""How a run changes state: what people ask for and workers complete. SQL only; knows no worker and computes nothing.
+
+Every function here is one short transaction that begins by locking the run's row, so transitions, claims and results of
+a run happen one after the other; whoever locks more locks in the order run, evaluation. A call that comes too late or
+twice changes nothing and says so.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from webapp.runs import events, ranks
+from webapp.runs.models import LIVE, Candidate, Evaluation, Run, RunState
+
+SEARCHING: Final[tuple[RunState, ...]] = ("queued", "running")
+OPEN: Final = ("pending", "leased")
+
+
+def locked(run_id: UUID) -> Run:
+    """The run's row, ours until the transaction ends. Rows that only point to it may still be inserted by others."""
+    return Run.objects.select_for_update(no_key=True).get(pk=run_id)
+
+
+@transaction.atomic
+def pause(run_id: UUID, message: str = "") -> bool:
+    """Claim nothing new; what is in flight still counts, and when nothing is, it is paused at once.
+
+    `message` says why, when it was not a person.
+    """
+    run = locked(run_id)
+    if run.state not in SEARCHING:
+        return False
+    _enter(run, "pausing", message=message)
+    _settle(run)
+    return True
+
+
+@transaction.atomic
+def resume(run_id: UUID) -> bool:
+    """Go on where it was; also takes back a pause that has not settled."""
+    run = locked(run_id)
+    if run.state not in ("pausing", "paused"):
+        return False
+    _enter(run, "running" if run.started else "queued", message="")
+    return True
+
+
+@transaction.atomic
+def stop(run_id: UUID) -> bool:
+    """End the search and keep the best: evolved candidates without a score are dropped, results in flight included."""
+    run = locked(run_id)
+    if run.state not in (*SEARCHING, "pausing", "paused"):
+        return False
+    run.stopping = True
+    run.save(update_fields=["stopping"])
+    _drop(run, Q(split="search", candidate__kind="evolved"))
+    if not finish_search(run):
+        _drop(run, Q())
+        _end(run, "stopped", "Nothing was scored before it was stopped.")
+    return True
+
+
+@transaction.atomic
+def fail(run_id: UUID, message: str) -> bool:
+    """The run cannot go on: what is open is dropped."""
+    run = locked(run_id)
+    if run.state not in LIVE:
+        return False
+    _drop(run, Q())
+    _end(run, "failed", message)
+    return True
+
+
+@transaction.atomic
+def settle(run_id: UUID) -> bool:
+    """Complete what waited for work in flight: pausing becomes paused, finishing becomes done or stopped."""
+    return _settle(locked(run_id))
+
+
+def start(run: Run) -> None:
+    """Somebody works on it: queued becomes running. Call it with the run's row locked."""
+    Run.objects.filter(pk=run.pk).update(started=Now())
+    _enter(run, "running", run.message)
+
+
+def finish_search(run: Run) -> bool:
+    """Choose the winner and ask for the validation and final scores of it, the parents and the baselines.
+
+    False when nothing evolved was scored. Call it with the run's row locked.
+    """
+    winner = best(run)
+    if winner is None:
+        return False
+    compared = [winner, *run.candidates.exclude(kind="evolved")]
+    splits: tuple[Literal["validation", "final"], ...] = ("validation", "final")
+    Evaluation.objects.bulk_create(
+        [Evaluation(run=run, candidate=c, split=split, rank=ranks.LAST) for split in splits for c in compared],
+        ignore_conflicts=True,
+    )
+    run.winner = winner
+    run.save(update_fields=["winner"])
+    events.record(run.pk, "run.winner", {"candidate": winner.pk})
+    _enter(run, "finishing", message=run.message)
+    return True
+
+
+def best(run: Run) -> Candidate | None:
+    """The evolved candidate of highest search fitness; ties go to the earlier generation, then the lower index."""
+    scored = run.candidates.filter(kind="evolved", evaluations__split="search", evaluations__status="done")
+    return scored.order_by("-evaluations__fitness", "generation__number", "index").first()
+
+
+def _settle(run: Run) -> bool:
+    if run.state == "pausing" and not run.evaluations.filter(status="leased", lease_until__gt=Now()).exists():
+        _enter(run, "paused", message=run.message)
+        return True
+    if run.state == "finishing" and not run.evaluations.filter(status__in=OPEN).exists():
+        _end(run, "stopped" if run.stopping else "done", run.message)
+        return True
+    return False
+
+
+def _drop(run: Run, which: Q) -> None:
+    chosen = run.evaluations.filter(which, status__in=OPEN).values("pk")
+    Evaluation.objects.filter(pk__in=chosen, status__in=OPEN).update(status="dropped", lease_until=None)
+
+
+def _enter(run: Run, state: RunState, message: str) -> None:
+    run.state, run.message = state, message
+    run.save(update_fields=["state", "message"])
+    events.record(run.pk, "run.state", {"state": state, "message": message, "stopping": run.stopping})
+
+
+def _end(run: Run, state: RunState, message: str) -> None:
+    Run.objects.filter(pk=run.pk).update(ended=Now())
+    _enter(run, state, message)

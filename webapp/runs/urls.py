@@ -1,0 +1,20 @@
+"""Addresses of runs and candidates."""
+
+from django.urls import path
+
+from webapp.runs.views import acts, candidate, listing, live, new
+
+app_name = "runs"
+urlpatterns = [
+    path("", listing.runs, name="list"),
+    path("runs/new/", new.new_run, name="new"),
+    path("runs/new/summary/", new.summary, name="new_summary"),
+    path("runs/<uuid:run_id>/", live.detail, name="detail"),
+    path("runs/<uuid:run_id>/history.json", live.history, name="history"),
+    path("runs/<uuid:run_id>/pause/", acts.pause, name="pause"),
+    path("runs/<uuid:run_id>/resume/", acts.resume, name="resume"),
+    path("runs/<uuid:run_id>/stop/", acts.stop, name="stop"),
+    path("runs/<uuid:run_id>/rename/", acts.rename, name="rename"),
+    path("runs/<uuid:run_id>/delete/", acts.delete, name="delete"),
+    path("runs/<uuid:run_id>/candidates/<int:candidate_id>/", candidate.detail, name="candidate"),
+]

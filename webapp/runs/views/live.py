@@ -1,0 +1,57 @@
+"""The live page of a run, and the history behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from merging.methods import methods
+from merging.recipes import Recipe
+from merging.search import searches
+from webapp.accounts.requests import SignedIn
+from webapp.runs import leaderboard, series
+from webapp.runs.config import RunConfig
+from webapp.runs.layer_map import LayerMap, layer_map
+from webapp.runs.listing import runs_of
+from webapp.runs.models import Run
+from webapp.runs.summary import Summary, summary
+
+
+@never_cache
+@require_safe
+def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
+    """The page; `?part=live` answers with the parts that change, which the page puts in their places. `?rows=all` shows all ranked rows."""
+    run = _own(request, run_id)
+    found = summary(run)
+    board = leaderboard.board(run, found.row.n_scored, everything=request.GET.get("rows") == "all")
+    context = {"run": run, "summary": found, "row": found.row, "board": board, "map": _map_of_best(found)}
+    if request.GET.get("part") == "live":
+        return render(request, "runs/_live_parts.html", context)
+    return render(request, "runs/live.html", context | _settings(run) | {"seq": run.next_seq - 1})
+
+
+@never_cache
+@require_safe
+def history(request: SignedIn, run_id: UUID) -> JsonResponse:
+    """What the live chart lacks that knows events up to `?after=`; without it, everything."""
+    run = _own(request, run_id)
+    return JsonResponse(series.catch_up(run.pk, series.position(request.GET.get("after", ""))))
+
+
+def _map_of_best(found: Summary) -> LayerMap | None:
+    best = found.row.best
+    return layer_map(Recipe.from_json(best.candidate.recipe)) if best else None
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    config = RunConfig.from_json(run.config)
+    return {"config": config, "method": methods.get(config.method), "search": searches.get(config.search)}
+
+
+def _own(request: SignedIn, run_id: UUID) -> Run:
+    return get_object_or_404(runs_of(request.user).select_related("winner"), pk=run_id)

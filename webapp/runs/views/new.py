@@ -1,0 +1,101 @@
+"""New run: from intention to launch on one page, with a summary that follows every change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from merging.errors import UnknownNameError
+from webapp.accounts.requests import SignedIn
+from webapp.runs import actions, estimates
+from webapp.runs.config import RunConfig
+from webapp.runs.forms import RunForm, initial
+from webapp.runs.listing import runs_of
+from webapp.runs.presets import OWN, PRESETS, Preset, about, preset
+
+
+def new_run(request: SignedIn) -> HttpResponse:
+    """The form, filled in from `?preset=NAME` or from one's own run `?like=ID`; posted, the run."""
+    start = _start(request)
+    if request.method != "POST":
+        form = RunForm(request.user, initial=initial(request.user, start, uuid4().hex))
+        return render(request, "runs/new.html", _context(form, start))
+    form = RunForm(request.user, request.POST)
+    if not form.is_valid() or form.planned is None:
+        return render(request, "runs/new.html", _context(form, start))
+    chosen = form.cleaned_data
+    config = form.planned.config
+    run = actions.launch(
+        request.user,
+        config,
+        chosen["name"] or form.planned.name,
+        idempotency_key=f"{chosen['key']}.{config.digest()[-24:]}",
+    )
+    return redirect("runs:detail", run.pk)
+
+
+@require_POST
+def summary(request: SignedIn) -> HttpResponse:
+    """What the form amounts to as it stands, or what it still lacks."""
+    form = RunForm(request.user, request.POST)
+    form.is_valid()
+    return render(request, "runs/_summary.html", _summary(form))
+
+
+def _summary(form: RunForm) -> dict[str, object]:
+    plan = form.planned
+    problems = [(form[name] if name in form.fields else None, errors) for name, errors in form.errors.items()]
+    if plan is None:
+        return {"form": form, "problems": problems}
+    per_number = plan.config.budget / plan.n_genes
+    return {
+        "form": form,
+        "plan": plan,
+        "seconds": estimates.seconds(plan),
+        "about": about(plan.config),
+        "n_generations": -(-plan.config.budget // plan.population_size),
+        "per_number": per_number,
+        "is_thin": per_number < estimates.CANDIDATES_PER_NUMBER,
+    }
+
+
+def _context(form: RunForm, start: Preset) -> dict[str, object]:
+    return {"form": form, "presets": PRESETS.values(), "start": start}
+
+
+def _start(request: SignedIn) -> Preset:
+    if like := request.GET.get("like"):
+        return _like(request, like)
+    try:
+        return preset(request.GET.get("preset", OWN.name))
+    except UnknownNameError as error:
+        raise Http404(str(error)) from error
+
+
+def _like(request: SignedIn, run_id: str) -> Preset:
+    """What one of one's own runs was launched with."""
+    try:
+        run = get_object_or_404(runs_of(request.user), pk=UUID(run_id))
+    except ValueError as error:
+        raise Http404(f"there is no run {run_id!r}") from error
+    config = RunConfig.from_json(run.config)
+    return replace(
+        OWN,
+        title=run.name,
+        base=config.base.name if config.base else None,
+        parents=tuple(parent.name for parent in config.parents),
+        benchmark=config.benchmark.name,
+        method=config.method,
+        groups=config.groups,
+        search=config.search,
+        population_size=config.population_size,
+        budget=config.budget,
+        seed=config.seed,
+        n_search=config.n_search,
+        n_validation=config.n_validation,
+        n_final=config.n_final,
+    )

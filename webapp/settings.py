@@ -1,0 +1,167 @@
+"""Django's settings, for a bare checkout, the embedded services and production alike; what differs comes from the environment.
+
+PROGENY_DATA         data folder (data/ in the checkout)
+DATABASE_URL         a Postgres to use instead of the embedded one
+REDIS_URL            a Redis or Valkey to use instead of the embedded one
+PROGENY_URL          where people reach it, such as https://progeny.example.org; https makes cookies secure
+PROGENY_HOSTS        more host names to answer to, separated by commas
+PROGENY_SECRET_KEY   instead of the key in the data folder
+PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thread of its own, and they share connections
+PROGENY_DEBUG        1 for work on Progeny itself: tracebacks in the page, static files read anew
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+
+from webapp import env
+
+BASE_DIR = env.BASE_DIR
+DATA_DIR = env.data_folder()
+DEBUG = env.flag("PROGENY_DEBUG")
+SECRET_KEY = env.secret_key(DATA_DIR)
+
+# Who may ask. Hosts are checked on every request and on every websocket.
+PUBLIC_URL = env.public_url()
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.words("PROGENY_HOSTS")]
+CSRF_TRUSTED_ORIGINS: list[str] = []
+if PUBLIC_URL:
+    ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
+    CSRF_TRUSTED_ORIGINS.append(PUBLIC_URL)
+if PUBLIC_URL.startswith("https://"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 3600
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "csp",
+    "django_htmx",
+    "webapp.accounts",
+    "webapp.library",
+    "webapp.runs",
+    "webapp.exports",
+    "webapp.system",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "webapp.static_files.StaticFilesMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",  # a page that strangers may see says so: @login_not_required
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "webapp.urls"
+ASGI_APPLICATION = "webapp.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Postgres. Nothing may hold a lock or a transaction for long: one frozen session would otherwise stall a run.
+_database = env.database_address(DATA_DIR)
+_limits = {"statement_timeout": "10s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "15s"}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _database.name,
+        "USER": _database.user,
+        "PASSWORD": _database.password,
+        "HOST": _database.host,
+        "PORT": _database.port,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "pool": {"min_size": 1, "max_size": 20, "timeout": 10} if env.flag("PROGENY_DATABASE_POOL") else None,
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "options": " ".join(f"-c {name}={value}" for name, value in _limits.items()),
+            **dict(_database.options),
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Redis carries hints between processes and may be wiped at any moment. redis-py's own defaults, 5 s of silence and 100 connections, would
+# close idle websockets and refuse the hundred-and-first.
+_redis = env.redis_address(DATA_DIR)
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": _redis.url, "socket_timeout": None, "max_connections": 2000}]},
+    }
+}
+CELERY_BROKER_URL = _redis.celery
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86400, "queue_order_strategy": "priority"}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = (
+    False  # started work is never delivered again by the broker: leases and the reconciler see to it
+)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
+SESSION_COOKIE_NAME = "progeny_session"
+CSRF_COOKIE_NAME = "progeny_csrf"
+
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_VERSION = "debug" if DEBUG else env.fingerprint(BASE_DIR / "static", version("django-htmx"))
+STATIC_URL = f"/static/{STATIC_VERSION}/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_IMMUTABLE_FILE_TEST = (lambda path, url: False) if DEBUG else (lambda path, url: True)
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {name: {"level": "INFO"} for name in ("webapp", "workers", "celery")},
+}

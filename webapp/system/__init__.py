@@ -1,0 +1,1 @@
+"""Workers, services and the state of the house."""

@@ -1,0 +1,31 @@
+"""Rows for the machinery: the workers that have reported, and what they are doing.
+
+A worker row is a report, not a permission: leases (`webapp.leases`) decide who may write a result.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Worker(models.Model):
+    """One supervisor process with one device. `seen` is written by the database's clock at every heartbeat."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    device = models.CharField(
+        max_length=200, help_text="what computes, in words: CPU, 2 cores; or the GPU's name and memory"
+    )
+    code_version = models.CharField(max_length=80)
+    started = models.DateTimeField()
+    seen = models.DateTimeField()
+    ready = models.BooleanField(default=False, help_text="its device process has loaded and waits for work")
+    stopped = models.DateTimeField(null=True, blank=True)
+    activity = models.JSONField(
+        default=dict, help_text="run, evaluation, stage, done, total of the current work; empty when idle"
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,70 @@
+"""The instance behind `./progeny up`: services, workers and the web server until Ctrl-C. Knows how the house is run, not what it does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from webapp.env import data_folder
+from webapp.system.instance import Instance
+from webapp.system.processes import wait_until
+from webapp.system.programs import Address, web_command
+from webapp.system.supervisor import Member, Supervisor
+
+WEB_START_SECONDS: Final = 120.0
+
+
+class Studio(Supervisor):
+    """Serves people at an address."""
+
+    def __init__(self, data: Path, address: Address, say: Callable[[str], None]) -> None:
+        super().__init__(data, say)
+        self._address = address
+        self._web: list[Member] = []
+        self._published: Instance | None = None
+        self._first_steps = ""
+
+    def steps(self) -> list[Callable[[], None]]:
+        """The web server loads its code meanwhile: two of three seconds of a start are that."""
+        before = [self._address.check_free, self.start_queue, self._launch_web]
+        return [*before, self.start_database, self._prepare_database, self.launch_workers, self._welcome]
+
+    def members(self) -> list[Member]:
+        return [*self._web, *self.workers]
+
+    def turn(self) -> None:
+        """Keep what it says of itself true."""
+        said = Instance(pid=os.getpid(), url=self._address.url, n_workers=self.n_ready_workers())
+        if said != self._published:
+            said.publish(self.data)
+            self._published = said
+
+    def _launch_web(self) -> None:
+        self._web = [self.launch(web_command(self._address))]
+
+    def _prepare_database(self) -> None:
+        self._first_steps = self.prepare_database(self._address.url)
+
+    def _welcome(self) -> None:
+        """The page is there before the workers are."""
+        if wait_until(self._address.answers, self._web[0].child, WEB_START_SECONDS, self.interrupted):
+            self.report("web server")
+            self.turn()
+            self.say(
+                f"\n{self._first_steps or f'Progeny is at {self._address.url}/'}\nCtrl-C stops it; everything is kept in {self.data}"
+            )
+
+
+def main(arguments: list[str]) -> None:
+    """`./progeny up`."""
+    parser = argparse.ArgumentParser(prog="./progeny up", description="Run Progeny on this machine, until Ctrl-C.")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="the web server's port (8000)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="where it listens; 0.0.0.0 for everyone (127.0.0.1)"
+    )
+    parser.add_argument("--data", metavar="DIR", help="where everything is kept (data)")
+    chosen = parser.parse_args(arguments)
+    Studio(data_folder(), Address(chosen.host, chosen.port), lambda line: print(line, flush=True)).run()

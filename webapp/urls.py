@@ -1,0 +1,14 @@
+"""Every address of the site. The rooms keep their own."""
+
+from django.urls import include, path
+
+from webapp.system.views import health
+
+urlpatterns = [
+    path("", include("webapp.runs.urls")),
+    path("", include("webapp.library.urls")),
+    path("", include("webapp.accounts.urls")),
+    path("", include("webapp.exports.urls")),
+    path("system/", include("webapp.system.urls")),
+    path("healthz", health, name="health"),
+]

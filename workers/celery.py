@@ -1,0 +1,50 @@
+"""The Celery application: it runs the worker process, carries wake-ups and holds nothing.
+
+    celery -A workers worker --pool threads --concurrency 1 -n NAME@%h
+
+Messages are JSON and hold ids at most. They are acknowledged early and may be lost, doubled or late: the ledger does
+not mind.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+from celery import Celery, bootsteps
+from celery.signals import worker_shutting_down
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+
+DEVICE_COMMAND: Final = (sys.executable, "-m", "workers.devices")
+
+app = Celery("progeny", include=["workers.tasks"])
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.set_default()  # also for threads of this process that send wake-ups
+app.conf.worker_disable_prefetch = True  # a wake-up must not wait behind what a busy worker computes
+
+
+class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Ties the supervisor's life to the worker's. It starts early: the device is to be warm at the first wake-up."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """The device begins to load."""
+        from workers import tasks
+        from workers.supervisor import Supervisor
+
+        self._supervisor = tasks.supervisor = Supervisor(worker.hostname, DEVICE_COMMAND)
+        worker_shutting_down.connect(self._told_to_end)
+        self._supervisor.start()
+
+    def stop(self, worker: Any) -> None:
+        """The current work is finished or given back."""
+        self._supervisor.stop()
+
+    def _told_to_end(self, **_: object) -> None:
+        self._supervisor.stop_claiming()
+
+
+app.steps["worker"].add(SupervisorStep)

@@ -1,0 +1,127 @@
+"""Taking work: one pending evaluation becomes leased, with a token that every later write must show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from webapp.leases import Leased
+from webapp.runs import transitions
+from webapp.runs.models import CLAIMABLE, CandidateKind, Evaluation
+
+LEASE: Final = timedelta(seconds=45)
+MAX_ATTEMPTS: Final = 3
+"""Claims of one row that may end without its own fault before it counts as poison."""
+
+# Fair: the run with the fewest live leases first, then whichever is behind.
+_FAIREST_RUN: Final = """
+SELECT e.run_id
+  FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
+ WHERE e.status = 'pending' AND r.state = ANY(%s) AND r.deleted_at IS NULL
+ GROUP BY e.run_id
+ ORDER BY (SELECT count(*) FROM runs_evaluation l
+            WHERE l.run_id = e.run_id AND l.status = 'leased' AND l.lease_until > clock_timestamp()),
+          min(e.rank), min(e.id)
+ LIMIT 1
+"""
+_CLAIM: Final = """
+  WITH chosen AS MATERIALIZED (
+       SELECT id FROM runs_evaluation WHERE run_id = %s AND status = 'pending'
+        ORDER BY rank, id LIMIT 1 FOR UPDATE SKIP LOCKED),
+       taken AS (
+       UPDATE runs_evaluation e
+          SET status = 'leased', attempts = e.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
+              lease_until = clock_timestamp() + make_interval(secs => %s)
+         FROM chosen WHERE e.id = chosen.id
+       RETURNING e.id, e.candidate_id, e.split, e.lease_token, e.attempts),
+       attempt AS (
+       INSERT INTO runs_attempt (token, evaluation_id, worker, code_version, outcome, error)
+       SELECT lease_token, id, %s, %s, '', '' FROM taken)
+SELECT taken.id, taken.lease_token, taken.attempts, taken.split,
+       c.id, c.name, c.kind, c.index, g.number, c.recipe
+  FROM taken JOIN runs_candidate c ON c.id = taken.candidate_id LEFT JOIN runs_generation g ON g.id = c.generation_id
+"""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A hold on one row, good until `renew` says otherwise. The token fences: a later holder has a greater one."""
+
+    row: type[Leased]
+    pk: int | UUID
+    token: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One evaluation to compute, and whose it is. `attempt` counts from 1."""
+
+    lease: Lease
+    run_id: UUID
+    config: dict[str, Any]
+    evaluation_id: int
+    attempt: int
+    split: str
+    candidate_id: int
+    name: str
+    kind: CandidateKind
+    index: int
+    generation: int | None
+    recipe: dict[str, Any]
+
+
+def claim(worker: str, code_version: str) -> Claim | None:
+    """Lease the next evaluation of the run whose turn it is; None when nothing is pending. The first claim of a run starts it."""
+    while (run_id := _fairest_run()) is not None:
+        taken = _claim_of(run_id, worker, code_version)
+        if taken is not None:
+            return taken
+    return None
+
+
+def renew(lease: Lease) -> bool:
+    """Extend the lease. False: the row is no longer ours (dropped by a stop, or given to another), so stop computing."""
+    held = lease.row._default_manager.filter(pk=lease.pk, status="leased", lease_token=lease.token)
+    return held.update(lease_until=Now() + LEASE) == 1
+
+
+def _fairest_run() -> UUID | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_FAIREST_RUN, [list(CLAIMABLE)])
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+@transaction.atomic
+def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
+    run = transitions.locked(run_id)
+    if run.state not in CLAIMABLE:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [run_id, worker, LEASE.total_seconds(), worker, code_version])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    if run.state == "queued":
+        transitions.start(run)
+    evaluation_id, token, attempt, split, candidate_id, name, kind, index, generation, recipe = row
+    return Claim(
+        lease=Lease(Evaluation, evaluation_id, token),
+        run_id=run_id,
+        config=run.config,
+        evaluation_id=evaluation_id,
+        attempt=attempt,
+        split=split,
+        candidate_id=candidate_id,
+        name=name,
+        kind=kind,
+        index=index,
+        generation=generation,
+        recipe=json.loads(recipe),
+    )

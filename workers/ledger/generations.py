@@ -1,0 +1,170 @@
+"""From one generation to the next: tell the search, open what it asks for, or finish. Anybody may call `advance`, any number of times.
+
+The next population is computed from terminal rows, which never change, outside any lock; a transaction then checks that the run still
+stands where it was read, and writes. Two processes that race compute the same population, and one of them finds its work done.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections import Counter
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, models, transaction
+from django.db.models.functions import Now
+
+from merging.errors import MergingError
+from webapp.runs import events, ranks, transitions
+from webapp.runs.models import Candidate, Evaluation, Generation, Run
+from workers.ledger.searches import Proposal, Searches, Told
+
+log = logging.getLogger(__name__)
+
+# Nothing of the newest generation is open, or a transition waits for nothing any more.
+_DUE: Final = """
+SELECT r.id FROM runs_run r
+ WHERE (%(run)s::uuid IS NULL OR r.id = %(run)s) AND r.deleted_at IS NULL AND (
+       r.state IN ('queued', 'running') AND NOT EXISTS (
+           SELECT FROM runs_evaluation e JOIN runs_candidate c ON c.id = e.candidate_id
+            WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split = 'search' AND c.kind = 'evolved')
+    OR r.state = 'pausing' AND NOT EXISTS (
+           SELECT FROM runs_evaluation e
+            WHERE e.run_id = r.id AND e.status = 'leased' AND e.lease_until > clock_timestamp())
+    OR r.state = 'finishing' AND NOT EXISTS (
+           SELECT FROM runs_evaluation e WHERE e.run_id = r.id AND e.status IN ('pending', 'leased')))
+ ORDER BY r.created
+"""
+
+
+def due() -> list[UUID]:
+    """Runs that `advance` would move."""
+    return _due()
+
+
+def advance(run_id: UUID, searches: Searches) -> bool:
+    """Move the run on if its newest generation is complete, or if it only waits to settle; False if neither."""
+    if not _due(run_id):
+        return False
+    run = Run.objects.get(pk=run_id)
+    if run.state not in transitions.SEARCHING:
+        return transitions.settle(run_id)
+    newest = _newest(run)
+    told: Told = {}
+    if newest is not None and newest.closed is None:
+        if _evaluations(newest).filter(status__in=transitions.OPEN).exists():
+            return False  # somebody has opened it since the run was found to be due
+        told = told_of(newest)
+        if not told:
+            return _write(run_id, newest, told, None)
+    try:
+        proposal = searches.propose(run, newest, told)
+    except (MergingError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        log.exception("run %s cannot go on", run_id)
+        return transitions.pause(run_id, f"The next generation cannot be proposed: {error}")
+    return _write(run_id, newest, told, proposal)
+
+
+def told_of(generation: Generation) -> dict[int, float]:
+    """Every candidate's fitness; for failed ones the worst of the generation. Empty when none was scored."""
+    rows = _evaluations(generation).order_by("candidate__index").values_list("candidate_id", "fitness")
+    scored = [fitness for _, fitness in rows if fitness is not None]
+    if not scored:
+        return {}
+    worst = min(scored)
+    return {candidate: worst if fitness is None else fitness for candidate, fitness in rows}
+
+
+def _due(run_id: UUID | None = None) -> list[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"run": run_id})
+        return [row[0] for row in cursor.fetchall()]
+
+
+@transaction.atomic
+def _write(run_id: UUID, newest: Generation | None, told: Told, proposal: Proposal | None) -> bool:
+    run = transitions.locked(run_id)
+    now = _newest(run)
+    if run.state not in transitions.SEARCHING or _stand(now) != _stand(newest):
+        return False
+    if newest is not None and newest.closed is None:
+        _close(run, newest, told)
+        if not told and _n_evolved(run) < run.budget:
+            return transitions.pause(run_id, _all_failed(newest))
+    if proposal is not None:
+        _open(run, proposal)
+    elif not transitions.finish_search(run):
+        transitions.fail(run_id, "No candidate could be scored." if newest is None else _all_failed(newest))
+    return True
+
+
+def _close(run: Run, generation: Generation, told: Told) -> None:
+    Candidate.objects.bulk_update([Candidate(pk=pk, told=value) for pk, value in told.items()], ["told"])
+    Generation.objects.filter(pk=generation.pk).update(closed=Now())
+    scored = [e.fitness for e in _evaluations(generation).filter(status="done") if e.fitness is not None]
+    payload = {
+        "number": generation.number,
+        "best": max(scored, default=None),
+        "mean": statistics.fmean(scored) if scored else None,
+        "spread": statistics.pstdev(scored) if scored else None,
+    }
+    events.record(run.pk, "generation.closed", payload)
+    best = transitions.best(run)
+    if best is not None and best.generation_id == generation.pk:
+        rank = ranks.of_generation(generation.number, "validation")
+        Evaluation.objects.create(run=run, candidate=best, split="validation", rank=rank)
+
+
+def _open(run: Run, proposal: Proposal) -> None:
+    generation = Generation.objects.create(
+        run=run,
+        number=proposal.number,
+        population_digest=proposal.digest,
+        sigma=proposal.sigma,
+        environment=proposal.environment,
+    )
+    candidates = Candidate.objects.bulk_create(
+        Candidate(
+            run=run,
+            generation=generation,
+            kind="evolved",
+            index=index,
+            name=f"g{proposal.number}.{index}",
+            genome=list(genome),
+            recipe=recipe.to_json(),
+            recipe_digest=recipe.digest(),
+        )
+        for index, (genome, recipe) in enumerate(zip(proposal.genomes, proposal.recipes, strict=True))
+    )
+    rank = ranks.of_generation(proposal.number, "search")
+    Evaluation.objects.bulk_create(Evaluation(run=run, candidate=c, split="search", rank=rank) for c in candidates)
+    payload = {"number": proposal.number, "n_candidates": len(candidates), "sigma": proposal.sigma}
+    events.record(run.pk, "generation.opened", payload)
+
+
+def _newest(run: Run) -> Generation | None:
+    return run.generations.order_by("-number").first()
+
+
+def _stand(generation: Generation | None) -> tuple[int, bool] | None:
+    return None if generation is None else (generation.number, generation.closed is None)
+
+
+def _evaluations(generation: Generation) -> models.QuerySet[Evaluation]:
+    return Evaluation.objects.filter(candidate__generation=generation, split="search")
+
+
+def _n_evolved(run: Run) -> int:
+    return run.candidates.filter(kind="evolved").count()
+
+
+def _all_failed(generation: Generation) -> str:
+    """The commonest cause, with one sentence that shows it."""
+    failed = _evaluations(generation).filter(status="failed").order_by("candidate__index")
+    causes = Counter(failed.values_list("failure_kind", flat=True))
+    kind, n = causes.most_common(1)[0]
+    example = failed.filter(failure_kind=kind).values_list("failure", flat=True)[0]
+    return (
+        f"All {sum(causes.values())} candidates of generation {generation.number} failed, {n} of them with: {example}"
+    )

@@ -1,0 +1,100 @@
+"""What crashes, kills and lost messages leave behind, found in the rows. Every worker looks now and then."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from webapp.exports.models import Export
+from webapp.runs import transitions
+from webapp.runs.models import CLAIMABLE, Evaluation, Event, Run
+from workers.failures import Failure
+from workers.ledger.claims import LEASE
+from workers.ledger.exports import folder, return_export
+from workers.ledger.results import end_attempt, return_to_queue
+
+ADVISORY_LOCK: Final = 0x70726F67  # "prog"
+UNRELAYED_AFTER: Final = timedelta(seconds=2)
+"""An event younger than this is probably on its way."""
+
+
+def reap() -> int:
+    """Give expired leases back and close their attempts as lost. Returns how many. Nothing when another process is at it."""
+    with transaction.atomic():
+        if not _alone():
+            return 0
+        expired = Evaluation.objects.filter(status="leased", lease_until__lt=Now())
+        runs = list(expired.order_by("run_id").values_list("run_id", flat=True).distinct())
+        return sum(_reap_run(run_id) for run_id in runs) + _reap_exports()
+
+
+def expire_leases_of(worker: str) -> int:
+    """End what an earlier life of this worker held: its name is its own, so nobody computes that any more."""
+    mine = {"status": "leased", "lease_owner": worker}
+    return sum(rows.objects.filter(**mine).update(lease_until=Now()) for rows in (Evaluation, Export))
+
+
+def unrelayed() -> list[UUID]:
+    """Runs with events that nobody has announced."""
+    late = Event.objects.filter(relayed=None, created__lt=Now() - UNRELAYED_AFTER)
+    return list(late.order_by("run_id").values_list("run_id", flat=True).distinct())
+
+
+def claimable() -> bool:
+    """Whether a claim would find anything."""
+    pending = Evaluation.objects.filter(status="pending", run__state__in=CLAIMABLE, run__deleted_at=None)
+    return pending.exists() or Export.objects.filter(status="pending").exists()
+
+
+def sweep_exports() -> int:
+    """Remove what builders left who lost their lease: `<export>.<token>`, and `.<export>.<token>.partial` before it.
+
+    Returns how many. Finished exports have no dot in their names.
+    """
+    live = [f"{pk}.{token}" for pk, token in Export.objects.filter(status="leased").values_list("pk", "lease_token")]
+    oldest = time.time() - 2 * LEASE.total_seconds()
+    orphans = [
+        path
+        for path in folder().glob("*.*")
+        if not any(name in path.name for name in live) and path.stat().st_mtime < oldest
+    ]
+    for path in orphans:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(orphans)
+
+
+def _alone() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        return bool(cursor.fetchone()[0])
+
+
+def _reap_run(run_id: UUID) -> int:
+    run = transitions.locked(run_id)
+    expired = list(_late(run))
+    for evaluation in expired:
+        failure = _lost(evaluation.lease_owner)
+        return_to_queue(run, evaluation, failure)
+        end_attempt(evaluation.lease_token or 0, "lost", failure.sentence)
+    return len(expired)
+
+
+def _late(run: Run) -> QuerySet[Evaluation]:
+    late = run.evaluations.filter(status="leased", lease_until__lt=Now())
+    return late.select_related("candidate").select_for_update(of=("self",))
+
+
+def _reap_exports() -> int:
+    expired = Export.objects.filter(status="leased", lease_until__lt=Now()).select_for_update(skip_locked=True)
+    return sum(return_export(export, _lost(export.lease_owner)) for export in expired)
+
+
+def _lost(worker: str) -> Failure:
+    return Failure("worker", "lost", f"Worker {worker} did not report: it was killed, froze or lost the database.")

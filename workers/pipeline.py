@@ -1,0 +1,202 @@
+"""One claimed piece of work from its row to its result: where `merging` and the rows meet. The device computes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection
+
+from merging.errors import EvaluationError
+from merging.evaluation import Evaluation as Score
+from webapp.exports.cards import model_card
+from webapp.exports.models import Export
+from webapp.runs import transitions
+from webapp.runs.config import RunConfig
+from workers import failures
+from workers.events import ExportProgress, Progress, Publisher
+from workers.failures import Failed, Failure
+from workers.ledger import claims, exports, results
+from workers.ledger.claims import LEASE, Claim, Lease
+from workers.ledger.exports import ExportClaim, FileFacts
+from workers.runtime import Abandoned, Device, Message, Step
+
+RENEW_SECONDS: Final = 5.0
+"""A third of the lease would keep it; this is also how soon a stop is noticed."""
+GRACE_SECONDS: Final = 5.0
+"""How long a worker that was told to end goes on with what it has begun."""
+REPORT_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 1.0
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class Ending:
+    """Whether this worker was told to end, and since when (monotonic). No locks: a signal handler begins it."""
+
+    since: float | None = None
+
+    def begin(self) -> None:
+        """Claim nothing more."""
+        if self.since is None:
+            self.since = time.monotonic()
+
+    @property
+    def has_begun(self) -> bool:
+        return self.since is not None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Time to give up what is being computed."""
+        return self.since is not None and time.monotonic() - self.since > GRACE_SECONDS
+
+
+@dataclass
+class Bench:
+    """What a piece of work needs around it. `activity` tells what is being done, for `system.Worker`; empty when idle."""
+
+    device: Device
+    publisher: Publisher
+    ending: Ending
+    activity: dict[str, object] = field(default_factory=dict)
+
+
+class Watch:
+    """Keeps the lease while the device works, passes progress on, and abandons the work when it is not ours any more."""
+
+    def __init__(self, lease: Lease, ending: Ending, show: Callable[[Step], None]) -> None:
+        self._lease, self._ending, self._show = lease, ending, show
+        self._renewed = time.monotonic()
+
+    def __call__(self, step: Step | None) -> None:
+        if self._ending.is_overdue:
+            raise Abandoned
+        if time.monotonic() - self._renewed >= RENEW_SECONDS:
+            self._renewed = time.monotonic()
+            if not _if_answered(lambda: claims.renew(self._lease), True):
+                raise Abandoned
+        if step is not None:
+            self._show(step)
+
+
+def evaluate(claim: Claim, bench: Bench) -> None:
+    """Compute one evaluation and write its result, or whatever came of it."""
+    config = RunConfig.from_json(claim.config)
+    request: Message = {
+        "do": "evaluate",
+        "id": claim.lease.token,
+        "recipe": claim.recipe,
+        "benchmark": config.benchmark.to_json(),
+        "split": claim.split,
+        "n": {"search": config.n_search, "validation": config.n_validation, "final": config.n_final}[claim.split],
+    }
+
+    def show(step: Step) -> None:
+        progress = Progress(claim.candidate_id, claim.name, claim.split, step.stage, step.done, step.total)
+        bench.publisher.progress(claim.run_id, progress)
+        bench.activity = {"run": str(claim.run_id), "evaluation": claim.evaluation_id, **asdict(step)}
+
+    try:
+        answer = bench.device.work(request, Watch(claim.lease, bench.ending, show))
+        result = _scored(answer)
+    except Abandoned:
+        persist(lambda: results.give_back(claim, "released"))
+    except Failed as failed:
+        failure = failed.failure
+        log.warning("%s on the %s split, attempt %d: %s", claim.name, claim.split, claim.attempt, failure.sentence)
+        persist(lambda: _accept_failure(claim, failure))
+    else:
+        persist(lambda: results.finish(claim, result))
+        seconds = result.merge_seconds + result.evaluate_seconds
+        log.info("%s on the %s split: %.3f in %.1f s", claim.name, claim.split, result.score.mean, seconds)
+
+
+def build(claim: ExportClaim, bench: Bench) -> None:
+    """Build one model for download and publish its files, or write why not."""
+    export = Export.objects.select_related("candidate__run").get(pk=claim.export_id)
+    request: Message = {
+        "do": "build",
+        "id": claim.lease.token,
+        "recipe": claim.recipe,
+        "folder": str(claim.partial),
+        "texts": {"README.md": model_card(export)},
+    }
+    try:
+        answer = bench.device.work(request, Watch(claim.lease, bench.ending, _ExportReport(claim, bench)))
+    except Abandoned:
+        persist(lambda: exports.give_back_export(claim))
+    except Failed as failed:
+        failure = failed.failure
+        log.warning("export %s: %s", claim.export_id, failure.sentence)
+        end = exports.give_back_export if failure.fault == "worker" else exports.fail_export
+        persist(lambda: end(claim, failure))
+    else:
+        files = [FileFacts(**file) for file in answer["files"]]
+        persist(lambda: exports.finish_export(claim, files))
+    bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), "", 1.0))
+
+
+def persist(write: Callable[[], T]) -> T:
+    """Write; while the database does not answer, again until the lease is surely gone, and then once more."""
+    deadline = time.monotonic() + LEASE.total_seconds()
+    while time.monotonic() < deadline:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database refused a result, trying again: %s", error)
+            connection.close()
+            time.sleep(RETRY_SECONDS)
+    return write()
+
+
+class _ExportReport:
+    """Shows a build in its row and to watchers, twice a second at most."""
+
+    def __init__(self, claim: ExportClaim, bench: Bench) -> None:
+        self._claim, self._bench = claim, bench
+        self._shown = 0.0
+
+    def __call__(self, step: Step) -> None:
+        if time.monotonic() - self._shown < REPORT_SECONDS:
+            return
+        self._shown = time.monotonic()
+        claim, share = self._claim, step.done / step.total if step.total else 0.0
+        _if_answered(lambda: exports.report_export(claim, step.stage, share), None)
+        self._bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), step.stage, share))
+        self._bench.activity = {"run": str(claim.run_id), "export": str(claim.export_id), **asdict(step)}
+
+
+def _scored(answer: dict[str, Any]) -> results.Scored:
+    """The answer with its fitness. A number that is not finite is the candidate's failure."""
+    try:
+        return results.scored(Score.from_json(answer["score"]), answer["merge_seconds"], answer["evaluate_seconds"])
+    except EvaluationError as error:
+        raise Failed(failures.of_error(error)) from error
+
+
+def _accept_failure(claim: Claim, failure: Failure) -> bool:
+    if failure.fault == "candidate":
+        return results.fail(claim, failure)
+    if failure.fault == "run":
+        return results.give_back(claim, "released") and _pause(claim.run_id, failure)
+    return results.give_back(claim, "hung" if failure.kind == failures.HUNG else "lost", failure)
+
+
+def _pause(run_id: UUID, failure: Failure) -> bool:
+    """Nothing of the run can be computed until somebody mends it."""
+    return transitions.pause(run_id, f"{failure.sentence} Mend it and resume.")
+
+
+def _if_answered(ask: Callable[[], T], otherwise: T) -> T:
+    """A database that does not answer has not said no: the work is worth finishing."""
+    try:
+        return ask()
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database does not answer: %s", error)
+        connection.close()
+        return otherwise

@@ -1,0 +1,168 @@
+"""One worker process: it owns a device, claims work while there is some, and looks after the ledger every few seconds.
+
+Celery's thread drains when a wake-up comes; the pulse drains when one was lost. Either way one piece of work is computed
+at a time. Knows rows and the device's handle; never imports torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
+
+from webapp.runs import transitions
+from webapp.system.models import Worker
+from webapp.system.status import ALIVE, code_version
+from workers import pipeline
+from workers.events import Publisher
+from workers.ledger import claims, exports, generations, repairs
+from workers.ledger.searches import Searches, load_libraries
+from workers.pipeline import Bench, Ending
+from workers.runtime import Device
+
+PULSE_SECONDS: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Start it, let `drain` be called from any thread, stop it. `name` is unique among live workers."""
+
+    def __init__(self, name: str, device_command: Sequence[str]) -> None:
+        self.name = name
+        self._version = code_version()
+        self._searches = Searches()
+        self._publisher = Publisher()
+        self._ending = Ending()
+        self._nudge = threading.Event()
+        self._draining = threading.Lock()
+        self._device = Device(device_command, self._nudge.set)
+        self._bench = Bench(self._device, self._publisher, self._ending)
+        self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """Start the device and the pulse; returns at once."""
+        self._sign_on()
+        self._device.keep()
+        self._pulse.start()
+
+    def stop_claiming(self) -> None:
+        """Claim nothing more; what is being computed has a few seconds left. Safe in a signal handler."""
+        self._ending.begin()
+
+    def stop(self) -> None:
+        """Wait for the current work, or give it back; then end the device and say so."""
+        self.stop_claiming()
+        self._nudge.set()
+        self._pulse.join()
+        with self._draining:
+            self._device.close()
+        self._publisher.close()
+        self._sign_off()
+
+    def drain(self) -> None:
+        """Compute what there is, until nothing is left. A second caller waits for the first."""
+        with self._draining:
+            try:
+                while not self._ending.has_begun and self._device.ready and self._step():
+                    pass
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer, work goes on at the next pulse: %s", error)
+                connection.close()
+            finally:
+                self._bench.activity = {}
+
+    def reconcile(self) -> None:
+        """Repair what crashes left behind, and announce what was not."""
+        repairs.reap()
+        if self._draining.locked():  # that thread advances; here its searches' memory would be taken from it
+            self._tell([run_id for run_id in generations.due() if transitions.settle(run_id)])
+        else:
+            self._advance(generations.due())
+        for run_id in repairs.unrelayed():
+            self._publisher.announce(run_id)
+        repairs.sweep_exports()
+
+    def _step(self) -> bool:
+        """One piece of work, people who wait for a download first; or, when there is none, whatever may lead to some."""
+        if export := exports.claim_export(self.name):
+            pipeline.build(export, self._bench)
+        elif claim := claims.claim(self.name, self._version):
+            self._publisher.announce(claim.run_id)
+            pipeline.evaluate(claim, self._bench)
+            self._publisher.announce(claim.run_id)
+            self._advance([claim.run_id])
+        else:
+            return self._advance(generations.due()) or repairs.reap() > 0
+        return True
+
+    def _advance(self, run_ids: Sequence[UUID]) -> bool:
+        """Move on what can be moved on, and tell watchers and idle workers. False when that was nothing."""
+        return self._tell([run_id for run_id in run_ids if generations.advance(run_id, self._searches)])
+
+    def _tell(self, moved: Sequence[UUID]) -> bool:
+        for run_id in moved:
+            self._publisher.announce(run_id)
+        if moved:
+            self._publisher.wake(self._n_others())
+        return bool(moved)
+
+    def _n_others(self) -> int:
+        return Worker.objects.filter(ready=True, seen__gt=Now() - ALIVE).exclude(pk=self.name).count()
+
+    def _beat(self) -> None:
+        load_libraries()
+        while not self._ending.has_begun:
+            try:
+                self._look_after()
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer: %s", error)
+                connection.close()
+            except Exception:
+                log.exception("the pulse of %s met an error and goes on", self.name)
+            self._nudge.wait(PULSE_SECONDS)
+            self._nudge.clear()
+        connection.close()
+
+    def _look_after(self) -> None:
+        self._device.keep()
+        self._report()
+        self.reconcile()
+        if self._device.ready and not self._draining.locked() and repairs.claimable():
+            threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
+
+    def _drain_by_itself(self) -> None:
+        try:
+            self.drain()
+        finally:
+            connection.close()
+
+    def _sign_on(self) -> None:
+        try:
+            repairs.expire_leases_of(self.name)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("leases of an earlier life of %s end later: %s", self.name, error)
+        connection.close()
+
+    def _sign_off(self) -> None:
+        try:
+            Worker.objects.filter(pk=self.name).update(stopped=Now(), ready=False, activity={})
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the end of %s was not noted: %s", self.name, error)
+        connection.close()
+
+    def _report(self) -> None:
+        facts = {
+            "device": self._device.description,
+            "code_version": self._version,
+            "seen": Now(),
+            "ready": self._device.ready,
+            "stopped": None,
+            "activity": self._bench.activity,
+        }
+        first = {**facts, "started": Now()}
+        Worker.objects.update_or_create(name=self.name, defaults=facts, create_defaults=first)
