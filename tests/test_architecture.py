@@ -15,12 +15,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DJANGO_SIDE = {"django", "celery", "channels", "channels_redis", "kombu", "redis", "webapp", "workers"}
-MODEL_SIDE = {"torch", "transformers"}
+MODEL_SIDE = {"torch", "transformers", "numba"}
 TORCH_FILES = {
     "merging.assembly",
     "merging.demo.train",
     "merging.draws",
     "merging.engines.transformers",
+    "merging.kernels.cpu",
     "merging.shells",
     "merging.shelves",
     "merging.streaming",

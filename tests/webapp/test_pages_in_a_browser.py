@@ -87,7 +87,7 @@ def test_the_summary_follows_what_is_chosen(site: str, page: Any, chosen: Librar
     summary.get_by_text("no benchmark is chosen").wait_for()
     for name in ("first", "second", "sums"):
         page.locator("label.choice", has_text=name).locator("input").check()
-    page.locator("label.choice", has_text="Linear").locator("input").check()
+    page.get_by_role("radio", name="Linear The weighted").check()
     summary.get_by_text("Mix 2 models with Linear in one group of layers: 2 numbers to find").wait_for()
     page.get_by_label("Candidates to score").fill("12")
     summary.get_by_text("up to 12 candidates").wait_for()
@@ -96,9 +96,9 @@ def test_the_summary_follows_what_is_chosen(site: str, page: Any, chosen: Librar
 def test_a_base_model_is_asked_for_only_where_it_is_used(site: str, page: Any, chosen: Library) -> None:
     page.goto(f"{site}/runs/new/")
     base = page.get_by_label("Base model", exact=True)
-    page.locator("label.choice", has_text="Linear").locator("input").check()
+    page.get_by_role("radio", name="Linear The weighted").check()
     assert base.is_disabled()
-    page.locator("label.choice", has_text="Task arithmetic").locator("input").check()
+    page.get_by_role("radio", name="Task arithmetic").check()
     assert base.is_enabled()
 
 
