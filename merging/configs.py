@@ -6,6 +6,7 @@ A folder that brings its own code (`auto_map`) is refused here, before anything 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,13 @@ from typing import Final
 from merging import plain
 from merging.errors import ParentError
 from merging.families import Family, families
+from merging.files import read_regular
 
 MAX_JSON_BYTES: Final = 64 * 1024 * 1024
+"""A tokenizer of 262,000 tokens has 33 MB."""
+MAX_JSON_MARKS: Final = 4 * 1024 * 1024
+"""Colons and commas, each of which costs a value; that tokenizer has 1.5 million."""
+MAX_CONFIG_BYTES: Final = 1024 * 1024
 MAX_LAYERS: Final = 10_000
 MAX_WIDTH: Final = 2**31 - 1
 
@@ -55,7 +61,7 @@ class ModelConfig:
 
 def read_config(folder: Path) -> ModelConfig:
     """The configuration of a folder; ParentError when it is missing, brings code, or is of no known family."""
-    value = read_json(folder / "config.json")
+    value = read_json(folder / "config.json", MAX_CONFIG_BYTES)
     if "auto_map" in value:
         raise ParentError(
             f"{folder.name} brings its own code (auto_map in config.json); only built-in models can be used"
@@ -77,14 +83,15 @@ def read_config(folder: Path) -> ModelConfig:
     )
 
 
-def read_json(path: Path) -> Mapping[str, object]:
-    """An object from a file of a model folder; ParentError when it is missing, too large or broken."""
-    if not path.is_file():
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES, max_marks: int = MAX_JSON_MARKS) -> Mapping[str, object]:
+    """An object from a file of a model folder; ParentError when it is missing, too large, too full or broken."""
+    if not os.path.lexists(path):
         raise ParentError(f"{path.parent} has no {path.name}; expected a Hugging Face model folder")
-    if (size := path.stat().st_size) > MAX_JSON_BYTES:
-        raise ParentError(f"{path.name} in {path.parent} has {size} bytes; expected at most {MAX_JSON_BYTES}")
+    text = read_regular(path, max_bytes)
+    if (n_marks := text.count(b":") + text.count(b",")) > max_marks:
+        raise ParentError(f"{path.name} in {path.parent} has {n_marks} colons and commas; expected at most {max_marks}")
     try:
-        value = json.loads(path.read_text("utf-8"), object_pairs_hook=plain.unique_keys)
+        value = json.loads(text.decode(), object_pairs_hook=plain.unique_keys)
     except (ValueError, RecursionError) as error:
         raise ParentError(f"{path.name} in {path.parent} cannot be read: {error}") from error
     return plain.mapping(value, f"{path.name} in {path.parent}", ParentError)

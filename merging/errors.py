@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+MAX_CHARACTERS: Final = 4000
+"""Of one message; a table of eight mismatches takes half of it."""
+MAX_NAME: Final = 200
+"""Characters of an unknown name that are compared with the known ones, which takes time by the square."""
 
 
 class MergingError(Exception):
-    """The base of every refusal in `merging`."""
+    """The base of every refusal in `merging`.
+
+    What a message quotes may come from a hostile file: it is cut at `MAX_CHARACTERS`, and what a terminal obeys or a
+    database cannot hold (escape codes, NUL, lone surrogates) is written as an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_harmless(message))
 
 
 class RecipeError(MergingError):
@@ -42,6 +55,14 @@ class UnknownNameError(MergingError):
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         self.noun, self.name, self.known = noun, name, tuple(known)
-        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name[:MAX_NAME], self.known, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
         super().__init__(f"there is no {noun} named {name!r}.{hint} Known: {', '.join(self.known) or 'none'}.")
+
+
+def _harmless(message: str) -> str:
+    if len(message) > MAX_CHARACTERS:
+        message = f"{message[:MAX_CHARACTERS]}… [cut: {len(message):,} characters in all]"
+    if message.isprintable():
+        return message
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)

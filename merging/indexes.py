@@ -6,6 +6,7 @@ Only headers and JSON files are read; safetensors are the only weights. Knows no
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +15,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from merging import plain
 from merging.configs import ModelConfig, read_config, read_json
 from merging.errors import ParentError
-from merging.headers import DTYPE_NAMES, TensorEntry, read_header
+from merging.files import open_regular
+from merging.headers import DTYPE_NAMES, MAX_MARKS, TensorEntry, check_name, read_header
 from merging.methods.method import Method
 from merging.recipes import Parent, check_parents
 from merging.vocabularies import Vocabulary, read_vocabulary
@@ -30,7 +30,11 @@ UNSAFE: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".h5", ".msgpa
 FINGERPRINTED: Final = (".safetensors", ".json", ".model", ".txt", ".jinja")
 HASH_BYTES: Final = 8 * 1024 * 1024
 """Read and hashed at a time: every block waits once for the interpreter, which a busy thread gives up every 5 ms."""
+MAX_INDEX_BYTES: Final = 32 * 1024 * 1024
+"""138,000 tensors, in the largest model of these years, need 13 MB."""
 MAX_CARD_BYTES: Final = 1024 * 1024
+LICENCE: Final = re.compile(r"""^license:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9 ._+-]{0,79})\1[ \t]*$""", re.MULTILINE)
+"""A line of a card's front matter. A reader of all of YAML can be kept busy for hours by a few lines of it."""
 N_PROBLEMS: Final = 8
 """Problems that one error lists; the rest are counted."""
 
@@ -48,9 +52,9 @@ class TensorIndex:
         path = Path(folder)
         if not path.is_absolute() or not path.is_dir():
             raise ParentError(f"{path} is not a folder on this machine; expected the absolute path of a model folder")
-        if (path / SINGLE).exists():
+        if os.path.lexists(path / SINGLE):
             return TensorIndex(path, {entry.name: entry for entry in read_header(path / SINGLE)})
-        if (path / INDEX).exists():
+        if os.path.lexists(path / INDEX):
             return TensorIndex(path, _sharded(path))
         raise ParentError(_no_weights(path))
 
@@ -174,7 +178,8 @@ def _hash(path: Path, size: int, mtime_ns: int, inode: int) -> str:
 
 
 def _sharded(folder: Path) -> dict[str, TensorEntry]:
-    weight_map = plain.mapping(read_json(folder / INDEX).get("weight_map"), f"weight_map of {INDEX}", ParentError)
+    index = read_json(folder / INDEX, MAX_INDEX_BYTES, MAX_MARKS)
+    weight_map = plain.mapping(index.get("weight_map"), f"weight_map of {INDEX}", ParentError)
     files = sorted({_shard_name(file, tensor) for tensor, file in weight_map.items()})
     entries: dict[str, TensorEntry] = {}
     for entry in (entry for file in files for entry in read_header(folder / file)):
@@ -188,6 +193,7 @@ def _sharded(folder: Path) -> dict[str, TensorEntry]:
 
 
 def _shard_name(value: object, tensor: str) -> str:
+    check_name(tensor, INDEX)
     file = plain.text(value, f"the file of {tensor} in {INDEX}", ParentError)
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors", file):
         raise ParentError(f"{INDEX} puts {tensor} into {file!r}; expected the name of a safetensors file beside it")
@@ -195,7 +201,10 @@ def _shard_name(value: object, tensor: str) -> str:
 
 
 def _no_weights(folder: Path) -> str:
-    unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in UNSAFE)
+    try:
+        unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in UNSAFE)
+    except OSError as error:
+        return f"{folder} cannot be read: {error.strerror}"
     if unsafe:
         return f"{folder.name} has {unsafe[0]} but no safetensors; convert it: other formats can run code when they are opened"
     return f"{folder.name} has no {SINGLE} and no {INDEX}; expected a Hugging Face model folder"
@@ -255,15 +264,11 @@ def _licence(folder: Path) -> str:
     card = folder / "README.md"
     if not card.is_file():
         return ""
-    with card.open("rb") as file:
-        text = file.read(MAX_CARD_BYTES).decode("utf-8", errors="replace")
-    front = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", text, re.DOTALL)
-    try:
-        found = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
-        return ""
-    licence = found.get("license") if isinstance(found, dict) else None
-    return licence if isinstance(licence, str) else ""
+    with open_regular(card) as file:
+        text = file.read(MAX_CARD_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
+    front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    found = LICENCE.search(front[1]) if front else None
+    return found[2].strip() if found else ""
 
 
 def _listed(problems: Sequence[str]) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from merging.errors import MergingError, TensorError
-from merging.headers import TensorEntry, read_header
+from merging.errors import ParentError
+from merging.files import Version, open_regular
+from merging.headers import TensorEntry, header_of
 
 # Private and writable is what `torch.frombuffer` takes without a warning. Nobody writes, so no page is ever copied, and
 # the system need not promise memory for it: without this flag it refuses to map a file larger than the machine's memory.
@@ -39,16 +40,18 @@ class MappedFiles:
     def pages(self, entry: TensorEntry) -> mmap.mmap:
         """The entry's whole file; the tensor lies at bytes `entry.start` to `entry.stop`.
 
-        TensorError when the file is not what its index says any more.
+        ParentError when the file is not what its index says any more: when another has its place, or somebody has
+        written to it since.
         """
         if entry.file not in self._files:
             self._files[entry.file] = _mapped(entry)
         file = self._files[entry.file]
-        if (found := file.entries.get(entry.name)) != entry:
+        found = file.entries.get(entry.name)
+        if found != entry or Version.of(file.descriptor) != entry.version:
             here = "missing" if found is None else f"{found.dtype} {list(found.shape)} at byte {found.start}"
-            raise TensorError(
+            raise ParentError(
                 f"{entry.name} of {entry.file.name} is {here}; its index says {entry.dtype} {list(entry.shape)} "
-                f"at byte {entry.start}: the file was changed"
+                f"at byte {entry.start}: the file was changed after it was checked"
             )
         return file.pages
 
@@ -73,14 +76,12 @@ class MappedFiles:
 
 
 def _mapped(entry: TensorEntry) -> _Mapped:
+    """The file that is open is the one whose header is read and whose pages are used, whatever has its name by then."""
     try:
-        descriptor = os.open(entry.file, os.O_RDONLY)
-        try:
-            pages = mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE | NORESERVE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-            entries = {found.name: found for found in read_header(entry.file)}
-        except BaseException:
-            os.close(descriptor)
-            raise
-    except (OSError, ValueError, MergingError) as error:
-        raise TensorError(f"{entry.name} cannot be read from {entry.file.name}: {error}") from error
-    return _Mapped(descriptor, pages, entries)
+        with open_regular(entry.file) as file:
+            entries = {found.name: found for found in header_of(file, entry.file)}
+            flags, rights = mmap.MAP_PRIVATE | NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+            pages = mmap.mmap(file.fileno(), 0, flags=flags, prot=rights)
+            return _Mapped(os.dup(file.fileno()), pages, entries)
+    except (OSError, ParentError) as error:
+        raise ParentError(f"{entry.name} cannot be read from {entry.file.name}: {error}") from error

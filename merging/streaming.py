@@ -47,7 +47,7 @@ class FileSource:
     """A `TensorSource` for one pass over the jobs, in their order.
 
     Each tensor is fetched a little ahead and let go when its job has passed; then it stays in the system's cache while
-    there is room, and who still looks at it maps it again. TensorError when a file is not what its index says any more.
+    there is room, and who still looks at it maps it again. ParentError when a file is not what its index says any more.
     """
 
     def __init__(self, jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts], device: torch.device) -> None:

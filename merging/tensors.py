@@ -31,7 +31,7 @@ class TensorReader:
         self.files = MappedFiles()
 
     def read(self, entry: TensorEntry) -> Tensor:
-        """The tensor as it is stored, on the reader's device; TensorError when the file is not what its index says any more.
+        """The tensor as it is stored, on the reader's device; ParentError when the file is not what its index says any more.
 
         On a CPU it is a view of the mapped file, which nobody may write to.
         """

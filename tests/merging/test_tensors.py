@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from merging import shards
-from merging.errors import TensorError
+from merging.errors import ParentError, TensorError
 from merging.indexes import INDEX, SINGLE, TensorIndex
 from merging.shards import SHARD_BYTES, TensorShape
 from merging.tensors import TensorReader, TensorWriter, torch_dtype
@@ -119,17 +119,17 @@ def test_a_model_is_not_finished_while_tensors_are_missing(tmp_path: Path) -> No
 def test_a_file_that_changed_after_its_index_was_read_is_refused(tmp_path: Path) -> None:
     entry = TensorIndex.open(write(tmp_path, SOME))["a"]
     save_file({"a": torch.ones(3, 2)}, tmp_path / SINGLE)
-    with pytest.raises(TensorError, match="the file was changed"):
+    with pytest.raises(ParentError, match="the file was changed"):
         TensorReader(CPU).read(entry)
     (tmp_path / SINGLE).unlink()
-    with pytest.raises(TensorError, match=r"a cannot be read from model.safetensors"):
+    with pytest.raises(ParentError, match=r"a cannot be read from model.safetensors"):
         TensorReader(CPU).read(entry)
 
 
 def test_a_file_cut_off_after_its_index_was_read_is_refused(tmp_path: Path) -> None:
     entry = TensorIndex.open(write(tmp_path, SOME))["a"]
     os.truncate(tmp_path / SINGLE, os.path.getsize(tmp_path / SINGLE) - 1)
-    with pytest.raises(TensorError, match=r"a cannot be read from model.safetensors: .* is cut off"):
+    with pytest.raises(ParentError, match=r"a cannot be read from model.safetensors: .* is cut off"):
         TensorReader(CPU).read(entry)
 
 
