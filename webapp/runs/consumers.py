@@ -35,6 +35,7 @@ TICK_SECONDS: Final = 10.0
 """How often a socket asks whether it still may listen, and whether a hint was lost."""
 
 Scope = MutableMapping[str, Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
@@ -58,21 +59,25 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One watcher of one run. `?last=` is the number of the newest event that it knows; without it, it knows nothing."""
 
     readings = Readings()
+    _ticker: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Callable[..., Awaitable[None]]) -> None:
-        """Serve the socket. Without the channel layer there is nothing to listen to: the page asks for history instead."""
+    async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Send) -> None:
+        """Serve the socket. Without queue or database there is nothing to listen to: the page asks for history instead."""
+        send = _until_closed(send)
         try:
             await super().__call__(scope, receive, send)
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, DatabaseError, InterfaceError) as error:
             log.warning("a watcher was sent away: %s", error)
             await send({"type": "websocket.close", "code": TRY_LATER})
+        finally:
+            if self._ticker:
+                self._ticker.cancel()
 
     async def connect(self) -> None:
         """Let in whoever may see the run, listen, and only then send what was missed: nothing falls between."""
         self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         self._last = _last(self.scope)
         self._reading = asyncio.Lock()
-        self._ticker: asyncio.Task[None] | None = None
         await self.accept()
         refusal = FOREIGN_PAGE if not _same_origin(self.scope) else await _refusal(self.scope, self._run_id)
         if refusal:
@@ -84,8 +89,6 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def disconnect(self, code: int) -> None:
         """Stop listening."""
-        if self._ticker:
-            self._ticker.cancel()
         await self.channel_layer.group_discard(group_name(self._run_id), self.channel_name)
 
     async def run_events(self, message: dict[str, Any]) -> None:
@@ -120,6 +123,23 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     await self._send_new(newest)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("a watcher waits for the database: %s", error)
+
+
+def _until_closed(send: Send) -> Send:
+    """`send` for as long as somebody is there. A peer that has left is no error anywhere: the server says so by a message of its own."""
+    is_closed = False
+
+    async def send_if_open(message: dict[str, Any]) -> None:
+        nonlocal is_closed
+        if is_closed:
+            return
+        is_closed = message["type"] == "websocket.close"
+        try:
+            await send(message)
+        except OSError:  # uvicorn's ClientDisconnected
+            is_closed = True
+
+    return send_if_open
 
 
 async def _read(run_id: UUID, after: int) -> tuple[int, str]:

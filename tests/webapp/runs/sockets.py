@@ -14,7 +14,10 @@ SECONDS = 5
 
 
 class Socket:
-    """One connection. `close_code` is set once the application has closed it, or refused it before it was open."""
+    """One connection. `close_code` is set once the application has closed it, or refused it before it was open.
+
+    `is_gone` is a peer that has vanished: as with uvicorn, whatever is sent to it raises an OSError.
+    """
 
     def __init__(self, address: str, headers: list[tuple[bytes, bytes]]) -> None:
         parts = urlsplit(address)
@@ -25,8 +28,17 @@ class Socket:
             "headers": headers,
             "subprotocols": [],
         }
-        self._communicator = ApplicationCommunicator(application, scope)
+        self._communicator = ApplicationCommunicator(self._serve, scope)
         self.close_code: int | None = None
+        self.is_gone = False
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_unless_gone(message: Any) -> None:
+            if self.is_gone:
+                raise ConnectionResetError
+            await send(message)
+
+        await application(scope, receive, send_unless_gone)
 
     async def open(self) -> bool:
         """False when the handshake was refused."""

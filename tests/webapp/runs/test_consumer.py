@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -149,6 +150,61 @@ async def test_an_event_whose_hint_was_lost_comes_with_the_next_tick(
     seq = await record(run, announce=False)
     assert (await watcher.frame())["seq"] == seq
     await watcher.leave()
+
+
+@pytest.mark.parametrize("signs_out", [False, True])
+async def test_a_tick_ends_quietly_when_the_watcher_has_left(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch, signs_out: bool
+) -> None:
+    """Whether it has something to send or a socket to close."""
+    monkeypatch.setattr(consumers, "TICK_SECONDS", 0.3)
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    watcher.is_gone = True
+    await asyncio.sleep(0.05)
+    [ticker] = [task for task in asyncio.all_tasks() if "RunConsumer._tick" in str(task.get_coro())]
+    await (Session.objects.all().adelete() if signs_out else record(run, announce=False))
+    await asyncio.sleep(0.5)
+    await watcher.leave()
+    await asyncio.wait([ticker])
+    assert ticker.cancelled() or ticker.exception() is None
+
+
+@pytest.mark.parametrize(
+    "hint", [{"type": "run.progress"}, {"type": "run.export"}, {"type": "run.events", "seq": 9**9}]
+)
+async def test_a_hint_for_a_watcher_that_has_left_is_no_error(
+    run: Run, owner_client: Client, caplog: pytest.LogCaptureFixture, hint: dict[str, Any]
+) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    await record(run, announce=False)
+    watcher.is_gone = True
+    await get_channel_layer().group_send(events.group_name(run.pk), hint)
+    await asyncio.sleep(0.3)
+    await watcher.leave()
+    assert [said.getMessage() for said in caplog.records if said.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError, OperationalError])
+async def test_a_watcher_that_cannot_be_served_is_sent_away_and_asks_nothing_more(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(consumers, "TICK_SECONDS", 0.1)
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    asked: list[object] = []
+
+    def away(*words: object) -> None:
+        asked.append(words)
+        raise error("gone")
+
+    monkeypatch.setattr(consumers.series, "catch_up", away)
+    await record(run)
+    assert await watcher.closed() == consumers.TRY_LATER
+    n_asked = len(asked)
+    await asyncio.sleep(0.5)
+    assert len(asked) == n_asked
 
 
 async def test_only_the_owner_may_listen(
