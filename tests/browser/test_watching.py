@@ -184,8 +184,9 @@ def test_a_click_on_a_dot_opens_the_candidate(watched: Any) -> None:
 def test_the_table_holds_what_the_chart_shows(watched: Any, run: Run) -> None:
     wait_for_dots(watched, 8)
     watched.get_by_text("The chart as a table").click()
-    rows = watched.locator("[data-chart-table] tbody tr").all_inner_texts()
-    assert [row.split()[:2] for row in rows] == [["0", "4"], ["1", "4"]]
+    rows = watched.locator("[data-chart-table] tbody tr")
+    rows.nth(1).wait_for()  # it is drawn when it has opened
+    assert [row.split()[:2] for row in rows.all_inner_texts()] == [["0", "4"], ["1", "4"]]
 
 
 def test_what_happened_while_the_page_was_on_its_way_is_shown(
