@@ -32,11 +32,10 @@ class Draws:
         The mask of a smaller share is part of that of a larger one.
         """
         mask = torch.empty(like.numel(), dtype=torch.bool, device=like.device)
-        if share >= 1:
+        if (limit := limit_of(share)) == 2**32:
             return mask.fill_(True).view(like.shape)
-        threshold = round(share * 2**32) - 2**31
         for number, block in enumerate(torch.split(mask, BLOCK)):
-            torch.lt(self._bits(block, parent, number), threshold, out=block)
+            torch.lt(self._bits(block, parent, number), limit - 2**31, out=block)
         return mask.view(like.shape)
 
     def keep_each(self, probabilities: Tensor, parent: int) -> Tensor:
@@ -47,16 +46,30 @@ class Draws:
         mask = torch.empty(probabilities.numel(), dtype=torch.bool, device=probabilities.device)
         blocks = zip(torch.split(mask, BLOCK), torch.split(probabilities.flatten(), BLOCK), strict=True)
         for number, (block, share) in enumerate(blocks):
-            thresholds = share.double().mul_(2**32).round_().sub_(2**31)
-            torch.lt(self._bits(block, parent, number), thresholds, out=block)
+            torch.lt(self._bits(block, parent, number), limits_of(share), out=block)
         return mask.view(probabilities.shape)
+
+    def keys(self, parent: int, block: int) -> tuple[int, int]:
+        """What the random words of a block are mixed with: two 32-bit words."""
+        address = f"{self.seed}/{self.tensor}/{parent}/{block}".encode()
+        first, second = struct.unpack("<II", hashlib.sha256(address).digest()[:8])
+        return first, second
 
     def _bits(self, block: Tensor, parent: int, number: int) -> Tensor:
         """Uniform int32, one for each element of the block."""
-        address = f"{self.seed}/{self.tensor}/{parent}/{number}".encode()
-        first, second = struct.unpack("<ii", hashlib.sha256(address).digest()[:8])
+        first, second = self.keys(parent, number)
         x = torch.arange(block.numel(), dtype=torch.int32, device=block.device)
-        return _mix(_mix(x ^ first) ^ second)
+        return _mix(_mix(x ^ _signed(first)) ^ _signed(second))
+
+
+def limit_of(share: float) -> int:
+    """Words below it, as numbers in [0, 2^32), win with probability `share` to within 2^-32."""
+    return round(share * 2**32)
+
+
+def limits_of(shares: Tensor) -> Tensor:
+    """`limit_of` each of the shares (float32, 0 to 1), for words as signed numbers. float64, exact"""
+    return shares.double().mul_(2**32).round_().sub_(2**31)
 
 
 def _mix(x: Tensor) -> Tensor:
@@ -72,6 +85,10 @@ def _mix(x: Tensor) -> Tensor:
     x *= 0x846CA68B - 2**32
     x ^= _shift_right(x, 16)
     return x
+
+
+def _signed(word: int) -> int:
+    return word - 2**32 if word >= 2**31 else word
 
 
 def _shift_right(x: Tensor, n: int) -> Tensor:

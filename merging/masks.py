@@ -75,12 +75,19 @@ def magnitude_thresholds(tau: Tensor, density: float, gamma: float = 0.0) -> tup
 
     Without largest ones to drop the upper bound is infinite. An empty tensor keeps all it has.
     """
-    n = tau.numel()
-    n_top, n_kept = int(gamma * n), max(1, round(density * n))
     magnitude = tau.abs().flatten()  # [n]
-    low = _nth_largest(magnitude, n_top + n_kept) if n_top + n_kept < n else 0.0
-    high = _nth_largest(magnitude, n_top + 1) if n_top else float("inf")
+    lowest, highest = kept_places(len(magnitude), density, gamma)
+    low = 0.0 if lowest is None else _nth_largest(magnitude, lowest)
+    high = float("inf") if highest is None else _nth_largest(magnitude, highest)
     return low, high
+
+
+def kept_places(n: int, density: float, gamma: float = 0.0) -> tuple[int | None, int | None]:
+    """The places, counted from 1 for the largest, of the smallest and the largest of n magnitudes that `magnitude_thresholds`
+    keeps; None where it sets no bound.
+    """
+    n_top, n_kept = int(gamma * n), max(1, round(density * n))
+    return n_top + n_kept if n_top + n_kept < n else None, n_top + 1 if n_top else None
 
 
 def keep_largest(tau: Tensor, density: float) -> Tensor:
@@ -104,18 +111,19 @@ def keep_middle(tau: Tensor, density: float, gamma: float) -> Tensor:
     return tau * ((magnitude >= low) & (magnitude <= high))
 
 
-def keep_random(tau: Tensor, density: float, draws: Draws, parent: int) -> Tensor:
-    """`tau` with every element kept with probability `density` and divided by it, the others 0 (DARE).
+def keep_random(tau: Tensor, density: float, draws: Draws, parent: int, rescale: bool = True) -> Tensor:
+    """`tau` with every element kept with probability `density` and, with `rescale`, divided by it, the others 0 (DARE).
 
     Density 1 keeps all.
     """
     if density >= 1:
         return tau
-    return (tau / density).mul_(draws.keep(tau, density, parent))
+    return (tau / (density if rescale else 1.0)).mul_(draws.keep(tau, density, parent))
 
 
-def keep_ranked(tau: Tensor, density: float, epsilon: float, draws: Draws, parent: int) -> Tensor:
-    """`tau` with every element kept with a probability p that grows with its magnitude, and divided by p (DELLA).
+def keep_ranked(tau: Tensor, density: float, epsilon: float, draws: Draws, parent: int, rescale: bool = True) -> Tensor:
+    """`tau` with every element kept with a probability p that grows with its magnitude and, with `rescale`, divided by p
+    (DELLA).
 
     Within a row of n elements (the last dimension; a vector is one row) p rises in equal steps from density - epsilon
     for the smallest to density + epsilon for the largest; equal magnitudes rank in memory order. Where a density is
@@ -123,13 +131,21 @@ def keep_ranked(tau: Tensor, density: float, epsilon: float, draws: Draws, paren
     """
     if density >= 1 or not tau.numel():
         return tau
-    epsilon = min(epsilon, density, 1 - density)
-    rows = tau.reshape(-1, tau.shape[-1]) if tau.ndim > 1 else tau.reshape(1, -1)  # [rows, n]
-    p = _ranks(rows).mul_(2 * epsilon / max(1, rows.shape[1] - 1)).add_(density - epsilon)
-    if rows.shape[1] == 1:
-        p.fill_(density)
+    rows = tau.reshape(-1, row_of(tau.shape))  # [rows, n]
+    p = probabilities_of(_ranks(rows), rows.shape[1], density, epsilon)
     kept = draws.keep_each(p, parent)
-    return (rows / p).where(kept, 0.0).view(tau.shape)
+    return (rows / p if rescale else rows).where(kept, 0.0).view(tau.shape)
+
+
+def row_of(shape: Sequence[int]) -> int:
+    """How many elements are ranked together: a row of a matrix, or all of a vector."""
+    return shape[-1] if shape else 1
+
+
+def probabilities_of(ranks: Tensor, n: int, density: float, epsilon: float) -> Tensor:
+    """The probability that an element of each rank, from 0, in a row of n stays; into the memory of `ranks`, float32."""
+    epsilon = min(epsilon, density, 1 - density)
+    return ranks.fill_(density) if n == 1 else ranks.mul_(2 * epsilon / (n - 1)).add_(density - epsilon)
 
 
 def _ranks(rows: Tensor) -> Tensor:

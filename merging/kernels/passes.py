@@ -7,11 +7,15 @@ one sum, so one kernel for each kind of processor serves them all.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 BLOCK_BITS: Final = 22
 """Elements of a tensor that share the keys of their random words: 2^22, as in `merging.draws`."""
+
+Keys = tuple[tuple[int, int], ...]
+"""Two 32-bit keys for each block of a tensor."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Lottery:
-    """Keeps an element whose random word is below `limit`, and divides it by `density`.
+    """Keeps an element whose random word is below `limit`, and divides it by `divisor`.
 
-    A word is a number in [0, 2^32); `limit` lies in [0, 2^32]. `keys` are two 32-bit keys for each block of the tensor.
+    A word is a number in [0, 2^32); `limit` lies in [0, 2^32].
     """
 
-    density: float
     limit: int
-    keys: tuple[tuple[int, int], ...]
+    divisor: float
+    keys: Keys
 
     @property
     def last(self) -> int:
@@ -41,16 +45,15 @@ class Lottery:
 
 @dataclass(frozen=True)
 class RankedLottery:
-    """Keeps an element of a row of n with probability p = `low` + rank / (n - 1) * `width`, and divides it by p.
-
-    The rank is that of |tau| in its row, from 0, equal magnitudes in order of memory. A row of one has probability
-    `low` + `width` / 2.
+    """Keeps an element with a probability that rises with the rank of its magnitude in its row of `row` elements, as
+    `merging.masks.keep_ranked` says; with `rescale` what is kept is divided by it.
     """
 
-    low: float
-    width: float
+    density: float
+    epsilon: float
+    rescale: bool
     row: int
-    keys: tuple[tuple[int, int], ...]
+    keys: Keys
 
 
 Keep = Window | Lottery | RankedLottery
@@ -66,7 +69,27 @@ class Pass:
     """
 
     weights: tuple[float, ...]
-    keep: tuple[Keep, ...]
-    elect: bool
-    normalize: bool
-    scale: float
+    keep: tuple[Keep, ...] = ()
+    elect: bool = False
+    normalize: bool = False
+    scale: float = 1.0
+
+
+class Keepers(Protocol):
+    """What `merging.masks.keep_...` keeps of a tensor's task vectors, by the number of the parent, as rules for a kernel."""
+
+    def largest(self, parent: int, density: float) -> Keep: ...
+
+    def middle(self, parent: int, density: float, gamma: float) -> Keep: ...
+
+    def random(self, parent: int, density: float, rescale: bool) -> Keep: ...
+
+    def ranked(self, parent: int, density: float, epsilon: float, rescale: bool) -> Keep: ...
+
+
+def over_base(
+    values: Sequence[Mapping[str, float]], settings: Mapping[str, float | bool], keep: Sequence[Keep], elect: bool
+) -> Pass:
+    """The pass of the methods that share `weight`, `normalize` and `lambda`."""
+    weights = tuple(value["weight"] for value in values)
+    return Pass(weights, tuple(keep), elect, bool(settings["normalize"]), settings["lambda"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass, over_base
 from merging.masks import add_to_base, disjoint_sum, keep_middle, task_vectors
 from merging.methods.method import GAMMA, LAMBDA, NORMALIZE, TASK_WEIGHT, Method, Settings, Values, density_parameter
 
@@ -25,12 +26,18 @@ def merge(
     return add_to_base(base, mixed, settings["lambda"])
 
 
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    keep = [keepers.middle(parent, value["density"], settings["gamma"]) for parent, value in enumerate(values)]
+    return over_base(values, settings, keep, elect=True)
+
+
 METHOD = Method(
     name="breadcrumbs_ties",
     title="Breadcrumbs-TIES",
     summary="Drops each parent's largest changes as outliers and its smallest as noise, then keeps what agrees on a sign.",
     source="Davari and Belilovsky, Model Breadcrumbs, 2023, https://arxiv.org/abs/2312.06795",
-    needs_base=True,
+    base="needed",
     min_parents=1,
     max_parents=None,
     parameters=(
@@ -41,4 +48,5 @@ METHOD = Method(
         LAMBDA,
     ),
     merge=merge,
+    as_pass=as_pass,
 )

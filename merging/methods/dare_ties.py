@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass, over_base
 from merging.masks import add_to_base, disjoint_sum, keep_random, task_vectors
-from merging.methods.method import LAMBDA, NORMALIZE, TASK_WEIGHT, Method, Settings, Values, density_parameter
+from merging.methods.method import LAMBDA, NORMALIZE, RESCALE, TASK_WEIGHT, Method, Settings, Values, density_parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,15 @@ def merge(
     """
     weights = [value["weight"] for value in values]
     taus = zip(task_vectors(base, parents), values, strict=True)
-    dropped = [keep_random(tau, value["density"], draws, parent) for parent, (tau, value) in enumerate(taus)]
+    rescale = bool(settings["rescale"])
+    dropped = [keep_random(tau, value["density"], draws, parent, rescale) for parent, (tau, value) in enumerate(taus)]
     return add_to_base(base, disjoint_sum(dropped, weights, bool(settings["normalize"])), settings["lambda"])
+
+
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    keep = [keepers.random(parent, value["density"], bool(settings["rescale"])) for parent, value in enumerate(values)]
+    return over_base(values, settings, keep, elect=True)
 
 
 METHOD = Method(
@@ -37,14 +45,16 @@ METHOD = Method(
     summary="Drops changes at random, amplifies the rest to make up for it, then keeps what agrees on a sign.",
     source="Yu et al., Language Models are Super Mario, 2023, https://arxiv.org/abs/2311.03099; with TIES as in "
     "Akiba et al., 2024, https://arxiv.org/abs/2403.13187",
-    needs_base=True,
+    base="needed",
     min_parents=1,
     max_parents=None,
     parameters=(
         TASK_WEIGHT,
         density_parameter("The probability that an element of this parent's changes is kept."),
+        RESCALE,
         NORMALIZE,
         LAMBDA,
     ),
     merge=merge,
+    as_pass=as_pass,
 )

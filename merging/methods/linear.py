@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.masks import weighted_sum
 from merging.methods.method import NORMALIZE, Method, Settings, Values
 from merging.parameters import Parameter
@@ -27,12 +28,17 @@ def merge(
     return weighted_sum(parents, weights, normalize=bool(settings["normalize"]))
 
 
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    return Pass(tuple(value["weight"] for value in values), normalize=bool(settings["normalize"]))
+
+
 METHOD = Method(
     name="linear",
     title="Linear",
     summary="The weighted average of the parents' tensors. Simple, strong for close relatives, needs no base model.",
     source="Wortsman et al., Model soups, 2022, https://arxiv.org/abs/2203.05482",
-    needs_base=False,
+    base="none",
     min_parents=1,
     max_parents=None,
     parameters=(
@@ -41,4 +47,5 @@ METHOD = Method(
         replace(NORMALIZE, default=1, help="Divide by the sum of the weights, so that the result is an average."),
     ),
     merge=merge,
+    as_pass=as_pass,
 )

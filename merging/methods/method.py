@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from merging.parameters import Parameter
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from merging.draws import Draws
+    from merging.kernels.passes import Keepers, Pass
 
 Values = Mapping[str, float]
 Settings = Mapping[str, float | bool]
@@ -23,7 +24,7 @@ Settings = Mapping[str, float | bool]
 class Merge(Protocol):
     """Merges one tensor. Called for every tensor of a model, in any order, on any device.
 
-    `base` is None exactly when the method needs none. All tensors are float32 and of one shape `[*shape]`; the result
+    `base` is None exactly when the recipe has no base model. All tensors are float32 and of one shape `[*shape]`; the result
     is float32 of that shape and is rounded to the recipe's dtype by the caller, once. Inputs must not be written to:
     the caller keeps them for the next candidate. `values` has one mapping for each parent, in the order of `parents`.
     Random numbers come from `draws` only.
@@ -34,22 +35,37 @@ class Merge(Protocol):
     ) -> Tensor: ...
 
 
+class AsPass(Protocol):
+    """The same arithmetic as `Merge`, to the bit, stated as numbers: what kernels compute in one pass over memory.
+
+    Only for methods that treat every element by itself, once it is known what is kept of task vectors; that, `keepers`
+    tell.
+    """
+
+    def __call__(self, values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass: ...
+
+
 @dataclass(frozen=True)
 class Method:
     """A merge method: what it needs, what it can be told, and the arithmetic.
 
-    `source` is a citation with its address.
+    `source` is a citation with its address. `base` says whether a recipe must, may or must not have a base model.
     """
 
     name: str
     title: str
     summary: str
     source: str
-    needs_base: bool
+    base: Literal["none", "optional", "needed"]
     min_parents: int
     max_parents: int | None
     parameters: tuple[Parameter, ...]
     merge: Merge
+    as_pass: AsPass | None = None
+
+    @property
+    def needs_base(self) -> bool:
+        return self.base == "needed"
 
     def per_parent(self) -> tuple[Parameter, ...]:
         """Given for every group and parent; a search evolves them. None: there is nothing to evolve."""
@@ -94,6 +110,15 @@ EPSILON = Parameter(
     help="How far the probability of staying rises and falls around the density, from the smallest change to the largest.",
     at_least=0.0,
     at_most=0.5,
+)
+RESCALE = Parameter(
+    "rescale",
+    0,
+    1,
+    1,
+    per="recipe",
+    kind="flag",
+    help="Divide what is kept by its probability of staying, so that the expected change is the same.",
 )
 GAMMA = Parameter(
     "gamma",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass, over_base
 from merging.masks import add_to_base, task_vectors, weighted_sum
 from merging.methods.method import LAMBDA, NORMALIZE, TASK_WEIGHT, Method, Settings, Values
 
@@ -23,14 +24,20 @@ def merge(
     return add_to_base(base, mixed, settings["lambda"])
 
 
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    return over_base(values, settings, keep=(), elect=False)
+
+
 METHOD = Method(
     name="task_arithmetic",
     title="Task arithmetic",
     summary="Adds what each parent learned since the base model, weighted. Weights above 1 amplify.",
     source="Ilharco et al., Editing models with task arithmetic, 2022, https://arxiv.org/abs/2212.04089",
-    needs_base=True,
+    base="needed",
     min_parents=1,
     max_parents=None,
     parameters=(TASK_WEIGHT, NORMALIZE, LAMBDA),
     merge=merge,
+    as_pass=as_pass,
 )

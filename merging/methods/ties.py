@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass, over_base
 from merging.masks import add_to_base, disjoint_sum, keep_largest, task_vectors
 from merging.methods.method import LAMBDA, NORMALIZE, TASK_WEIGHT, Method, Settings, Values, density_parameter
 
@@ -29,12 +30,18 @@ def merge(
     return add_to_base(base, disjoint_sum(trimmed, weights, bool(settings["normalize"])), settings["lambda"])
 
 
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    keep = [keepers.largest(parent, value["density"]) for parent, value in enumerate(values)]
+    return over_base(values, settings, keep, elect=True)
+
+
 METHOD = Method(
     name="ties",
     title="TIES",
     summary="Keeps the largest changes of each parent and, element by element, only those that agree on a sign.",
     source="Yadav et al., TIES-Merging, 2023, https://arxiv.org/abs/2306.01708",
-    needs_base=True,
+    base="needed",
     min_parents=1,
     max_parents=None,
     parameters=(
@@ -44,4 +51,5 @@ METHOD = Method(
         LAMBDA,
     ),
     merge=merge,
+    as_pass=as_pass,
 )

@@ -93,3 +93,8 @@ def write_relative(folder: Path, base: Path, seed: int, scale: float = 0.05) -> 
 def parent(folder: Path, name: str | None = None) -> Parent:
     """The parent that a folder is."""
     return Parent(name or folder.name, str(folder), fingerprint(folder))
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements as whole numbers: a comparison of them tells -0 from 0."""
+    return tensor.view({2: torch.int16, 4: torch.int32}[tensor.element_size()])

@@ -65,5 +65,6 @@ def test_an_empty_tensor_draws_nothing() -> None:
     assert mask(0).shape == (0,)
 
 
-def test_a_share_of_one_keeps_all() -> None:
-    assert mask(share=1.0).all()
+@pytest.mark.parametrize("share", [1.0, 1 - 2**-40])
+def test_a_share_of_one_keeps_all(share: float) -> None:
+    assert mask(share=share).all()

@@ -1,0 +1,314 @@
+"""The loops over elements that numba compiles for a CPU. They know arrays and numbers, neither tensors nor methods.
+
+Every loop is compiled when a combination of dtypes and options first comes, in about half a second, and kept on disk. All
+of them stand in this one file, because numba notices a change only in the file of the function itself.
+
+Arrays hold elements as they are stored. NumPy knows no bfloat16 and numba computes in no float16: the first come as
+unsigned, the second as signed 16-bit words. Arguments that are None are not compiled; tuples have one entry for each
+parent, and loops over them unroll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from merging.masks import TINY_WEIGHT
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+f4, i2, i4, u2, u4, u8 = np.float32, np.int16, np.int32, np.uint16, np.uint32, np.uint64
+
+N_BINS: Final = 1 << 15
+"""Of a histogram of float32 magnitudes by their leading bits: the exponent and seven bits of the fraction."""
+N_WORDS: Final = 1 << 16
+"""Magnitudes in one bin."""
+DIGIT_BITS: Final = 11
+"""Of a magnitude, by which one round of sorting orders; 31 bits are three digits."""
+
+
+def compiled(kernel: F) -> F:
+    """Without the GIL, IEEE arithmetic only, cached wherever a folder can be written to."""
+    try:
+        return cast(F, njit(nogil=True, error_model="numpy", cache=True)(kernel))
+    except RuntimeError:  # a read-only installation and no home
+        return cast(F, njit(nogil=True, error_model="numpy")(kernel))
+
+
+def inlined(helper: F) -> F:
+    """A piece of a kernel."""
+    return cast(F, njit(forceinline=True, error_model="numpy")(helper))
+
+
+def chosen_by_type(stub: Callable[..., Any]) -> Callable[[F], F]:
+    """The function below picks code for `stub`, when a kernel that calls it is compiled."""
+    return cast(Callable[[F], F], overload(stub, strict=False))
+
+
+@compiled
+def merge_elements(
+    target: Any,
+    base: Any,
+    parents: Any,
+    weights: Any,
+    lows: Any,
+    highs: Any,
+    divisors: Any,
+    lasts: Any,
+    keys: Any,
+    position: Any,
+    ranks: Any,
+    probabilities: Any,
+    limits: Any,
+    elect: Any,
+    count: Any,
+    total: Any,
+    scale: Any,
+    sample: Any,
+) -> Any:
+    """Merges and returns the bits of the largest magnitude that was written; see `Pass` for the arithmetic.
+
+    `keys` come with `lasts` and `divisors` for lotteries, or with `ranks`, `probabilities` and `limits` by rank.
+    """
+    worst = u4(0)
+    for j in range(len(target)):
+        b = f4(0) if base is None else widen(base[j])
+        plus, minus, plus_weights, minus_weights = f4(0), f4(0), f4(0), f4(0)
+        for i in range(len(parents)):
+            tau = widen(parents[i][j]) if base is None else widen(parents[i][j]) - b
+            weight, dropped = weights[i], weights[i] * f4(0)
+            if lows is not None:
+                weight = weight if abs(tau) >= lows[i] else dropped
+            if highs is not None:
+                weight = weight if abs(tau) <= highs[i] else dropped
+            if keys is not None:
+                word = i4(_mixed(_mixed(u4(position) + u4(j), keys[i][0]), keys[i][1]))
+                if lasts is not None:
+                    weight = weight if word <= lasts[i] else dropped
+                    tau = tau / divisors[i]
+                if ranks is not None:
+                    rank = ranks[i][j]
+                    tau = tau / probabilities[i][rank] if word < limits[i][rank] else f4(0)
+            s = tau * weight
+            p, n = s, f4(0)
+            if elect is not None:
+                p, n = f4(0) if s < 0 else s, f4(0) if s > 0 else s  # NaN stays NaN
+            plus, minus = (p, n) if i == 0 else (plus + p, minus + n)
+            if count is not None:
+                plus_weights += weights[i] if s > 0 else f4(0)
+                minus_weights += weights[i] if s < 0 else f4(0)
+        mixed = plus
+        if elect is not None:
+            is_plus = plus + minus >= 0
+            mixed = plus if is_plus else minus
+            if count is not None:
+                agreeing = plus_weights if is_plus else minus_weights
+                mixed = mixed / (agreeing if abs(agreeing) >= f4(TINY_WEIGHT) else f4(1))
+        if total is not None:
+            mixed = mixed / total
+        value = mixed if base is None else b + scale * mixed
+        worst = max(worst, u4(bits_of(value) & u4(0x7FFFFFFF)))
+        store(target, j, narrowed(value, sample))
+    return worst
+
+
+@compiled
+def count_magnitudes(base: Any, parent: Any, counts: Any) -> None:
+    """Adds to the bins of |tau|. [N_BINS]"""
+    for j in range(len(parent)):
+        counts[magnitude_of(base, parent, j) >> u4(16)] += u4(1)
+
+
+@compiled
+def gather_words(base: Any, parent: Any, first: Any, places: Any, words: Any) -> None:
+    """The trailing bits of all magnitudes in the bins from `first`, each at the place that its bin has come to.
+
+    There is one place for each bin; bins beyond them are left out.
+    """
+    for j in range(len(parent)):
+        magnitude = magnitude_of(base, parent, j)
+        number = u4((magnitude >> u4(16)) - u4(first))
+        if number < u4(len(places)):
+            place = places[number]
+            words[place] = u2(magnitude)
+            places[number] = place + u4(1)
+
+
+@compiled
+def tally_words(words: Any, stops: Any, values: Any, counts: Any, found: Any) -> int:
+    """The different words of each bin in rising order, and how often each comes.
+
+    Bin k has the words up to `stops[k]`, and the values up to `found[k]`. Returns how many values there are in all, or -1
+    when they are more than `values` has room for.
+    """
+    n_of = np.zeros(N_WORDS, u4)
+    n = start = 0
+    for k in range(len(stops)):
+        first = n
+        for j in range(start, stops[k]):
+            word = words[j]
+            if n_of[word] == 0:
+                if n == len(values):
+                    return -1
+                values[n] = word
+                n += 1
+            n_of[word] += u4(1)
+        start = stops[k]
+        if n - first <= 64:
+            for a in range(first + 1, n):
+                word = values[a]
+                b = a
+                while b > first and values[b - 1] > word:
+                    values[b] = values[b - 1]
+                    b -= 1
+                values[b] = word
+        else:
+            a = first
+            for word in range(N_WORDS):
+                if n_of[word]:
+                    values[a] = u2(word)
+                    a += 1
+        for a in range(first, n):
+            counts[a] = n_of[values[a]]
+            n_of[values[a]] = u4(0)
+        found[k] = n
+    return n
+
+
+@compiled
+def rank_rows(base: Any, parent: Any, row: Any, ranks: Any) -> None:
+    """The place of every element in its row of `row` elements by rising |tau|, from 0; equal ones in order of memory.
+
+    Sorts by digits, the last first. A digit that all magnitudes share costs nothing but its count.
+    """
+    n_digits = u4(1 << DIGIT_BITS)
+    counts = np.empty((3, n_digits), u4)
+    here, there = np.empty(row, u8), np.empty(row, u8)
+    for start in range(0, len(parent), row):
+        counts[:] = u4(0)
+        for j in range(row):
+            magnitude = magnitude_of(base, parent, start + j)
+            here[j] = (u8(magnitude) << u8(32)) | u8(j)
+            for digit in range(3):
+                counts[digit, (magnitude >> u4(DIGIT_BITS * digit)) & (n_digits - u4(1))] += u4(1)
+        for digit in range(3):
+            shift = u8(32 + DIGIT_BITS * digit)
+            if counts[digit, (here[0] >> shift) & u8(n_digits - u4(1))] == u4(row):
+                continue
+            place = u4(0)
+            for k in range(n_digits):
+                place, counts[digit, k] = place + counts[digit, k], place
+            for j in range(row):
+                k = (here[j] >> shift) & u8(n_digits - u4(1))
+                there[counts[digit, k]] = here[j]
+                counts[digit, k] += u4(1)
+            here, there = there, here
+        for j in range(row):
+            ranks[start + u4(here[j])] = u4(j)
+
+
+@inlined
+def magnitude_of(base: Any, parent: Any, j: Any) -> Any:
+    """The bits of |tau| of an element."""
+    return bits_of(widen(parent[j]) - widen(base[j])) & u4(0x7FFFFFFF)
+
+
+@inlined
+def _mixed(word: Any, key: Any) -> Any:
+    """`merging.draws._mix`, a round of lowbias32, of word ^ key. Each step says that it is 32 bits wide, or it would not be."""
+    x = u4(u4(word) ^ key)
+    x = u4(x ^ (x >> u4(16)))
+    x = u4(x * u4(0x7FEB352D))
+    x = u4(x ^ (x >> u4(15)))
+    x = u4(x * u4(0x846CA68B))
+    return u4(x ^ (x >> u4(16)))
+
+
+@inlined
+def bits_of(x: Any) -> Any:
+    """Of a float32."""
+    return f4(x).view(u4)
+
+
+@inlined
+def float_of(bits: Any) -> Any:
+    """The float32 that has these bits."""
+    return u4(bits).view(f4)
+
+
+def widen(word: Any) -> Any:
+    """The float32 of an element as it is stored; exact. Only inside kernels."""
+    raise NotImplementedError
+
+
+@chosen_by_type(widen)
+def _widen(word: Any) -> Any:
+    if word == types.uint16:
+        return lambda word: float_of(u4(word) << u4(16))
+    if word == types.int16:
+        return lambda word: _float16_widened(u4(u2(word)))
+    return lambda word: word
+
+
+def narrowed(value: Any, sample: Any) -> Any:
+    """A float32 rounded to the nearest, ties to even, of what `sample` stores; any word for NaN. Only inside kernels."""
+    raise NotImplementedError
+
+
+@chosen_by_type(narrowed)
+def _narrowed(value: Any, sample: Any) -> Any:
+    if sample == types.uint16:
+        return lambda value, sample: _bfloat16_rounded(bits_of(value))
+    if sample == types.int16:
+        return lambda value, sample: _float16_rounded(bits_of(value))
+    return lambda value, sample: value
+
+
+def store(target: Any, j: Any, word: Any) -> Any:
+    """Writes a word, or its float32 where the target is float32. Only inside kernels."""
+    raise NotImplementedError
+
+
+@chosen_by_type(store)
+def _store(target: Any, j: Any, word: Any) -> Any:
+    if target.dtype == word:
+
+        def as_it_is(target: Any, j: Any, word: Any) -> Any:
+            target[j] = word
+
+        return as_it_is
+
+    def as_float32(target: Any, j: Any, word: Any) -> Any:
+        target[j] = widen(word)
+
+    return as_float32
+
+
+@inlined
+def _bfloat16_rounded(bits: Any) -> Any:
+    return u2(u4(bits + u4(0x7FFF) + ((bits >> u4(16)) & u4(1))) >> u4(16))
+
+
+@inlined
+def _float16_widened(word: Any) -> Any:
+    """Normal numbers get another exponent, infinity and NaN the highest; of subnormal ones the multiplication makes normal ones."""
+    magnitude = u4(word & u4(0x7FFF))
+    shifted = u4(magnitude << u4(13))
+    scaled = float_of(shifted) * f4(2.0**112)  # exponents are 15 there and 127 here
+    bits = u4(shifted | u4(0x7F800000)) if magnitude >= u4(0x7C00) else bits_of(scaled)
+    return float_of(bits | u4(u4(word & u4(0x8000)) << u4(16)))
+
+
+@inlined
+def _float16_rounded(bits: Any) -> Any:
+    """Subnormal numbers are rounded by an addition that leaves just their bits; what is too large becomes infinite."""
+    magnitude = u4(bits & u4(0x7FFFFFFF))
+    subnormal = u4(bits_of(float_of(magnitude) + f4(0.5)) - u4(0x3F000000))
+    normal = u4(u4(magnitude - u4(0x38000000) + u4(0xFFF) + ((magnitude >> u4(13)) & u4(1))) >> u4(13))
+    word = subnormal if magnitude < u4(0x38800000) else normal
+    word = u4(0x7C00) if magnitude >= u4(0x477FF000) else word
+    return i2(u2(word | u4(u4(bits & u4(0x80000000)) >> u4(16))))

@@ -1,0 +1,187 @@
+"""Kernels give the bits of the plain arithmetic, for every method, dtype, size and number of threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merging.draws import BLOCK, Draws
+from merging.kernels import cpu, spectra
+from merging.kernels.keepers import TensorKeepers
+from merging.kernels.passes import BLOCK_BITS, Pass
+from merging.kernels.spectra import Spectra, Spectrum
+from merging.masks import magnitude_thresholds
+from merging.methods import methods
+from merging.methods.method import Method
+from merging.plans import TensorOf
+from merging.recipes import Parent
+from tests.merging.models import bits
+
+BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
+FUSED = [method for method in methods if method.as_pass is not None]
+OF_EACH = pytest.mark.parametrize("method", FUSED, ids=lambda method: method.name)
+# base, parents, result, target
+DTYPES = [(BF16, BF16, BF16, BF16), (F16, F16, F16, F16), (F32, F32, F32, F32), (F32, BF16, F16, F32)]
+SHAPES = [(1,), (7,), (33, 5), (3, 1), (), (0,), (0, 4), (64, 2049)]
+WEIGHTS, DENSITIES = (0.3, -0.5, 0.9), (0.2, 0.5, 1.0)
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def some(shape: tuple[int, ...], seed: int, dtype: torch.dtype, scale: float = 0.3) -> torch.Tensor:
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * scale).to(dtype)
+
+
+def check(
+    method: Method,
+    base: torch.Tensor,
+    parents: list[torch.Tensor],
+    result: torch.dtype,
+    target: torch.dtype,
+    weights: tuple[float, ...] = WEIGHTS,
+    densities: tuple[float, ...] = DENSITIES,
+    **changed: float | bool,
+) -> None:
+    """The kernel's bits are those of `merge` with one rounding."""
+    per_parent = [{"weight": w, "density": d, "scale": w} for w, d in zip(weights, densities, strict=False)]
+    names = [parameter.name for parameter in method.per_parent()]
+    values = [{name: row[name] for name in names} for row in per_parent[: len(parents)]]
+    chosen = method.default_settings() | {k: v for k, v in changed.items() if k in method.default_settings()}
+    below, draws = base if method.needs_base else None, Draws(3, "t")
+    floats = [parent.float() for parent in parents]
+    expected = method.merge(None if below is None else below.float(), floats, values, chosen, draws).to(result)
+    keepers = TensorKeepers(below, parents, draws, lambda parent, base: Spectrum(base, parents[parent]))
+    found = torch.empty(base.shape, dtype=target)
+    assert method.as_pass is not None
+    assert cpu.merge(found, below, parents, result, method.as_pass(values, chosen, keepers))
+    assert torch.equal(bits(found), bits(expected.to(target)))
+
+
+@OF_EACH
+@pytest.mark.parametrize("dtypes", DTYPES, ids=str)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_pass_gives_the_bits_of_its_method(method: Method, dtypes: tuple[torch.dtype, ...], normalize: bool) -> None:
+    base_dtype, parent_dtype, result, target = dtypes
+    for shape in SHAPES:
+        base = some(shape, 1, base_dtype)
+        parents = [(base.float() + some(shape, seed, F32, 0.1)).to(parent_dtype) for seed in (2, 3, 4)]
+        check(method, base, parents[: method.max_parents], result, target, normalize=normalize, rescale=normalize)
+
+
+@OF_EACH
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple),
+    seed=st.integers(0, 10**6),
+    weights=st.tuples(*[st.floats(-2, 2, width=32)] * 3),
+    densities=st.tuples(*[st.floats(0.01, 1)] * 3),
+    scale=st.sampled_from([1e-30, 1e-6, 0.3]),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_pass_gives_them_for_any_numbers(
+    method: Method,
+    shape: tuple[int, ...],
+    seed: int,
+    weights: tuple[float, ...],
+    densities: tuple[float, ...],
+    scale: float,
+) -> None:
+    """Tiny scales reach subnormal numbers; rounded task vectors draw often, and are zero often."""
+    base = some(shape, seed, BF16, scale)
+    parents = [(base + some(shape, seed + i, BF16, scale)).bfloat16() for i in (1, 2, 3)][: method.max_parents]
+    check(method, base, parents, BF16, BF16, weights, densities, normalize=True)
+
+
+@pytest.mark.parametrize("name", ["dare_ties", "della", "ties"])
+def test_blocks_of_random_words_and_spans_join_without_a_seam(name: str) -> None:
+    base = some((3, BLOCK // 2 - 1), 1, BF16)
+    check(methods.get(name), base, [(base + some(base.shape, 2, BF16)).bfloat16() for _ in range(3)], BF16, BF16)
+    assert 1 << BLOCK_BITS == BLOCK
+
+
+def test_parents_of_mixed_dtypes_merge() -> None:
+    base = some((50,), 1, F16)
+    check(methods.get("ties"), base, [some((50,), 2, BF16), some((50,), 3, F32), some((50,), 4, F16)], BF16, BF16)
+
+
+@pytest.mark.parametrize("dtype", [BF16, F16, F32])
+@pytest.mark.parametrize("where", [0, 999_999, 1_234_567])
+def test_a_number_that_is_not_finite_is_noticed_wherever_it_is(dtype: torch.dtype, where: int) -> None:
+    parent = some((1_300_001,), 1, F32)
+    target = torch.empty(parent.shape, dtype=dtype)
+    task = Pass((2.0,))
+    assert cpu.merge(target, None, [parent], dtype, task)
+    for bad in (math.nan, math.inf, -math.inf, torch.finfo(dtype).max):
+        parent[where] = bad
+        assert not cpu.merge(target, None, [parent], dtype, task)
+
+
+@pytest.mark.parametrize("dtype", [BF16, F16])
+def test_every_word_of_16_bits_keeps_its_value_and_rounds_as_torch_rounds(dtype: torch.dtype) -> None:
+    stored = torch.arange(2**16).to(torch.int32).to(torch.uint16).view(dtype)
+    stored = stored[torch.isfinite(stored.float())]
+    as_float = torch.empty(stored.shape)
+    cpu.merge(as_float, None, [stored], F32, Pass((1.0,)))
+    assert torch.equal(bits(as_float), bits(stored.float()))
+    for moved in (as_float * (1 + 2**-9), as_float * (1 - 2**-12), as_float * (1 + 2**-8)):
+        rounded = torch.empty(stored.shape, dtype=dtype)
+        cpu.merge(rounded, None, [moved], dtype, Pass((1.0,)))
+        assert torch.equal(bits(rounded), bits(moved.to(dtype)))
+
+
+@given(
+    n=st.integers(1, 60),
+    density=st.floats(0.01, 1),
+    gamma=st.floats(0, 0.3),
+    seed=st.integers(0, 10**6),
+    steps=st.sampled_from([1e-30, 2.0**-9, 1.0]),
+    dtype=st.sampled_from([BF16, F32]),
+)
+@settings(deadline=None)
+def test_thresholds_are_those_of_a_sort(
+    n: int, density: float, gamma: float, seed: int, steps: float, dtype: torch.dtype
+) -> None:
+    base = (some((n,), seed, F32, 3).round() * steps).to(dtype)
+    parent = (some((n,), seed + 1, F32, 3).round() * steps).to(dtype)
+    expected = magnitude_thresholds(parent.float() - base.float(), density, gamma)
+    kept = Spectra().of(TensorOf(Parent("a", "/a", ""), "t"), TensorOf(Parent("b", "/b", ""), "t"), base, parent)
+    for spectrum in (Spectrum(base, parent), kept):
+        keepers = TensorKeepers(base, [parent], Draws(0, "t"), lambda _parent, _base, s=spectrum: s)  # type: ignore[misc]
+        window = keepers.middle(0, density, gamma)
+        assert (window.low, window.high) == expected  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dtype", [BF16, F16, F32])
+def test_a_spectrum_tells_every_place_of_a_large_tensor(dtype: torch.dtype) -> None:
+    """Of float32 tensors not all different magnitudes are kept; they are looked into where they are asked for."""
+    base = some((1_500_000,), 1, dtype, 0.02)
+    parent = (base.float() + some(base.shape, 2, F32, 1e-3)).to(dtype)
+    magnitudes = (parent.float() - base.float()).abs().sort(descending=True).values
+    spectrum = Spectrum(base, parent)
+    for _ in range(2):
+        for place in (1, 2, 700_000, 700_001, 1_100_000, 1_499_999, 1_500_000):
+            assert spectrum.nth_largest(place, base, parent) == magnitudes[place - 1]
+        spectrum.look_into_all(base, parent)
+
+
+def test_what_was_counted_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, one, two = Spectra(), Parent("one", "/one", ""), Parent("two", "/two", "")
+    base, parent = some((5000,), 1, BF16), some((5000,), 2, BF16)
+    first = kept.of(TensorOf(one, "t"), TensorOf(two, "t"), base, parent)
+    monkeypatch.setattr(spectra, "count_magnitudes", None)
+    monkeypatch.setattr(spectra, "gather_words", None)
+    again = kept.of(TensorOf(one, "t"), TensorOf(two, "t"), base, parent)
+    assert again is first and again.nth_largest(100, base, parent) > 0
+    kept.forget(two)
+    with pytest.raises(TypeError):
+        kept.of(TensorOf(one, "t"), TensorOf(two, "t"), base, parent)
