@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from merging.methods.method import Method, Settings, Values
+from merging.parameters import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
 def merge(
     base: Tensor | None, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings, draws: Draws
 ) -> Tensor:
-    """The only parent's tensor, unchanged."""
-    return parents[0]
+    """scale x theta of the only parent; at 1 its own tensor, not a copy."""
+    scale = values[0]["scale"]
+    return parents[0] if scale == 1 else parents[0] * scale
 
 
 METHOD = Method(
     name="passthrough",
     title="Passthrough",
-    summary="One parent as it is.",
+    summary="One parent as it is, or layers of several on top of each other.",
     source="Identity; named as in mergekit, https://github.com/arcee-ai/mergekit",
-    needs_base=False,
+    base="none",
     min_parents=1,
     max_parents=1,
-    parameters=(),
+    parameters=(Parameter("scale", 0.0, 2.0, 1.0, per="parent", help="What the tensors are multiplied with."),),
     merge=merge,
 )

@@ -135,7 +135,7 @@ def _can_take_part(
 ) -> bool:
     """Whether the method takes these models, and each is on disk as it was registered."""
     n_before = len(problems.found)
-    problems.catch("parents", lambda: check_parents(replace(method, needs_base=base is not None), parents, base))
+    problems.catch("parents", lambda: check_parents(replace(method, base="optional"), parents, base))
     problems.catch("base", lambda: check_parents(replace(method, min_parents=0, max_parents=None), (), base))
     for row in draft.parents:
         problems.catch("parents", partial(_check_unchanged, row))

@@ -1,0 +1,52 @@
+"""Model Stock: the average of the parents, as near to the base model as their disagreement says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from merging.methods.method import Method, Settings, Values
+from merging.parameters import Parameter
+from merging.spheres import combine, cosines, per_row, products, row_products
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from merging.draws import Draws
+
+
+def merge(
+    base: Tensor | None, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings, draws: Draws
+) -> Tensor:
+    """t mean_i(theta_i) + (1 - t) theta_base with t = N cos / (1 + (N - 1) cos), cos the mean over all pairs of task vectors
+    (Jang et al., their ratio for N models).
+
+    Of whole tensors; with `filter_wise` of each row, the last dimension. Differs from mergekit in that a negative cos
+    counts as 0, so that t lies in [0, 1] and parents that contradict each other give the base model, not a step away
+    from them; and in that short task vectors have their true cos, where there lengths whose product is below 1e-6 make
+    it smaller. A parent equal to the base has cos 0.
+    """
+    n = len(parents)
+    if not parents[0].numel():
+        return parents[0]
+    rows = bool(settings["filter_wise"])
+    inner = row_products(parents, base) if rows else products(parents, base)
+    pairs = cosines(inner, of_zero=0.0).triu(1).sum((-2, -1))
+    cos = (pairs / (n * (n - 1) / 2)).clamp(min=0)
+    share = cos / (1 + (n - 1) * cos)  # t / N
+    return combine(parents, [per_row(share, parents[0]) if rows else share] * n, base)
+
+
+METHOD = Method(
+    name="model_stock",
+    title="Model Stock",
+    summary="Averages the parents and goes back towards the base model the more their changes disagree. Nothing to search.",
+    source="Jang et al., Model Stock, 2024, https://arxiv.org/abs/2403.19522",
+    base="needed",
+    min_parents=2,
+    max_parents=None,
+    parameters=(
+        Parameter("filter_wise", 0, 1, 0, per="recipe", kind="flag", help="Measure each row of a tensor for itself."),
+    ),
+    merge=merge,
+)
