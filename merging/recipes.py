@@ -208,8 +208,10 @@ class Recipe:
         return f"{method.title}{groups}: {_and(shares)}{over}{self._changed_settings(method)}."
 
     def _values_of(self, parent: int, method: Method) -> str:
-        names = [parameter.name for parameter in method.per_parent()]
-        shown = ", ".join(f"{name} {_span([row[parent][name] for row in self.values])}" for name in names)
+        named = {p.name: [row[parent][p.name] for row in self.values] for p in method.per_parent()}
+        if method.max_parents == 1:  # nothing to compare with: what is usual goes without saying
+            named = {p.name: named[p.name] for p in method.per_parent() if {*named[p.name]} != {p.default}}
+        shown = ", ".join(f"{name} {_span(values)}" for name, values in named.items())
         return f" ({shown})" if shown else ""
 
     def _changed_settings(self, method: Method) -> str:
@@ -265,7 +267,7 @@ def _check_number(method: Method, found: int, where: str) -> None:
 def _check_base(method: Method, base: Parent | None) -> None:
     if method.needs_base and base is None:
         raise RecipeError(f"{method.title} measures task vectors from a base model: choose one")
-    if base is not None and not method.needs_base:
+    if base is not None and method.base == "none":
         raise RecipeError(f"{method.title} uses no base model, found {base.name}: leave it out")
 
 

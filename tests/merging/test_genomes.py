@@ -102,8 +102,8 @@ def test_a_recipe_that_a_search_cannot_reach_is_refused() -> None:
 
 
 def test_a_method_without_parameters_per_parent_has_no_space() -> None:
-    with pytest.raises(GenomeError, match="Passthrough has nothing to search"):
-        space("passthrough")
+    with pytest.raises(GenomeError, match="Karcher mean has nothing to search"):
+        space("karcher")
 
 
 def test_settings_are_checked_and_completed() -> None:
