@@ -19,7 +19,7 @@ class MergingError(Exception):
     """The base of every refusal in `merging`.
 
     What a message quotes may come from a hostile file: it is cut at `MAX_CHARACTERS`, and what a terminal obeys or a
-    database cannot hold (escape codes, NUL, lone surrogates) is written as an escape.
+    database cannot hold (line ends, escape codes, NUL, lone surrogates) is written as an escape.
     """
 
     def __init__(self, message: str) -> None:
@@ -65,4 +65,4 @@ def _harmless(message: str) -> str:
         message = f"{message[:MAX_CHARACTERS]}… [cut: {len(message):,} characters in all]"
     if message.isprintable():
         return message
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

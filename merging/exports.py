@@ -16,7 +16,8 @@ from typing import Final
 from merging import plain
 from merging.configs import read_json
 from merging.errors import MergingError
-from merging.indexes import INDEX, file_hash
+from merging.fingerprints import file_hash
+from merging.indexes import INDEX
 from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 

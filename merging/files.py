@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from merging.errors import ParentError
 
@@ -27,13 +28,13 @@ class Version:
     inode: int
 
     @classmethod
-    def of(cls, descriptor: int) -> Self:
-        """The version of an open file."""
-        found = os.fstat(descriptor)
+    def of(cls, file: int | Path) -> Self:
+        """The version of a file, by its descriptor when it is open."""
+        found = os.stat(file)
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """The file, open for reading. What is checked is what is open: nobody can put another in its place in between.
 
     ParentError when it is missing, cannot be read, is no regular file (a folder, a pipe, a device), or is a link out of

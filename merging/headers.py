@@ -179,5 +179,6 @@ def _check_ranges(entries: list[TensorEntry], name: str, start: int, size: int) 
             )
         position = entry.stop
     if position != size:
-        problem = "is cut off" if position > size else "has bytes that belong to no tensor"
+        lost = next((f" from tensor {entry.name} on" for entry in entries if entry.stop > size), "")
+        problem = f"is cut off{lost}" if lost else "has bytes that belong to no tensor"
         raise ParentError(f"{name} {problem}: {size} bytes, expected {position}; download the file again")

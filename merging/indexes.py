@@ -5,13 +5,12 @@ Only headers and JSON files are read; safetensors are the only weights. Knows no
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from merging import plain
 from merging.configs import ModelConfig, read_config, read_json
 from merging.errors import ParentError
 from merging.files import open_regular
+from merging.fingerprints import fingerprint
 from merging.headers import DTYPE_NAMES, MAX_MARKS, TensorEntry, check_name, read_header
 from merging.methods.method import Method
 from merging.recipes import Parent, check_parents
@@ -27,9 +27,6 @@ from merging.vocabularies import Vocabulary, read_vocabulary
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
 UNSAFE: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".h5", ".msgpack")
-FINGERPRINTED: Final = (".safetensors", ".json", ".model", ".txt", ".jinja")
-HASH_BYTES: Final = 8 * 1024 * 1024
-"""Read and hashed at a time: every block waits once for the interpreter, which a busy thread gives up every 5 ms."""
 MAX_INDEX_BYTES: Final = 32 * 1024 * 1024
 """138,000 tensors, in the largest model of these years, need 13 MB."""
 MAX_CARD_BYTES: Final = 1024 * 1024
@@ -154,27 +151,6 @@ def check_fit(method: Method, parents: Sequence[Parent], base: Parent | None) ->
             problems.append(f"the tokenizers of {models[0].name} and {other.name} differ: {difference}")
     if problems:
         raise ParentError(f"these models cannot be merged: {_listed(problems)}")
-
-
-def fingerprint(folder: str | Path) -> str:
-    """sha256 over the names and hashes of all files that decide what a model does; its card is not among them."""
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix in FINGERPRINTED and path.is_file())
-    return plain.digest([[path.name, file_hash(path)] for path in files])
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file as 64 hex digits; read again only when its size, time or inode has changed."""
-    status = path.stat()
-    return _hash(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@lru_cache(maxsize=4096)  # 15 GB take ten seconds
-def _hash(path: Path, size: int, mtime_ns: int, inode: int) -> str:
-    digest, block = hashlib.sha256(), memoryview(bytearray(HASH_BYTES))
-    with path.open("rb", buffering=0) as file:
-        while n := file.readinto(block):
-            digest.update(block[:n])
-    return digest.hexdigest()
 
 
 def _sharded(folder: Path) -> dict[str, TensorEntry]:

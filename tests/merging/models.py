@@ -13,7 +13,7 @@ from tokenizers import models as token_models
 from transformers import PreTrainedTokenizerFast
 
 from merging.families import families
-from merging.indexes import fingerprint
+from merging.fingerprints import fingerprint
 from merging.recipes import Parent
 
 N_TOKENS = 259

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from merging.errors import ParentError, RecipeError
-from merging.indexes import INDEX, SINGLE, TensorIndex, check_fit, fingerprint, parent_facts
+from merging.fingerprints import fingerprint
+from merging.indexes import INDEX, SINGLE, TensorIndex, check_fit, parent_facts
 from merging.methods import methods
 from merging.recipes import Parent
 from tests.merging.models import N_TOKENS, config, parent, tensors, write_parent

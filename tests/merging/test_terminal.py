@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from merging.__main__ import folder_here, main
-from merging.indexes import SINGLE, fingerprint
+from merging.fingerprints import fingerprint
+from merging.indexes import SINGLE
 from tests.merging.models import write_parent, write_relative
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from django.db import connection
 
 from merging.benchmarks import BenchmarkSpec
 from merging.demo import PACK
-from merging.indexes import fingerprint
+from merging.fingerprints import fingerprint
 from merging.recipes import Parent
 from tests.conftest import worker_command
 from tests.ledger import world
