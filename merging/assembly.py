@@ -56,7 +56,7 @@ def assemble(
 
     One is computed at a time; a caller that keeps none needs memory for one.
 
-    Arithmetic is float32 and rounds once, at the end. A result that is the parent's own tensor is not copied.
+    Arithmetic is float32 and rounds once, at the end.
     TensorError for a merged tensor that is not finite: such a model must not be scored.
     """
     for job in jobs:

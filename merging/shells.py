@@ -7,7 +7,7 @@ Models are built from an allow-listed `model_type` and local files only; no code
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -31,30 +31,31 @@ class ModelShell:
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         read_config(folder)  # refuses unknown families and folders with code before anything is built
         self.model = _skeleton(folder, device, dtype)
-        self._targets = dict(self.model.named_parameters())  # tied parameters once, by their first name
+        self.targets: Mapping[str, Tensor] = dict(self.model.named_parameters())  # tied ones once, by their first name
 
     def load(self, tensors: Iterable[NamedTensor]) -> None:
         """Fills the model. TensorError unless every parameter is written exactly once, in its own shape.
 
-        Tensors may have another dtype or device; 16-bit values become float32 without change. After an error the model
-        is partly filled and must be loaded again.
+        Tensors may have another dtype or device; 16-bit values become float32 without change. One of `targets` itself has
+        its numbers already. After an error the model is partly filled and must be loaded again.
         """
         written: set[str] = set()
         with torch.no_grad():
             for name, tensor in tensors:
                 self._write(name, tensor, written)
-        if missing := sorted(set(self._targets) - written):
+        if missing := sorted(set(self.targets) - written):
             raise TensorError(f"the model was left without {len(missing)} of its tensors, such as {missing[0]}")
 
     def _write(self, name: str, tensor: Tensor, written: set[str]) -> None:
-        target = self._targets.get(name)
+        target = self.targets.get(name)
         if target is None:
             raise TensorError(f"{name} is not a tensor of this model")
         if name in written:
             raise TensorError(f"{name} was written twice")
         if target.shape != tensor.shape:
             raise TensorError(f"{name} is {list(tensor.shape)}; the model has {list(target.shape)}")
-        target.copy_(tensor)
+        if tensor is not target:
+            target.copy_(tensor)
         written.add(name)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from merging.errors import ParentError
 from merging.headers import TensorEntry
 from merging.indexes import ParentFacts, check_fit, parent_facts
+from merging.kernels.spectra import Spectra
 from merging.methods import methods
 from merging.recipes import Parent, Recipe
 from merging.tensors import TensorReader
@@ -25,12 +26,14 @@ class ParentShelf:
 
     What finds no room is read from its file every time, which the system's own cache makes cheap. Nothing is pushed out
     for another tensor of the same recipe: every candidate reads every tensor once, in the same order, and under that
-    pattern a cache that drops the oldest never hits. Parents that the next recipe does not use leave.
+    pattern a cache that drops the oldest never hits. Parents that the next recipe does not use leave, and with them their
+    `spectra`: what was counted of task vectors.
     """
 
     def __init__(self, device: torch.device, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._reader = TensorReader(device)
+        self.spectra = Spectra()
         self._facts: dict[Parent, ParentFacts] = {}
         self._tensors: dict[tuple[Parent, str], Tensor] = {}
         self._n_bytes = 0
@@ -70,6 +73,7 @@ class ParentShelf:
 
     def _remove(self, parent: Parent) -> None:
         del self._facts[parent]
+        self.spectra.forget(parent)
         for key in [key for key in self._tensors if key[0] == parent]:
             self._n_bytes -= self._tensors.pop(key).nbytes
         self._reader.close()

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoTokenizer
 
 from merging import plain
-from merging.assembly import NamedTensor, assemble
+from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
 from merging.engines import TextModel
 from merging.engines.transformers import TransformersEngine
@@ -72,11 +72,15 @@ class Workbench:
         """The merged model, until the next call. A recipe that is in place already is not merged again."""
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
-            tensors = self._merged(recipe, "merge", progress)
+            progress("load", 0, 1)
+            jobs = plan(recipe, self._shelf.open(recipe))
+            progress("load", 1, 1)
             self._in_place = None  # from here on the shell is partly filled, unless all goes well
             self._seat = self._seat_for(recipe)
+            place = Place(self._seat.shell.targets, self._shelf.spectra)
+            tensors = assemble(recipe, jobs, self._shelf, place)
             with threads_for(self._seat.n_parameters):
-                self._seat.shell.load(tensors)
+                self._seat.shell.load(_counted(tensors, "merge", len(jobs), progress))
             self._in_place = digest
         return self._seat.engine
 
@@ -111,16 +115,9 @@ class Workbench:
         self._shelf.close()
         self._seat = self._in_place = None
 
-    def _merged(self, recipe: Recipe, stage: Stage, progress: Progress) -> Iterator[NamedTensor]:
-        """Opens the parents at once, so that what bars them is said before anything is touched; merges when asked."""
-        progress("load", 0, 1)
-        jobs = plan(recipe, self._shelf.open(recipe))
-        progress("load", 1, 1)
-        return _counted(assemble(recipe, jobs, self._shelf), stage, len(jobs), progress)
-
     def _seat_for(self, recipe: Recipe) -> _Seat:
         """The seat there is, or a new one for a donor with other files or another dtype."""
-        donor = Path(recipe.parents[0].folder)
+        donor = Path(recipe.donor.folder)
         dtype = compute_dtype(self.device, torch_dtype(recipe.dtype))
         key = plain.digest([str(dtype), companions_digest(donor)])
         if self._seat is not None and self._seat.key == key:

@@ -89,7 +89,7 @@ class Spectrum:
 
     def _words(self, first: int, stop: int, base: Tensor, parent: Tensor) -> _Words | None:
         """Of the bins from `first` to `stop`, in this thread; None when they do not fit."""
-        stops: NDArray[np.int64] = self._up_to[first:stop] - (self._up_to[first - 1] if first else 0)
+        stops = np.asarray(self._up_to[first:stop] - (self._up_to[first - 1] if first else 0), np.int64)
         words = np.empty(stops[-1] if len(stops) else 0, np.uint16)
         bins = self._bins[first:stop].astype(np.uint32)
         places = np.zeros(bins[-1] - bins[0] + 1 if len(bins) else 0, np.uint32)

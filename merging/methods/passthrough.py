@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
 
@@ -22,6 +23,11 @@ def merge(
     return parents[0] if scale == 1 else parents[0] * scale
 
 
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    return Pass((values[0]["scale"],))
+
+
 METHOD = Method(
     name="passthrough",
     title="Passthrough",
@@ -32,4 +38,5 @@ METHOD = Method(
     max_parents=1,
     parameters=(Parameter("scale", 0.0, 2.0, 1.0, per="parent", help="What the tensors are multiplied with."),),
     merge=merge,
+    as_pass=as_pass,
 )

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from merging.assembly import assemble
+from merging.assembly import Place, assemble
 from merging.errors import RecipeError, TensorError
 from merging.genomes import GenomeSpace, parameter_space
 from merging.indexes import parent_facts
+from merging.kernels.spectra import Spectra
 from merging.plans import TensorJob, TensorOf, plan
 from merging.recipes import Parent, Recipe, passthrough_recipe, uniform_average
 from tests.merging.models import config, tensors
@@ -129,3 +130,29 @@ def test_nothing_is_merged_before_it_is_asked_for() -> None:
     )
     with pytest.raises(KeyError):
         next(merged)
+
+
+@pytest.mark.parametrize("method", ["ties", "dare_ties", "task_arithmetic"])
+def test_a_merge_in_place_is_the_same_merge(jobs_of: Jobs, method: str) -> None:
+    recipe = space(method, dtype="bfloat16").origin
+    jobs, stored, spectra = jobs_of(recipe), Drawer(torch.bfloat16), Spectra()
+    expected = dict(assemble(recipe, jobs, stored))
+    targets = {name: torch.full(merged.shape, torch.nan) for name, merged in expected.items()}
+    for _ in range(2):  # counted, and from what was counted
+        for name, merged in assemble(recipe, jobs, stored, Place(targets, spectra)):
+            assert merged is targets[name] and torch.equal(merged, expected[name].float())
+
+
+@pytest.mark.parametrize("target", [torch.ones(3), torch.ones(16, dtype=torch.float16), torch.ones(16, 2)[:, 0]])
+def test_a_target_that_does_not_fit_is_left_alone(jobs_of: Jobs, target: Tensor) -> None:
+    recipe, name, before = space("ties", dtype="bfloat16").origin, "model.norm.weight", target.clone()
+    jobs = [job for job in jobs_of(recipe) if job.name == name]
+    ((_, merged),) = assemble(recipe, jobs, Drawer(), Place({name: target}))
+    assert merged.shape == (16,) and merged.dtype == torch.bfloat16 and torch.equal(target, before)
+
+
+def test_a_merge_in_place_that_is_not_finite_is_refused_by_name(jobs_of: Jobs) -> None:
+    recipe = space("ties").origin
+    jobs = [job for job in jobs_of(recipe) if job.name == "model.norm.weight"]
+    with pytest.raises(TensorError, match="model.norm.weight is not finite after merging"):
+        list(assemble(recipe, jobs, Drawer(fill=float("nan")), Place({"model.norm.weight": torch.ones(16)})))
