@@ -73,14 +73,20 @@ class Inventory:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, the opposite of `from_json`."""
         return {
-            name: {"n_bytes": sums.n_bytes, "sha256": sums.sha256, "tensors": dict(sums.tensors)}
+            name: {
+                "n_bytes": sums.n_bytes,
+                "sha256": sums.sha256,
+                "tensors": [list(one) for one in sums.tensors.items()],
+            }
             for name, sums in self.files.items()
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inventory that `to_json` wrote."""
-        return cls({name: FileSums(**sums) for name, sums in value.items()})
+        return cls(
+            {name: FileSums(of["n_bytes"], of["sha256"], dict(map(tuple, of["tensors"]))) for name, of in value.items()}
+        )
 
 
 class Fingerprints:
@@ -99,7 +105,7 @@ class Fingerprints:
         self._threads.shutdown(cancel_futures=True)
 
     def start(self, folder: str) -> None:
-        """Begins to hash a folder's files, unless that has begun. OSError when it cannot be listed."""
+        """Begins to hash a folder's files, unless that has begun. ParentError when it cannot be listed."""
         if folder not in self._hashes:
             self._hashes[folder] = [self._threads.submit(file_hash, path) for path in _files(Path(folder))]
 
@@ -143,7 +149,15 @@ def file_hash(path: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in FINGERPRINTED and path.is_file())
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix in FINGERPRINTED and path.is_file())
+    except OSError as error:
+        raise ParentError(f"{folder} cannot be read: {error.strerror}") from error
+    if strange := [path.name for path in found if not path.name.isprintable()]:
+        raise ParentError(
+            f"{folder} has a file with the name {strange[0]!r}, which cannot be shown; remove or rename it"
+        )
+    return found
 
 
 def _digest(hashes: Mapping[str, str]) -> str:

@@ -65,7 +65,11 @@ class ParentShelf:
             self._remove(parent)
 
     def _read(self, parent: Parent, entry: TensorEntry) -> Tensor:
-        tensor = self._reader.read(entry)
+        try:
+            tensor = self._reader.read(entry)
+        except ParentError:
+            self._remove(parent)  # when its files are as they were, it is opened again
+            raise
         if self._n_bytes + tensor.nbytes <= self._max_bytes:
             self._tensors[parent, entry.name] = tensor
             self._n_bytes += tensor.nbytes

@@ -18,6 +18,8 @@ Fault = Literal["candidate", "run", "worker"]
 OUT_OF_MEMORY: Final = "out_of_memory"
 POISON: Final = "poison"
 HUNG: Final = "hung"
+PARENT: Final = "parent"
+"""What `ParentError` is counted as."""
 _OUT_OF_MEMORY_WORDS: Final = ("out of memory", "not enough memory", "can't allocate memory")
 
 

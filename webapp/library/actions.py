@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from merging.benchmarks import BenchmarkSpec, QuestionFile, benchmarks
 from merging.demo import BASE, EXPERTS, PACK, Skill
 from merging.errors import BenchmarkError, ParentError
+from merging.fingerprints import Inventory, take_inventory
 from merging.indexes import parent_facts
 from webapp.library.models import Benchmark, Parent
 from webapp.library.question_files import stored
@@ -84,10 +85,18 @@ def hide(row: Parent | Benchmark) -> None:
     type(row).objects.filter(pk=row.pk).update(hidden_at=Now())
 
 
+def what_changed(folder: str, fingerprint: str) -> str:
+    """Where the files differ from those that were registered with this fingerprint; "" when nobody knows. Reads all of them."""
+    row = Parent.objects.filter(folder=folder, fingerprint=fingerprint).exclude(inventory={}).first()
+    try:
+        return Inventory.from_json(row.inventory).change(take_inventory(folder)) if row else ""
+    except ParentError as error:
+        return str(error)
+
+
 def _facts(folder: Path) -> dict[str, Any]:
-    facts = parent_facts(folder)
+    facts, inventory = parent_facts(folder), take_inventory(folder)
     names = (
-        "fingerprint",
         "model_type",
         "n_layers",
         "hidden_size",
@@ -97,7 +106,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         "dtype",
         "licence",
     )
-    return {name: getattr(facts, name) for name in names}
+    of_files = {"fingerprint": inventory.fingerprint, "inventory": inventory.to_json()}
+    return of_files | {name: getattr(facts, name) for name in names}
 
 
 def _described(spec: BenchmarkSpec) -> dict[str, Any]:

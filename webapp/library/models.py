@@ -23,6 +23,13 @@ class Library(models.Manager[M]):
         return self.filter(Q(owner=None) | Q(owner=user), hidden_at=None)
 
 
+class Parents(Library["Parent"]):
+    """A model of many tensors has an inventory of megabytes, which is read only when somebody asks for it."""
+
+    def get_queryset(self) -> models.QuerySet[Parent]:
+        return super().get_queryset().defer("inventory")
+
+
 class Parent(models.Model):
     """A model folder on this server. Facts are read from its files when it is registered and never edited."""
 
@@ -34,6 +41,9 @@ class Parent(models.Model):
     summary = models.TextField(blank=True)
     folder = models.TextField()
     fingerprint = models.CharField(max_length=80, help_text="sha256 over the hashes of the folder's files")
+    inventory = models.JSONField(
+        default=dict, blank=True, help_text="Of its files; empty when registered before it was kept"
+    )
     model_type = models.CharField(max_length=80)
     n_layers = models.PositiveIntegerField()
     hidden_size = models.PositiveIntegerField()
@@ -45,7 +55,7 @@ class Parent(models.Model):
     created = models.DateTimeField(auto_now_add=True)
     hidden_at = models.DateTimeField(null=True, blank=True)
 
-    objects = Library()
+    objects = Parents()
 
     class Meta:
         ordering = ["id"]

@@ -19,6 +19,7 @@ from merging.methods import methods
 from merging.methods.method import Method
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents
 from merging.search import searches
+from webapp.library.actions import what_changed
 from webapp.library.models import Benchmark as BenchmarkRow
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
@@ -154,10 +155,11 @@ def _dtype(row: ParentRow) -> Dtype:
 
 
 def _check_unchanged(row: ParentRow) -> None:
-    found = parent_facts(row.folder).fingerprint
-    if found != row.fingerprint:
+    if parent_facts(row.folder).fingerprint != row.fingerprint:
+        change = what_changed(row.folder, row.fingerprint)
         raise ParentError(
-            f"the files of {row.name} in {row.folder} have changed since it was registered: register the folder again"
+            f"the files of {row.name} in {row.folder} have changed since it was registered{f' ({change})' if change else ''}: "
+            "get the files again, or register the folder again as it is now"
         )
 
 
