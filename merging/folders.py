@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -26,29 +28,66 @@ class BuiltFile:
 def complete_or_absent(folder: Path) -> Iterator[Path]:
     """An empty folder to write into; it becomes `folder` when the block ends well and disappears when it does not.
 
-    A crash leaves at most `.NAME.partial` beside it, which the next attempt removes. MergingError when `folder` exists
-    already.
+    A crash leaves at most `.NAME.partial` beside it, which the next attempt removes and `abandoned` names. MergingError
+    when `folder` exists already, or another process is writing it.
     """
-    if folder.exists():
-        raise MergingError(f"{folder} exists already; choose another folder or remove it")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for path in partial.iterdir():
-            path.chmod(0o644)  # safetensors writes 0600; a finished model is a file like any other
-            _flush(path)
-        _flush(partial)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
+    with _claimed(folder) as partial:
+        try:
+            yield partial
+            for path in partial.iterdir():
+                path.chmod(0o644)  # safetensors writes 0600; a finished model is a file like any other
+                _flush(path)
+            _flush(partial)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
     _flush(folder.parent)
+
+
+def abandoned(beside: Path) -> list[Path]:
+    """What killed processes left in a folder: half-written folders that nobody writes any more."""
+    return [path for path in sorted(beside.glob(".*.partial")) if path.is_dir() and not _is_claimed(path)]
 
 
 def built_files(folder: Path) -> list[BuiltFile]:
     """Every file of a folder by name."""
     return [BuiltFile(path.name, path.stat().st_size, _sha256(path)) for path in sorted(folder.iterdir())]
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[Path]:
+    """The empty folder beside it, for this process alone. The lock on it ends with the process, however that ends."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(folder):
+        raise MergingError(f"{folder} exists already; choose another folder or remove it")
+    partial.mkdir(exist_ok=True)
+    descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if not _lock(descriptor) or os.path.lexists(folder):  # it may have become `folder` just now
+            raise MergingError(f"{folder} is being written by another process; choose another folder, or wait for it")
+        for path in partial.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        yield partial
+    finally:
+        os.close(descriptor)
+
+
+def _is_claimed(partial: Path) -> bool:
+    descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """False when another has it. True where the file system has no locks on folders, as some network ones."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
 
 
 def _flush(path: Path) -> None:

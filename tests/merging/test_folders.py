@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from merging.errors import MergingError
-from merging.folders import built_files, complete_or_absent
+from merging.folders import abandoned, built_files, complete_or_absent
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_finished_folder_has_its_place_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -46,6 +50,62 @@ def test_a_killed_process_leaves_no_folder_and_the_next_attempt_succeeds(tmp_pat
     with complete_or_absent(tmp_path / "m") as partial:
         (partial / "new").write_text("y")
     assert os.listdir(tmp_path) == ["m"] and os.listdir(tmp_path / "m") == ["new"]
+
+
+WRITER = """
+import sys
+from itertools import count
+from pathlib import Path
+from merging.folders import complete_or_absent
+
+print("ready", flush=True)
+for i in count():
+    with complete_or_absent(Path(sys.argv[1]) / f"m{i}") as partial:
+        for name in "abc":
+            (partial / name).write_text(f"{i}{name}" * 20_000)
+"""
+
+
+@pytest.mark.parametrize("n_kills", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_whenever_a_process_is_killed_its_folders_are_whole_or_absent(tmp_path: Path, n_kills: int) -> None:
+    rng, n_left = random.Random(0), 0
+    for kill in range(n_kills):
+        folder = tmp_path / str(kill)
+        folder.mkdir()
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None and process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.05))
+            process.kill()
+        left = abandoned(folder)
+        n_left += len(left)
+        for whole in set(folder.iterdir()) - set(left):
+            assert whole.name.startswith("m")
+            assert {one.name: one.read_text() for one in whole.iterdir()} == {
+                name: f"{whole.name[1:]}{name}" * 20_000 for name in "abc"
+            }
+        for path in left:
+            with complete_or_absent(path.with_name(path.name.split(".")[1])):
+                pass
+        assert abandoned(folder) == []
+    assert n_left > n_kills // 4  # most kills came while something was written
+
+
+def test_what_another_process_writes_is_neither_taken_from_it_nor_called_abandoned(tmp_path: Path) -> None:
+    with complete_or_absent(tmp_path / "m") as partial:
+        (partial / "a").write_text("a")
+        with (
+            pytest.raises(MergingError, match="is being written by another process"),
+            complete_or_absent(tmp_path / "m"),
+        ):
+            pass
+        assert abandoned(tmp_path) == []
+    assert os.listdir(tmp_path) == ["m"] and os.listdir(tmp_path / "m") == ["a"]
+
+
+def test_a_link_to_nowhere_is_in_the_way_too(tmp_path: Path) -> None:
+    (tmp_path / "m").symlink_to("nowhere")
+    with pytest.raises(MergingError, match="exists already"), complete_or_absent(tmp_path / "m"):
+        pass
 
 
 def test_an_existing_folder_is_never_touched(tmp_path: Path) -> None:
