@@ -51,20 +51,20 @@ def fields(value: object, names: Collection[str], what: str, error: Kind) -> Map
 
 def mapping(value: object, what: str, error: Kind) -> Mapping[str, object]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise error(f"{what} is {_show(value)}; expected an object with named fields")
+        raise error(f"{what} is {show(value)}; expected an object with named fields")
     return value
 
 
 def items(value: object, what: str, error: Kind, read: Callable[[object, str], T]) -> tuple[T, ...]:
     """A list, each item read by `read(item, name of the item)`."""
     if not isinstance(value, list | tuple):
-        raise error(f"{what} is {_show(value)}; expected a list")
+        raise error(f"{what} is {show(value)}; expected a list")
     return tuple(read(item, f"{what}[{i}]") for i, item in enumerate(value))
 
 
 def text(value: object, what: str, error: Kind) -> str:
     if not isinstance(value, str):
-        raise error(f"{what} is {_show(value)}; expected text")
+        raise error(f"{what} is {show(value)}; expected text")
     return value
 
 
@@ -74,13 +74,13 @@ def optional_text(value: object, what: str, error: Kind) -> str | None:
 
 def integer(value: object, what: str, error: Kind) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise error(f"{what} is {_show(value)}; expected a whole number")
+        raise error(f"{what} is {show(value)}; expected a whole number")
     return value
 
 
 def real(value: object, what: str, error: Kind) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise error(f"{what} is {_show(value)}; expected a finite number")
+        raise error(f"{what} is {show(value)}; expected a finite number")
     return float(value)
 
 
@@ -90,11 +90,11 @@ def optional_real(value: object, what: str, error: Kind) -> float | None:
 
 def flag(value: object, what: str, error: Kind) -> bool:
     if not isinstance(value, bool):
-        raise error(f"{what} is {_show(value)}; expected true or false")
+        raise error(f"{what} is {show(value)}; expected true or false")
     return value
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
     """Short even where values repeat each other without end, as aliases in YAML can."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring = 2, 60

@@ -126,6 +126,11 @@ class Recipe:
         _check_seed_and_dtypes(self)
 
     @property
+    def models(self) -> tuple[Parent, ...]:
+        """The parents, then the base model if there is one."""
+        return (*self.parents, *((self.base,) if self.base is not None else ()))
+
+    @property
     def n_layers(self) -> int | None:
         """How many layers the result has; None for groups over the whole model, which fit any depth."""
         return self.groups[-1].stop
@@ -139,7 +144,9 @@ class Recipe:
     def donor(self) -> Parent:
         """Whose configuration and tokenizer the result starts from."""
         first = self.groups[0].sources
-        if self.base is not None and (self.companions.tokenizer == "base" or (first and first[0].parent is None)):
+        if self.base is not None and (
+            self.companions.tokenizer in ("base", "union") or (first and first[0].parent is None)
+        ):
             return self.base
         return self.parents[(first[0].parent or 0) if first else 0]
 
@@ -204,11 +211,15 @@ class Recipe:
         method = methods.get(self.method)
         shares = [f"{parent.name}{self._values_of(i, method)}" for i, parent in enumerate(self.parents)]
         groups = f" in {len(self.groups)} layer groups" if len(self.groups) > 1 else ""
+        groups += f" stacked to {self.n_layers} layers" if self.is_stack else ""
         over = f" over {self.base.name}" if self.base is not None else ""
         return f"{method.title}{groups}: {_and(shares)}{over}{self._changed_settings(method)}."
 
     def _values_of(self, parent: int, method: Method) -> str:
-        named = {p.name: [row[parent][p.name] for row in self.values] for p in method.per_parent()}
+        own = self.parents[parent]
+        present = [(row, self.parents_in(number)) for number, row in enumerate(self.values)]
+        rows = [row[parents.index(own)] for row, parents in present if own in parents]
+        named = {p.name: [row[p.name] for row in rows] for p in method.per_parent()}
         if method.max_parents == 1:  # nothing to compare with: what is usual goes without saying
             named = {p.name: named[p.name] for p in method.per_parent() if {*named[p.name]} != {p.default}}
         shown = ", ".join(f"{name} {_span(values)}" for name, values in named.items())

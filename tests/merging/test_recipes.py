@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from merging.errors import RecipeError, UnknownNameError
-from merging.recipes import WHOLE_MODEL, LayerGroup, Parent, Recipe, passthrough_recipe, uniform_average
+from merging.recipes import WHOLE_MODEL, LayerGroup, Parent, Recipe, Source, passthrough_recipe, uniform_average
 
 BASE, ONE, TWO = (Parent(name, f"/models/{name}", f"sha256:{name}") for name in ("base", "one", "two"))
 SETTINGS = {"normalize": False, "lambda": 1.0}
@@ -65,6 +65,18 @@ def test_a_sentence_over_groups_gives_ranges_and_changed_settings() -> None:
     )
     assert recipe.sentence() == (
         "Task arithmetic in 2 layer groups: one (weight 0.5 to 1.5) and two (weight 1) over base, with normalize, lambda 0.9."
+    )
+
+
+def test_a_sentence_of_a_stack_gives_the_values_of_each_parent_s_own_layers() -> None:
+    stacked = (
+        LayerGroup("layer 0", 0, 1, True, False, sources=(Source(0, 3),)),
+        LayerGroup("layers 1-2", 1, 3, False, True, sources=(Source(1, 0),)),
+    )
+    rows = (({"scale": 1.5},), ({"scale": 0.5},))
+    recipe = Recipe("passthrough", None, (ONE, TWO), stacked, rows, {}, 0, "float32")
+    assert recipe.sentence() == (
+        "Passthrough in 2 layer groups stacked to 3 layers: one (scale 1.5) and two (scale 0.5)."
     )
 
 
