@@ -23,7 +23,7 @@ def merge(
 
     Differs from mergekit where it takes the straight line: there from a cosine of +-0.9995 on, because angles come from
     float32; here theta comes from float64, so only directions that are equal or opposite to within 1e-4, or a zero
-    tensor, need it. For close relatives, whose cosine is above 0.9995, tensors differ by at most 7e-5 of themselves. A
+    tensor, need it. For close relatives, whose cosine is above 0.9995, tensors differ by at most 1.3e-4 of themselves. A
     base model has no part in it: mergekit's `base_model` is the first parent.
     """
     between = cosines(products(parents), of_zero=1.0)[0, 1]
