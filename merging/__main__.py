@@ -22,7 +22,7 @@ from merging import plain
 from merging.errors import MergingError, ParentError, RecipeError
 from merging.exports import write_companions
 from merging.fingerprints import UNREAD, Fingerprints
-from merging.folders import complete_or_absent
+from merging.folders import abandoned, complete_or_absent
 from merging.indexes import check_fit, parent_facts
 from merging.mergekit import from_yaml
 from merging.methods import methods
@@ -78,7 +78,10 @@ def merge(path: Path, out: Path, seed: int, folder_of: FolderOf) -> str:
             fingerprints.start(model.folder)
         built = _build(recipe, out.absolute(), fingerprints)
     sizes = [file.stat().st_size for file in out.iterdir()]
-    return f"{out}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB. {built.sentence()}"
+    told = f"{out}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB. {built.sentence()}"
+    if left := abandoned(out.absolute().parent):
+        told += f"\nA merge that was killed left {', '.join(map(str, left))}: nobody needs it any more."
+    return told
 
 
 def folder_here(name: str) -> Path:

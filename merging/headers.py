@@ -20,8 +20,8 @@ from merging.errors import ParentError
 from merging.files import Version, open_regular
 
 MAX_HEADER_BYTES: Final = 8 * 1024 * 1024
-"""Of one file. 60,000 tensors need this much; models of more have many files. The library stops at 100 MB."""
-MAX_MARKS: Final = 600 * 1024
+"""Of one file. 36,000 tensors need this much; models of more have many files. The library stops at 100 MB."""
+MAX_MARKS: Final = 320 * 1024
 """Colons and commas of a header; a tensor has about nine. Eight megabytes of the smallest values would take seconds."""
 MAX_NAME: Final = 1000
 MAX_DIMENSIONS: Final = 64

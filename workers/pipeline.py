@@ -109,7 +109,7 @@ def evaluate(claim: Claim, bench: Bench) -> None:
     except Abandoned:
         persist(lambda: results.give_back(claim, "released"))
     except Failed as failed:
-        failure = _explained(failed.failure, claim.config)
+        failure = explained(failed.failure, claim.config)
         log.warning("%s on the %s split, attempt %d: %s", claim.name, claim.split, claim.attempt, failure.sentence)
         persist(lambda: _accept_failure(claim, failure))
     else:
@@ -133,7 +133,7 @@ def build(claim: ExportClaim, bench: Bench) -> None:
     except Abandoned:
         persist(lambda: exports.give_back_export(claim))
     except Failed as failed:
-        failure = _explained(failed.failure, export.candidate.run.config)
+        failure = explained(failed.failure, export.candidate.run.config)
         log.warning("export %s: %s", claim.export_id, failure.sentence)
         end = exports.give_back_export if failure.fault == "worker" else exports.fail_export
         persist(lambda: end(claim, failure))
@@ -141,6 +141,17 @@ def build(claim: ExportClaim, bench: Bench) -> None:
         files = [FileFacts(**file) for file in answer["files"]]
         persist(lambda: exports.finish_export(claim, files))
     bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), "", 1.0))
+
+
+def explained(failure: Failure, config: dict[str, Any]) -> Failure:
+    """With the file and the tensor that differ, when it is that a model's files have changed."""
+    if failure.kind != failures.PARENT:
+        return failure
+    run = RunConfig.from_json(config)
+    for model in (*run.parents, *([run.base] if run.base else [])):
+        if change := _if_answered(partial(what_changed, model.folder, model.fingerprint), ""):
+            return replace(failure, sentence=f"{failure.sentence} What differs in {model.name}: {change}.")
+    return failure
 
 
 def persist(write: Callable[[], T]) -> T:
@@ -179,17 +190,6 @@ def _scored(answer: dict[str, Any]) -> results.Scored:
         return results.scored(Score.from_json(answer["score"]), answer["merge_seconds"], answer["evaluate_seconds"])
     except EvaluationError as error:
         raise Failed(failures.of_error(error)) from error
-
-
-def _explained(failure: Failure, config: dict[str, Any]) -> Failure:
-    """With the file and the tensor that differ, when it is that a model's files have changed."""
-    if failure.kind != failures.PARENT:
-        return failure
-    run = RunConfig.from_json(config)
-    for model in (*run.parents, *([run.base] if run.base else [])):
-        if change := _if_answered(partial(what_changed, model.folder, model.fingerprint), ""):
-            return replace(failure, sentence=f"{failure.sentence} What differs in {model.name}: {change}.")
-    return failure
 
 
 def _accept_failure(claim: Claim, failure: Failure) -> bool:

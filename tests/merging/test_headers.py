@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,19 @@ def test_positions_are_those_of_the_bytes(tmp_path: Path) -> None:
         ({"a": {"dtype": "F32", "shape": [2]}}, "lacks data_offsets"),
         ({"a": entry(0, 8, [2]) | {"more": 1}}, "has unknown more"),
         ({"a": 3}, "tensor a of m.safetensors is 3"),
+        ({"a": entry(0, 0, [2**62, 4, 0])}, "expected at most 9223372036854775807 bytes of F32"),
+        ({"a": entry(0, 8, [1] * 64 + [2])}, "has 65 numbers; expected at most 64"),
+        ({"a": entry(0, 8, [2]) | {"data_offsets": [0, 8, 8]}}, "has 3 numbers; expected at most 2"),
+        (b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [-0, 8]}}', "-0 is no count"),
+        ({"a\x1b[2J": entry(0, 8, [2])}, r"a tensor with the name 'a\\x1b\[2J'; expected at most 1000 characters"),
+        ({"a\ud800": entry(0, 8, [2])}, r"a tensor with the name 'a\\ud800'"),
+        ({"x" * 1001: entry(0, 8, [2])}, r"a tensor with the name 'x{1000}'\.\.\.; expected"),
+        ({"a": entry(0, 8, [2]), "__metadata__": 3}, "__metadata__ of m.safetensors is 3"),
+        (
+            {"a": entry(0, 8, [2]), "__metadata__": {"step": 3}},
+            "'step' in __metadata__ of m.safetensors is 3; expected text",
+        ),
+        ({"a": entry(0, 8, [2]), "__metadata__": {"a": "\udfff"}}, "has 'a', which is not Unicode"),
         ([1], "the header of m.safetensors is"),
         (b'{"a": {}, "a": {}}', "the key 'a' comes twice"),
         (b"\xff\xfe", "cannot be read"),
@@ -86,30 +98,13 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
             read_header(path)
 
 
-def test_mutated_files_are_read_or_refused_and_nothing_else(tmp_path: Path) -> None:
-    """1,000 files with up to four changed, lost or added bytes near the head: each is whole or a ParentError."""
-    save_file({"a": torch.zeros(3, 2), "b": torch.zeros(4, dtype=torch.float16)}, tmp_path / "good.safetensors")
-    good, rng, refused = (tmp_path / "good.safetensors").read_bytes(), random.Random(0), 0
-    for _ in range(1000):
-        content = bytearray(good)
-        for _ in range(rng.randint(1, 4)):
-            at, byte = rng.randrange(min(len(content), 150)), rng.randrange(256)
-            content[at : at + rng.choice([0, 1, 1, 1])] = bytes([byte] * rng.choice([0, 1, 1, 1]))
-        (tmp_path / "bad.safetensors").write_bytes(content)
-        try:
-            entries = read_header(tmp_path / "bad.safetensors")
-            assert all(0 <= e.start <= e.stop <= len(content) for e in entries)
-        except ParentError:
-            refused += 1
-    assert refused > 900
-
-
 @pytest.mark.parametrize("n_lost", [1, 8, 20, 100])
 def test_a_truncated_file_is_refused(tmp_path: Path, n_lost: int) -> None:
     save_file({"a": torch.zeros(30)}, tmp_path / "m.safetensors")
     content = (tmp_path / "m.safetensors").read_bytes()
     (tmp_path / "m.safetensors").write_bytes(content[:-n_lost])
     with pytest.raises(
-        ParentError, match=r"m.safetensors is cut off: \d+ bytes, expected \d+; download the file again"
+        ParentError,
+        match=r"m.safetensors is cut off from tensor a on: \d+ bytes, expected \d+; download the file again",
     ):
         read_header(tmp_path / "m.safetensors")

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from merging.errors import ParentError
+from merging.fingerprints import Inventory
 from tests.webapp.library.folders import model_folder
 from webapp.library.actions import register_parent
 from webapp.library.models import Parent
@@ -29,6 +30,13 @@ def test_a_registered_folder_has_the_facts_of_its_files(owner: User, folder: Pat
     row = register_parent(owner, folder)
     assert (row.name, row.folder, row.licence) == ("expert", str(folder), "apache-2.0")
     assert (row.model_type, row.n_layers, row.hidden_size, row.vocab_size, row.dtype) == ("llama", 2, 2, 4, "float32")
+
+
+def test_a_registered_folder_has_an_inventory_of_its_files(owner: User, folder: Path) -> None:
+    register_parent(owner, folder)
+    row = Parent.objects.get()
+    assert "inventory" in row.get_deferred_fields()
+    assert Inventory.from_json(row.inventory).fingerprint == row.fingerprint
 
 
 def test_registering_again_reads_the_files_again(owner: User, folder: Path) -> None:
