@@ -69,6 +69,11 @@ class GenomeSpace:
     knots: tuple[int, ...]
     """The ranges of layers that have genes, by number. Values of a range between two of them lie on the line between theirs."""
 
+    @staticmethod
+    def around(origin: Recipe, groups: str) -> GenomeSpace:
+        """The space of this recipe's layer groups, which `layer_groups` made for the granularity `groups`."""
+        return GenomeSpace(origin, _knots(groups, len(layer_ranges(origin.groups))))
+
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
         method = methods.get(self.origin.method)
@@ -189,7 +194,7 @@ def parameter_space(
         dtype=dtype,
         shared=(shared,) * len(layers) if shared else (),
     )
-    return GenomeSpace(origin, _knots(groups, len(layer_ranges(layers))))
+    return GenomeSpace.around(origin, groups)
 
 
 def nothing_to_search(method: Method) -> str:
@@ -219,10 +224,10 @@ def layer_groups(
 
 
 def layer_parts(facts: ParentFacts) -> tuple[str, ...]:
-    """What the matrices of a layer belong to, by name: `self_attn` and `mlp` in most families. Filters for `layer_groups`."""
+    """What a layer is made of, by name: `self_attn` and `mlp` in most families; norms are no parts. Filters for `layer_groups`."""
     family = facts.config.family
-    first = [name for name, entry in facts.tensors.items() if family.place(name) == 0 and len(entry.shape) > 1]
-    return tuple(dict.fromkeys(name.partition(".0.")[2].partition(".")[0] for name in first))
+    inside = [name.partition(".0.")[2].split(".") for name in facts.tensors if family.place(name) == 0]
+    return tuple(dict.fromkeys(words[0] for words in inside if len(words) > 2))
 
 
 def check_effect(space: GenomeSpace, facts: ParentFacts) -> None:

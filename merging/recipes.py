@@ -271,8 +271,9 @@ def check_settings(method: Method, settings: Settings) -> None:
 def _check_number(method: Method, found: int, where: str) -> None:
     most = method.max_parents
     if found < method.min_parents or (most is not None and found > most):
-        expected = f"{method.min_parents} or more" if most is None else f"{method.min_parents} to {most}"
-        raise RecipeError(f"{where} takes {expected} parents, found {found}")
+        least = method.min_parents
+        expected = f"{least} or more" if most is None else str(most) if most == least else f"{least} to {most}"
+        raise RecipeError(f"{where} takes {expected} {'parent' if most == 1 else 'parents'}, found {found}")
 
 
 def _check_base(method: Method, base: Parent | None) -> None:

@@ -212,7 +212,7 @@ def test_a_method_with_nothing_to_search_has_no_space(method: str, why: str) -> 
 
 
 def test_a_method_for_two_parents_has_no_space_for_one() -> None:
-    with pytest.raises(RecipeError, match="SLERP takes"):
+    with pytest.raises(RecipeError, match="SLERP takes 2 parents, found 1"):
         parameter_space(**{**SETTINGS, "method": "slerp", "parents": (ONE,), "base": None, "groups": "model"})  # type: ignore[arg-type]
 
 
