@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from merging.demo import PACK
 from merging.indexes import parent_facts
+from merging.recipes import Recipe
 from tests.merging.models import config, write_parent, write_relative
 from webapp.runs.management.commands import evolve
 from webapp.runs.models import Run
@@ -72,6 +73,19 @@ def test_parents_in_folders_evolve_to_a_winner_with_final_scores(
     assert found["first_candidate_seconds"] <= found["seconds"]
 
 
+@pytest.mark.usefixtures("services")
+@pytest.mark.timeout(240)
+def test_what_parents_share_evolves_along_gradients_for_parts_of_layers(
+    family: dict[str, str], questions: Path, worker_process: Child
+) -> None:
+    words = ["--parents", f"{family['a']},{family['b']}", "--benchmark", str(questions), "--scorer", "exact_match"]
+    found = run_evolve(*words, "--method", "slerp", "--groups", "gradient 2", "--filters", "parts")
+    assert (found["state"], len(found["candidates"][0]["genome"])) == ("done", 6)
+    recipe = Recipe.from_json(found["winner_recipe"])
+    assert [group.filter for group in recipe.groups[:3]] == ["self_attn", "mlp", ""]
+    assert len(recipe.shared) == 3 * config("qwen2")["num_hidden_layers"]
+
+
 def truncate(folder: str) -> None:
     file = Path(folder) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
@@ -102,6 +116,14 @@ class TestRefusals:
     def test_an_unknown_method(self, family: dict[str, str], questions: Path) -> None:
         message = self.refused(*choices(family, questions, method="tais"))
         assert "tais" in message and "ties" in message
+
+    def test_a_method_with_nothing_to_search(self, family: dict[str, str], questions: Path) -> None:
+        message = self.refused(*choices(family, questions, method="model_stock"))
+        assert "Model Stock has nothing to search" in message
+
+    def test_a_filter_that_no_tensor_has(self, family: dict[str, str], questions: Path) -> None:
+        message = self.refused(*choices(family, questions), "--filters", "self_atn")
+        assert "model self_atn has no tensor" in message and "such as self_attn, mlp" in message
 
     def test_a_budget_of_zero(self, family: dict[str, str], questions: Path) -> None:
         assert "0 candidates; expected at least 1" in self.refused(*choices(family, questions), budget=0)

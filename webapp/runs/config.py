@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from merging import plain
 from merging.benchmarks import BenchmarkSpec
-from merging.genomes import GenomeSpace, parameter_space
+from merging.genomes import GRADIENT, GenomeSpace, parameter_space
 from merging.indexes import parent_facts
 from merging.recipes import Dtype, Parent
 
@@ -19,8 +19,9 @@ from merging.recipes import Dtype, Parent
 class RunConfig:
     """Everything that decides which candidates a run proposes and how they are scored.
 
-    Counts of samples are per evaluation and at most what the split holds. `groups` is "model", "block" or a number of layer groups.
-    `settings` are the method's own, one value per recipe. `population_size` None is the search's default for the number of genes.
+    Counts of samples are per evaluation and at most what the split holds. `groups` and `filters` are those of
+    `merging.genomes.layer_groups`. `settings` are the method's own, one value per recipe. `population_size` None is the search's default
+    for the number of genes.
     """
 
     parents: tuple[Parent, ...]
@@ -37,6 +38,24 @@ class RunConfig:
     n_validation: int
     n_final: int
     dtype: Dtype
+    filters: tuple[str, ...] = ()
+
+    @property
+    def groups_in_words(self) -> str:
+        """How the layers are divided."""
+        words = {"model": "one group of layers", "block": "every layer its own group"}
+        if self.is_gradient:
+            return f"a gradient over depth with {self.groups.removeprefix(GRADIENT)} knots{self.apart}"
+        return words.get(self.groups, f"{self.groups} layer groups") + self.apart
+
+    @property
+    def is_gradient(self) -> bool:
+        return self.groups.startswith(GRADIENT)
+
+    @property
+    def apart(self) -> str:
+        """How each range of layers is divided once more, as the end of a sentence; empty without filters."""
+        return f", {' and '.join(self.filters)} apart from the rest" if self.filters else ""
 
     def space(self) -> GenomeSpace:
         """The space that the search explores; reads the first parent's config for its layers and embeddings."""
@@ -51,6 +70,7 @@ class RunConfig:
             seed=self.seed,
             dtype=self.dtype,
             tied_embeddings=facts.config.tied_embeddings,
+            filters=self.filters,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +79,7 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The configuration that `to_json` wrote. It was checked when it was written."""
+        """The configuration that `to_json` wrote, or did before there were filters. It was checked when it was written."""
         return cls(
             **value
             | {
@@ -67,6 +87,7 @@ class RunConfig:
                 "base": Parent(**value["base"]) if value["base"] else None,
                 "benchmark": BenchmarkSpec.from_json(value["benchmark"]),
                 "settings": tuple((name, setting) for name, setting in value["settings"]),
+                "filters": tuple(value.get("filters", ())),
             }
         )
 

@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from merging.benchmarks import Benchmark, BenchmarkSpec, Split
 from merging.errors import BenchmarkError, MergingError, ParentError
-from merging.genomes import GenomeSpace
+from merging.genomes import GenomeSpace, check_effect, layer_parts
 from merging.indexes import check_fit, parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
@@ -25,15 +25,19 @@ from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
 
 Field = Literal[
-    "parents", "base", "benchmark", "method", "groups", "search", "population_size", "budget", "seed",
+    "parents", "base", "benchmark", "method", "groups", "filters", "search", "population_size", "budget", "seed",
     "n_search", "n_validation", "n_final",
 ]  # fmt: skip
+PARTS: Final = "parts"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What a person chose. Counts of samples None: all of the split. `settings` are the method's own, one value per recipe."""
+    """What a person chose. Counts of samples None: all of the split. `settings` are the method's own, one value per recipe.
+
+    `filters` are parts of tensors' names, separated by commas; `PARTS` stands for the parts that a layer of the first parent has.
+    """
 
     parents: tuple[ParentRow, ...]
     base: ParentRow | None
@@ -43,6 +47,7 @@ class Draft:
     search: str
     budget: int
     seed: int
+    filters: str = ""
     settings: Mapping[str, float | bool] = field(default_factory=dict)
     population_size: int | None = None
     n_search: int | None = None
@@ -77,9 +82,11 @@ class Plan:
         """The run in one sentence."""
         n = len(self.config.parents)
         method, search = methods.get(self.config.method).title, searches.get(self.config.search).title
-        groups = "one group of layers" if self.n_groups == 1 else f"{self.n_groups} layer groups"
+        counted = self.n_groups > 1 and not self.config.is_gradient
+        groups = f"{self.n_groups} layer groups{self.config.apart}" if counted else self.config.groups_in_words
+        numbers = "1 number" if self.n_genes == 1 else f"{self.n_genes} numbers"
         return (
-            f"Mix {n} models with {method} in {groups}: {self.n_genes} numbers to find; "
+            f"Mix {n} models with {method} in {groups}: {numbers} to find; "
             f"{search}, {self.population_size} per generation, up to {self.config.budget} candidates."
         )
 
@@ -101,6 +108,7 @@ def plan(draft: Draft) -> Plan:
         benchmark=_spec(draft),
         method=draft.method,
         groups=draft.groups,
+        filters=_filters(draft),
         settings=tuple(sorted(draft.settings.items())),
         search=draft.search,
         population_size=draft.population_size,
@@ -110,6 +118,8 @@ def plan(draft: Draft) -> Plan:
         **counts,
     )
     space = problems.catch("groups", config.space)
+    if space:
+        problems.catch("filters", lambda: check_effect(space, parent_facts(parents[0].folder)))
     population = problems.catch("population_size", lambda: _population_size(config, space)) if space else None
     if problems.found or space is None or population is None:
         raise DraftError(problems.found)
@@ -143,6 +153,12 @@ def _can_take_part(
     if draft.base and draft.base not in draft.parents:
         problems.catch("base", partial(_check_unchanged, draft.base))
     return len(problems.found) == n_before
+
+
+def _filters(draft: Draft) -> tuple[str, ...]:
+    if draft.filters == PARTS:
+        return layer_parts(parent_facts(draft.parents[0].folder))
+    return tuple(part for name in draft.filters.split(",") if (part := name.strip()))
 
 
 def _parent(row: ParentRow) -> Parent:

@@ -12,20 +12,31 @@ from django import forms
 from django.contrib.auth.models import User
 from django.forms.boundfield import BoundField, BoundWidget
 
+from merging.genomes import GRADIENT, nothing_to_search
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.parameters import Parameter
 from merging.search import SearchKind, searches
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft, DraftError, Plan, plan
+from webapp.runs.drafts import PARTS, Draft, DraftError, Plan, plan
 from webapp.runs.presets import OWN, Preset
 
 GROUPS: Final = (
     ("model", "One group", "One weight per parent for the whole model: the fewest numbers, and the paper's choice."),
     ("some", "A few groups", "Layers in equal groups over depth, the embeddings on their own."),
     ("block", "Every layer", "A group per layer, the embeddings on their own: the finest."),
+    (
+        "gradient",
+        "A gradient",
+        "Numbers for a few depths, and straight lines between them: smooth, however deep the model.",
+    ),
 )
-SEARCHABLE: Final = tuple(method for method in methods if method.per_parent())
+DIVISIONS: Final = (
+    ("whole", "Whole layers", "All tensors of a layer take the same numbers."),
+    ("parts", "Attention and MLP", "Each part of a layer takes numbers of its own, and so does the rest."),
+    ("named", "By name", "Tensors whose names contain what you type take numbers of their own."),
+)
+SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(method))
 NUMBERS: Final = ("population_size", "budget", "seed", "n_search", "n_validation", "n_final")
 
 
@@ -71,6 +82,16 @@ class RunForm(forms.Form):
         label="Layer groups", choices=[(value, title) for value, title, _ in GROUPS], widget=forms.RadioSelect
     )
     n_groups = _number("How many", required=False)
+    division = forms.ChoiceField(
+        label="Inside a layer", choices=[(value, title) for value, title, _ in DIVISIONS], widget=forms.RadioSelect
+    )
+    filters = forms.CharField(
+        label="Parts of names",
+        max_length=200,
+        required=False,
+        help_text="Separated by commas; a tensor belongs to the first that its name contains.",
+        widget=forms.TextInput(attrs={"placeholder": "self_attn, mlp", "autocomplete": "off", "spellcheck": "false"}),
+    )
     search = forms.ChoiceField(
         label="Search", choices=[(kind.name, kind.title) for kind in searches], widget=forms.RadioSelect
     )
@@ -118,7 +139,8 @@ class RunForm(forms.Form):
             base=chosen["base"],
             benchmark=chosen["benchmark"],
             method=method.name,
-            groups=str(chosen["n_groups"]) if chosen["groups"] == "some" else chosen["groups"],
+            groups=_granularity(chosen["groups"], chosen["n_groups"]),
+            filters={"whole": "", "parts": PARTS}.get(chosen["division"], chosen["filters"]),
             search=chosen["search"],
             settings={p.name: chosen[_setting_name(method, p)] for p in method.per_recipe()},
             **{name: chosen[name] for name in NUMBERS},
@@ -130,9 +152,23 @@ class RunForm(forms.Form):
             method = methods.get(button.data["value"])
             yield button, method, [self[_setting_name(method, parameter)] for parameter in method.per_recipe()]
 
+    def method_kinds(self) -> Iterator[tuple[str, list[tuple[BoundWidget, Method]]]]:
+        """The methods by what they merge."""
+        options = [(button, method) for button, method, _ in self.method_options()]
+        yield "Changes since a base model", [option for option in options if option[1].needs_base]
+        yield "Whole tensors", [option for option in options if not option[1].needs_base]
+
+    def other_methods(self) -> list[tuple[Method, str]]:
+        """The methods that no run searches, with the reason."""
+        return [(method, why) for method in methods if (why := nothing_to_search(method))]
+
     def group_options(self) -> Iterator[tuple[BoundWidget, str]]:
         """Each granularity's radio button with what it means."""
         return zip(iter(self["groups"]), (summary for _, _, summary in GROUPS), strict=True)
+
+    def division_options(self) -> Iterator[tuple[BoundWidget, str]]:
+        """The radio button of each way to divide a layer with what it means."""
+        return zip(iter(self["division"]), (summary for _, _, summary in DIVISIONS), strict=True)
 
     def search_options(self) -> Iterator[tuple[BoundWidget, SearchKind]]:
         """Each search with its radio button."""
@@ -144,7 +180,7 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
     rows = {
         row.name: row for row in Parent.objects.visible_to(user).filter(name__in=[*start.parents, start.base or ""])
     }
-    exact = start.groups in ("model", "block")
+    kind, n_groups = _kind_of(start.groups)
     return {
         "key": key,
         "name": "" if start is OWN else start.title,
@@ -154,11 +190,26 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         if start.benchmark
         else None,
         "method": start.method,
-        "groups": start.groups if exact else "some",
-        "n_groups": 4 if exact else int(start.groups),
+        "groups": kind,
+        "n_groups": n_groups,
+        "division": "named" if start.filters else "whole",
+        "filters": start.filters,
         "search": start.search,
         **{name: getattr(start, name) for name in NUMBERS},
     }
+
+
+def _granularity(kind: str, n_groups: int | None) -> str:
+    """The granularity of `layer_groups`; its own check refuses a number that is missing."""
+    number = "" if n_groups is None else str(n_groups)
+    return {"some": number, "gradient": GRADIENT + number}.get(kind, kind)
+
+
+def _kind_of(granularity: str) -> tuple[str, int]:
+    """The opposite of `_granularity`, with a number to begin from where there is none."""
+    if granularity.startswith(GRADIENT):
+        return "gradient", int(granularity.removeprefix(GRADIENT))
+    return (granularity, 4) if granularity in ("model", "block") else ("some", int(granularity))
 
 
 def _setting_name(method: Method, parameter: Parameter) -> str:

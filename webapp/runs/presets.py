@@ -29,6 +29,7 @@ class Preset:
     benchmark: str | None = DEMO_BENCHMARK
     method: str = "task_arithmetic"
     groups: str = "block"
+    filters: str = ""
     search: str = "cma_es"
     population_size: int | None = None
     budget: int = 120

@@ -63,6 +63,8 @@ def form(chosen: Library, **changes: Any) -> dict[str, Any]:
         "task_arithmetic-lambda": "1",
         "groups": "model",
         "n_groups": "2",
+        "division": "whole",
+        "filters": "",
         "search": "cma_es",
         "budget": "40",
         "population_size": "",

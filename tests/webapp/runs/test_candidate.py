@@ -12,6 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from merging.genomes import GenomeSpace, parameter_space
+from merging.methods import methods
 from merging.recipes import LayerGroup, Recipe, passthrough_recipe, uniform_average
 from merging.statistics import paired_test
 from tests.webapp.runs.rows import BASE, PARENTS, make_run
@@ -171,7 +173,29 @@ def recipe(*weights: float, density: float | None = None) -> Recipe:
     )
     values = tuple(({"weight": weight, **extra},) for weight in weights)
     method = "task_arithmetic" if density is None else "dare_ties"
-    return Recipe(method, BASE, PARENTS[:1], groups, values, {"normalize": False, "lambda": 1.0}, 1, "float32")
+    return Recipe(method, BASE, PARENTS[:1], groups, values, methods.get(method).default_settings(), 1, "float32")
+
+
+def space(method: str, groups: str, *filters: str) -> GenomeSpace:
+    return parameter_space(
+        method=method,
+        parents=PARENTS[: methods.get(method).max_parents],
+        base=BASE if methods.get(method).needs_base else None,
+        n_layers=4,
+        groups=groups,
+        filters=filters,
+        settings=(),
+        seed=1,
+        dtype="float32",
+    )
+
+
+def picture(method: str, groups: str, *filters: str) -> layer_map.LayerMap:
+    """Of a recipe whose genes rise from 0.1."""
+    chosen = space(method, groups, *filters)
+    found = layer_map.layer_map(chosen.decode(tuple(0.1 + 0.01 * i for i in range(chosen.n_genes))))
+    assert found
+    return found
 
 
 def bars(found: layer_map.LayerMap | None) -> list[layer_map.Bar]:
@@ -208,3 +232,41 @@ def test_columns_never_touch_and_everything_fits(n: int) -> None:
 def test_a_model_without_weights_has_no_picture() -> None:
     assert layer_map.layer_map(passthrough_recipe(PARENTS[0])) is None
     assert layer_map.layer_map(uniform_average(PARENTS)) is not None
+
+
+def test_what_parents_share_has_a_lane_and_its_meaning() -> None:
+    found = picture("slerp", "block")
+    assert [(lane.name, lane.scale) for lane in found.lanes] == [("t", "1")]
+    assert [bar.value for bar in found.lanes[0].bars] == pytest.approx([0.1, 0.11, 0.12, 0.13, 0.14, 0.15])
+    assert found.shared == {"t": "The share of the way from the first parent to the second."} and not found.has_weight
+
+
+def test_small_numbers_are_told_apart() -> None:
+    assert picture("nearswap", "model").lanes[0].digits == 4
+    assert picture("slerp", "model").lanes[0].digits == 2
+
+
+def test_each_part_of_the_layers_has_a_lane_for_each_parent() -> None:
+    found = picture("linear", "2", "self_attn", "mlp")
+    assert [(lane.colour, lane.part) for lane in found.lanes] == [
+        (colour, part) for colour in (1, 2) for part in ("self_attn", "mlp", "rest")
+    ]
+    assert [column.label for column in found.columns] == ["input", "0–1", "2–3", "head"]
+    of_attention, rest = found.lanes[0].bars, found.lanes[2].bars
+    middles = [column.middle for column in found.columns]
+    assert [bar.middle for bar in of_attention] == middles[1:3] and [bar.middle for bar in rest] == middles
+
+
+def test_parts_of_all_layers_stand_beside_each_other() -> None:
+    found = picture("linear", "model", "self_attn")
+    assert [column.label for column in found.columns] == ["self_attn", "rest"] and len(found.lanes) == 2
+
+
+@pytest.mark.parametrize("case", [("slerp", "gradient 2"), ("dare_ties", "block", "mlp"), ("sce", "model")])
+def test_the_table_of_genes_tells_each_gene_and_its_value(case: tuple[str, ...]) -> None:
+    chosen = space(*case)
+    genome = tuple(i / chosen.n_genes for i in range(chosen.n_genes))
+    rows = layer_map.gene_rows(chosen.decode(genome), case[1], genome)
+    assert [row[3] for row in rows] == list(genome)
+    assert [row[:3] for row in rows] == [(gene.group, gene.parent, gene.parameter) for gene in chosen.genes]
+    assert rows[-1][4] == chosen.genes[-1].value(genome[-1])

@@ -31,6 +31,11 @@ def test_a_plan_says_what_the_run_amounts_to(chosen: Library) -> None:
     )
 
 
+def test_one_number_is_singular(chosen: Library) -> None:
+    one = plan(draft(chosen, method="slerp", base=None, search="random"))
+    assert "with SLERP in one group of layers: 1 number to find; Random" in one.sentence
+
+
 def test_counts_that_are_left_out_are_the_whole_split(chosen: Library) -> None:
     config = plan(draft(chosen, n_search=5)).config
     assert (config.n_search, config.n_validation, config.n_final) == (5, 10, 10)
@@ -43,6 +48,28 @@ def test_the_configuration_is_frozen_from_what_was_chosen(chosen: Library) -> No
     assert type(config).from_json(config.to_json()) == config
 
 
+def test_a_configuration_from_before_there_were_filters_is_read(chosen: Library) -> None:
+    config = plan(draft(chosen)).config
+    frozen = config.to_json()
+    del frozen["filters"]
+    assert type(config).from_json(frozen) == config
+
+
+@pytest.mark.parametrize(
+    ("groups", "filters", "words"),
+    [
+        ("model", "", "one group of layers"),
+        ("block", "parts", "every layer its own group, self_attn and mlp apart from the rest"),
+        ("2", "mlp", "2 layer groups, mlp apart from the rest"),
+        ("gradient 2", "", "a gradient over depth with 2 knots"),
+    ],
+)
+def test_layer_groups_are_frozen_and_told_in_words(chosen: Library, groups: str, filters: str, words: str) -> None:
+    config = plan(draft(chosen, groups=groups, filters=filters)).config
+    assert config.groups_in_words == words
+    assert type(config).from_json(config.to_json()).space() == config.space()
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
@@ -52,7 +79,9 @@ def test_the_configuration_is_frozen_from_what_was_chosen(chosen: Library) -> No
         ({"method": "tise"}, "method", "Did you mean ties?"),
         ({"search": "cmaes"}, "population_size", "Did you mean cma_es?"),
         ({"benchmark": None}, "benchmark", "no benchmark is chosen"),
-        ({"groups": "9"}, "groups", "expected model, block, or a number from 2 to the 2 layers"),
+        ({"groups": "9"}, "groups", "expected model, block, a number from 2 to the 2 layers"),
+        ({"filters": "mpl"}, "filters", "layer group model mpl has no tensor"),
+        ({"method": "karcher", "base": None}, "groups", "Karcher mean has nothing to search"),
         ({"budget": 0}, "budget", "the budget is 0 candidates; expected at least 1"),
         ({"seed": -1}, "seed", "the seed is -1; expected a whole number from 0"),
         ({"population_size": 2}, "population_size", "CMA-ES needs at least 4"),

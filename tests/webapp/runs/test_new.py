@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from merging.genomes import nothing_to_search
 from merging.methods import methods
 from merging.search import searches
 from tests.webapp.runs.choices import Library, form, library
@@ -49,8 +50,9 @@ def test_the_quick_demo_is_filled_in_from_the_library(demo: Library, member_clie
 
 def test_every_method_with_something_to_find_and_every_search_is_offered(chosen: Library, owner_client: Client) -> None:
     page = owner_client.get(NEW).content.decode()
-    assert all(f"<strong>{method.title}</strong>" in page for method in methods if method.per_parent())
-    assert "<strong>Passthrough" not in page
+    assert all(f"<strong>{method.title}</strong>" in page for method in methods if not nothing_to_search(method))
+    assert all(f"<dt>{method.title}</dt>" in page for method in methods if nothing_to_search(method))
+    assert "<strong>Passthrough" not in page and "Not searched: it takes one model alone." in page
     assert all(f"<strong>{search.title}</strong>" in page for search in searches)
 
 
@@ -137,10 +139,50 @@ def test_the_summary_follows_the_form(chosen: Library, owner_client: Client) -> 
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"groups": "gradient"}, "with Task arithmetic in a gradient over depth with 2 knots: 4 numbers to find"),
+        ({"division": "parts"}, "in 3 layer groups, self_attn and mlp apart from the rest: 6 numbers to find"),
+        ({"division": "named", "filters": " mlp ,"}, "in 2 layer groups, mlp apart from the rest: 4 numbers to find"),
+        ({"filters": "mlp"}, "in one group of layers: 2 numbers to find"),
+        ({"method": "slerp", "base": "", "groups": "block"}, "with SLERP in 3 layer groups: 3 numbers to find"),
+        ({"method": "nuslerp"}, "with NuSLERP in one group of layers: 2 numbers to find"),
+    ],
+)
+def test_the_summary_counts_numbers_for_groups_and_parts_of_layers(
+    chosen: Library, owner_client: Client, changes: dict[str, str], sentence: str
+) -> None:
+    assert sentence in owner_client.post(f"{NEW}summary/", form(chosen, **changes)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"division": "named", "filters": "self_atn"}, "layer group model self_atn has no tensor"),
+        ({"groups": "gradient", "n_groups": "3"}, "layer groups are &#x27;gradient 3&#x27;"),
+        ({"groups": "some", "n_groups": ""}, "layer groups are &#x27;&#x27;"),
+        ({"method": "nearswap"}, "NearSwap takes 1 parent, found 2"),
+        ({"method": "karcher"}, "karcher is not one of the available choices"),
+    ],
+)
+def test_what_a_method_or_a_model_cannot_do_is_said_before_launch(
+    chosen: Library, owner_client: Client, changes: dict[str, str], sentence: str
+) -> None:
+    assert sentence in owner_client.post(f"{NEW}summary/", form(chosen, **changes)).content.decode()
+
+
 def test_the_summary_lists_what_is_missing(chosen: Library, owner_client: Client, stranger_client: Client) -> None:
     page = owner_client.post(f"{NEW}summary/", form(chosen, parents=[])).content.decode()
     assert "Task arithmetic takes 1 or more parents, found 0" in page
     assert stranger_client.post(f"{NEW}summary/", form(chosen)).status_code == 302
+
+
+def test_a_run_like_one_with_parts_of_layers_starts_from_them(chosen: Library, owner_client: Client) -> None:
+    owner_client.post(NEW, form(chosen, groups="gradient", division="parts"))
+    page = owner_client.get(f"{NEW}?like={Run.objects.get().pk}").content.decode()
+    assert checked(page, "groups") == {"gradient"} and checked(page, "division") == {"named"}
+    assert 'value="self_attn,mlp"' in page
 
 
 def test_a_run_like_another_starts_from_its_settings(

@@ -40,7 +40,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "recipe_json": _json(recipe),
         "recipe_yaml": to_yaml(recipe),
         "map": layer_map.layer_map(recipe),
-        "genes": layer_map.gene_rows(recipe, candidate.genome) if candidate.genome else [],
+        "genes": layer_map.gene_rows(recipe, RunConfig.from_json(run.config).groups, candidate.genome or ()),
         "standing": found,
         "failed": [e for e in found.own.values() if e.status == "failed"],
         "export": getattr(candidate, "export", None),

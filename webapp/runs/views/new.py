@@ -91,6 +91,7 @@ def _like(request: SignedIn, run_id: str) -> Preset:
         benchmark=config.benchmark.name,
         method=config.method,
         groups=config.groups,
+        filters=",".join(config.filters),
         search=config.search,
         population_size=config.population_size,
         budget=config.budget,

@@ -23,7 +23,7 @@ from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
 from webapp.runs import actions
 from webapp.runs.console import ProgressLine, leaderboard
-from webapp.runs.drafts import Draft, DraftError, plan
+from webapp.runs.drafts import PARTS, Draft, DraftError, plan
 from webapp.runs.models import ENDED, Run
 from webapp.runs.presets import OWN, PRESETS, Preset, preset
 from webapp.runs.report import report
@@ -48,7 +48,12 @@ class Command(BaseCommand):
             "--scorer", choices=scorers.names(), default="last_number", help="how a file's answers are judged"
         )
         parser.add_argument("--method", choices=methods.names())
-        parser.add_argument("--groups", help="model, block, or a number of layer groups")
+        parser.add_argument(
+            "--groups", help="model, block, a number of layer groups, or 'gradient 3' for values at 3 depths"
+        )
+        parser.add_argument(
+            "--filters", help=f"parts of tensors' names that get groups of their own, such as self_attn,mlp; or {PARTS}"
+        )
         parser.add_argument("--search", choices=searches.names())
         parser.add_argument("--budget", type=int, help="candidates to score on the search questions")
         parser.add_argument("--seed", type=int)
@@ -77,7 +82,8 @@ class Command(BaseCommand):
 def _chosen(options: dict[str, Any]) -> Preset:
     """The preset with whatever was given on the command line in its place."""
     start = preset(options["preset"]) if options["preset"] else OWN
-    given = {name: options[name] for name in ("base", "benchmark", "method", "groups", "search", "budget", "seed")}
+    names = ("base", "benchmark", "method", "groups", "filters", "search", "budget", "seed")
+    given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
     given["n_search"] = options["questions"]
     chosen = replace(start, **{name: value for name, value in given.items() if value is not None})
@@ -96,6 +102,7 @@ def _launch(chosen: Preset, scorer: str) -> Run:
                 benchmark=_benchmark(owner, chosen.benchmark or "", scorer),
                 method=chosen.method,
                 groups=chosen.groups,
+                filters=chosen.filters,
                 search=chosen.search,
                 budget=chosen.budget,
                 seed=chosen.seed,
