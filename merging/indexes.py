@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,10 @@ from merging.configs import ModelConfig, read_config, read_json
 from merging.errors import ParentError
 from merging.files import open_regular
 from merging.fingerprints import fingerprint
-from merging.headers import DTYPE_NAMES, MAX_MARKS, TensorEntry, check_name, read_header
+from merging.headers import DTYPE_NAMES, TensorEntry, check_name, read_header
+from merging.methods import methods
 from merging.methods.method import Method
-from merging.recipes import Parent, check_parents
+from merging.recipes import Parent, Recipe, check_parents
 from merging.vocabularies import Vocabulary, read_vocabulary
 
 SINGLE: Final = "model.safetensors"
@@ -29,6 +30,8 @@ INDEX: Final = "model.safetensors.index.json"
 UNSAFE: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".h5", ".msgpack")
 MAX_INDEX_BYTES: Final = 32 * 1024 * 1024
 """138,000 tensors, in the largest model of these years, need 13 MB."""
+MAX_INDEX_MARKS: Final = 512 * 1024
+"""Colons and commas; a tensor has two."""
 MAX_CARD_BYTES: Final = 1024 * 1024
 LICENCE: Final = re.compile(r"""^license:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9 ._+-]{0,79})\1[ \t]*$""", re.MULTILINE)
 """A line of a card's front matter. A reader of all of YAML can be kept busy for hours by a few lines of it."""
@@ -72,12 +75,14 @@ class ParentFacts:
 
     @cached_property
     def tensors(self) -> Mapping[str, TensorEntry]:
-        """What a merge reads, by name in order of data flow: no forgotten buffers, no output embedding that is tied."""
-        family, tied = self.config.family, self.config.tied_embeddings
-        required = family.required(self.n_layers, tied)
-        left = set(self.index.entries) - set(required) - ({family.tied[0]} if tied else set())
-        optional = sorted(name for name in left if not family.is_ignored(name))
-        return {name: self.index[name] for name in (*required, *optional)}
+        """What a merge reads, by its family's name in order of data flow: no forgotten buffers, no tied output embedding."""
+        stored = {self.config.family.name_of(name): entry for name, entry in self.index.entries.items()}
+        return {name: stored[name] for name in self.config.family.required(self.config.layout)}
+
+    def called(self, name: str) -> str:
+        """What its files call the tensor that the family calls `name`; with tied embeddings one of them is both."""
+        output, embedding = self.config.family.tied
+        return self.tensors[embedding if self.tied_embeddings and name == output else name].name
 
     @property
     def n_parameters(self) -> int:
@@ -124,19 +129,39 @@ class ParentFacts:
 def parent_facts(folder: str | Path) -> ParentFacts:
     """What a person wants to know of a folder before choosing it; ParentError names everything that bars it."""
     index = TensorIndex.open(folder)
-    config = read_config(index.folder)
+    config = read_config(index.folder, {name: entry.shape for name, entry in index.entries.items()})
     problems = list(_misfits(index, config))
     if problems:
         raise ParentError(f"{index.folder.name} does not fit its own config.json: {_listed(problems)}")
     return ParentFacts(index.folder, config, index, _licence(index.folder))
 
 
-def check_fit(method: Method, parents: Sequence[Parent], base: Parent | None) -> None:
+def check_recipe_fit(recipe: Recipe) -> None:
+    """ParentError unless the folders of a recipe can be merged as it wants; see `check_fit`."""
+    check_fit(
+        methods.get(recipe.method),
+        recipe.parents,
+        recipe.base,
+        by_token=recipe.companions.tokenizer != "same",
+        is_stack=recipe.is_stack,
+    )
+
+
+def check_fit(
+    method: Method,
+    parents: Sequence[Parent],
+    base: Parent | None,
+    by_token: bool = False,
+    is_stack: bool = False,
+) -> None:
     """ParentError unless these folders can be merged with each other; names every mismatch.
 
-    RecipeError for their number.
+    With `by_token` rows of embeddings are found by token, so that vocabularies may differ; layers of a stack may be of
+    any number, and their shapes are checked when it is planned. RecipeError for the number of models.
     """
-    check_parents(method, parents, base)
+    if not is_stack:
+        check_parents(method, parents, base)
+    free = {*(["vocab_size"] if by_token else []), *(["number of layers"] if is_stack else [])}
     models = [*([base] if base is not None else []), *parents]
     facts = [parent_facts(model.folder) for model in models]
     vocabularies = [read_vocabulary(of_model.folder) for of_model in facts]
@@ -144,17 +169,17 @@ def check_fit(method: Method, parents: Sequence[Parent], base: Parent | None) ->
         problem for of_model, words in zip(facts, vocabularies, strict=True) for problem in _unheard(of_model, words)
     ]
     for other, of_other, words in zip(models[1:], facts[1:], vocabularies[1:], strict=True):
-        problems += _structural(models[0], facts[0], other, of_other) or _of_tensors(
-            models[0], facts[0], other, of_other
+        problems += _structural(models[0], facts[0], other, of_other, free) or (
+            [] if is_stack else _of_tensors(models[0], facts[0], other, of_other, by_token)
         )
-        if difference := vocabularies[0].difference(words, models[0].name, other.name):
+        if not by_token and (difference := vocabularies[0].difference(words, models[0].name, other.name)):
             problems.append(f"the tokenizers of {models[0].name} and {other.name} differ: {difference}")
     if problems:
         raise ParentError(f"these models cannot be merged: {_listed(problems)}")
 
 
 def _sharded(folder: Path) -> dict[str, TensorEntry]:
-    index = read_json(folder / INDEX, MAX_INDEX_BYTES, MAX_MARKS)
+    index = read_json(folder / INDEX, MAX_INDEX_BYTES, MAX_INDEX_MARKS)
     weight_map = plain.mapping(index.get("weight_map"), f"weight_map of {INDEX}", ParentError)
     files = sorted({_shard_name(file, tensor) for tensor, file in weight_map.items()})
     entries: dict[str, TensorEntry] = {}
@@ -188,21 +213,26 @@ def _no_weights(folder: Path) -> str:
 
 def _misfits(index: TensorIndex, config: ModelConfig) -> Iterator[str]:
     """How the tensors contradict the configuration."""
-    family = config.family
-    required = family.required(config.n_layers, config.tied_embeddings)
-    yield from (f"{name} is missing" for name in required if name not in index.entries)
-    for name, entry in index.entries.items():
-        place = family.place(name)
+    family, required = config.family, set(config.family.required(config.layout))
+    stored = [(family.name_of(name), entry) for name, entry in index.entries.items()]
+    found = {name for name, _ in stored}
+    yield from (f"{name} is missing" for name in family.required(config.layout) if name not in found)
+    yield from (f"{name} comes twice" for name, n in Counter(name for name, _ in stored).items() if n > 1)
+    for name, entry in stored:
         if family.is_ignored(name) or (config.tied_embeddings and name == family.tied[0]):
             continue
-        if place is None or (isinstance(place, int) and place >= config.n_layers):
-            yield f"{name} is not a tensor of {family.title} with {config.n_layers} layers"
+        if name not in required:
+            yield f"{name} is not a tensor of {family.title} with {config.n_layers} layers{_unwanted(name, config)}"
         elif entry.dtype not in DTYPE_NAMES:
             yield f"{name} has dtype {entry.dtype}; expected {', '.join(DTYPE_NAMES)}"
-    expected = (config.vocab_size, config.hidden_size)
-    for name in (family.before[0], family.tied[0]):
-        if name in index.entries and index[name].shape != expected:
-            yield f"{name} is {list(index[name].shape)}; expected {list(expected)}"
+        elif name in (family.tied[1], family.tied[0]) and entry.shape != (config.vocab_size, config.hidden_size):
+            yield f"{name} is {list(entry.shape)}; expected {[config.vocab_size, config.hidden_size]}"
+
+
+def _unwanted(name: str, config: ModelConfig) -> str:
+    """Why a model of this configuration has no such tensor, though others of its family have."""
+    switch = config.family.switch_of(name)
+    return "" if switch is None else f" and {switch.name} {str(config.layout.switches[switch.name]).lower()}"
 
 
 def _unheard(facts: ParentFacts, words: Vocabulary) -> list[str]:
@@ -214,23 +244,37 @@ def _unheard(facts: ParentFacts, words: Vocabulary) -> list[str]:
     )
 
 
-def _structural(one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts) -> list[str]:
-    here, there = of_one.config.must_agree(), of_other.config.must_agree()
+def _structural(
+    one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts, free: Collection[str]
+) -> list[str]:
+    here, there = _must_agree(of_one.config), _must_agree(of_other.config)
     return [
         f"{name} is {there[name]} in {other.name} and {value} in {one.name}"
         for name, value in here.items()
-        if there[name] != value
+        if there[name] != value and name not in free
     ]
 
 
-def _of_tensors(one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts) -> list[str]:
+def _must_agree(config: ModelConfig) -> Mapping[str, object]:
+    return {
+        "model_type": config.family.model_type,
+        "number of layers": config.n_layers,
+        "hidden_size": config.hidden_size,
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tied_embeddings,
+        **config.arithmetic,
+        **config.chosen,
+    }
+
+
+def _of_tensors(one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts, by_token: bool) -> list[str]:
     here, there = of_one.tensors, of_other.tensors
     missing = [f"{other.name} has no {name}, {one.name} has" for name in here if name not in there]
     surplus = [f"{one.name} has no {name}, {other.name} has" for name in there if name not in here]
     shapes = [
         f"{name} is {list(there[name].shape)} in {other.name} and {list(entry.shape)} in {one.name}"
         for name, entry in here.items()
-        if name in there and there[name].shape != entry.shape
+        if name in there and there[name].shape != entry.shape and not (by_token and name in of_one.config.family.tied)
     ]
     return missing + surplus + shapes
 

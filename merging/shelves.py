@@ -11,9 +11,8 @@ from torch import Tensor
 
 from merging.errors import ParentError
 from merging.headers import TensorEntry
-from merging.indexes import ParentFacts, check_fit, parent_facts
+from merging.indexes import ParentFacts, check_recipe_fit, parent_facts
 from merging.kernels.spectra import Spectra
-from merging.methods import methods
 from merging.recipes import Parent, Recipe
 from merging.tensors import TensorReader
 
@@ -37,7 +36,7 @@ class ParentShelf:
         self._facts: dict[Parent, ParentFacts] = {}
         self._tensors: dict[tuple[Parent, str], Tensor] = {}
         self._n_bytes = 0
-        self._fitting: set[tuple[str, tuple[Parent, ...], Parent | None]] = set()
+        self._fitting: set[tuple[str, tuple[Parent, ...], Parent | None, bool, bool]] = set()
 
     def open(self, recipe: Recipe) -> Mapping[Parent, ParentFacts]:
         """Makes the recipe's models ready and returns their facts; others leave.
@@ -57,7 +56,7 @@ class ParentShelf:
     def tensor(self, parent: Parent, name: str) -> Tensor:
         """See `TensorSource`."""
         found = self._tensors.get((parent, name))
-        return found if found is not None else self._read(parent, self._facts[parent].tensors[name])
+        return found if found is not None else self._read(parent, self._facts[parent].index[name])
 
     def close(self) -> None:
         """All parents leave."""
@@ -83,9 +82,9 @@ class ParentShelf:
         self._reader.close()
 
     def _check_fit(self, recipe: Recipe) -> None:
-        key = (recipe.method, recipe.parents, recipe.base)
+        key = (recipe.method, recipe.parents, recipe.base, recipe.companions.tokenizer != "same", recipe.is_stack)
         if key not in self._fitting:
-            check_fit(methods.get(recipe.method), recipe.parents, recipe.base)
+            check_recipe_fit(recipe)
             self._fitting.add(key)
 
 

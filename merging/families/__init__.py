@@ -1,8 +1,8 @@
-"""Model families, one file each: a file in this folder with a `FAMILY` can be merged."""
+"""Model families, one file each: a file in this folder with a `FAMILY` can be merged layer by layer."""
 
 from typing import Final
 
-from merging.families.family import Family, Place
+from merging.families.family import Family, Layout, Place, unlisted
 from merging.registry import Registry, plugins
 
 families: Final[Registry[Family]] = Registry("model family")
@@ -11,4 +11,4 @@ for _module in plugins(__name__):
     if isinstance(_family := getattr(_module, "FAMILY", None), Family):
         families.register(_family.model_type, _family)
 
-__all__ = ["Family", "Place", "families"]
+__all__ = ["Family", "Layout", "Place", "families", "unlisted"]

@@ -3,5 +3,12 @@
 from dataclasses import replace
 
 from merging.families import llama
+from merging.families.family import Part, Window
 
-FAMILY = replace(llama.FAMILY, model_type="mistral", title="Mistral", optional=())
+FAMILY = replace(
+    llama.FAMILY,
+    model_type="mistral",
+    title="Mistral",
+    parts=(Part((*llama.ATTENTION, *llama.MLP)),),
+    window=Window(4096),
+)

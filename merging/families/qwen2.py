@@ -3,16 +3,14 @@
 from dataclasses import replace
 
 from merging.families import llama
+from merging.families.family import Part, Window
+
+WINDOW = Window(4096, switch="use_sliding_window")
 
 FAMILY = replace(
     llama.FAMILY,
     model_type="qwen2",
     title="Qwen2",
-    in_layer=(
-        *llama.FAMILY.in_layer,
-        "model.layers.{}.self_attn.q_proj.bias",
-        "model.layers.{}.self_attn.k_proj.bias",
-        "model.layers.{}.self_attn.v_proj.bias",
-    ),
-    optional=(),
+    parts=(Part((*llama.ATTENTION, *llama.MLP, *llama.QUERY_KEY_VALUE_BIASES)),),
+    window=WINDOW,
 )

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from safetensors.numpy import save_file
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile
-from merging.families import families
+from merging.families import Layout, families
 from merging.recipes import Parent
 from merging.search import searches
 from tests.ledger.scores import N_SAMPLES, score, share
@@ -44,7 +44,8 @@ def parent(folder: Path, name: str) -> Parent:
         "tie_word_embeddings": True,
     }
     (path / "config.json").write_text(json.dumps(config))
-    tensors = {name: np.zeros(1, np.float32) for name in families.get("llama").required(N_LAYERS, True)}
+    layout = Layout(N_LAYERS, tied_embeddings=True, switches={"attention_bias": False, "mlp_bias": False})
+    tensors = {name: np.zeros(1, np.float32) for name in families.get("llama").required(layout)}
     tensors["model.embed_tokens.weight"] = np.zeros((VOCAB, HIDDEN), np.float32)
     save_file(tensors, path / "model.safetensors")
     return Parent(name, str(path), f"sha256:{name}")

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as token_models
 from transformers import PreTrainedTokenizerFast
 
-from merging.families import families
+from merging.families import Layout, families
 from merging.fingerprints import fingerprint
 from merging.recipes import Parent
 
@@ -47,12 +47,18 @@ def shape_of(name: str, c: dict[str, Any]) -> tuple[int, ...]:
     return (rows,) if name.endswith("bias") else (rows, inner if part == "down_proj" else width)
 
 
+def layout(c: dict[str, Any]) -> Layout:
+    """Which tensors a model of a Llama-like family has."""
+    off = {"attention_bias": False, "mlp_bias": False}
+    return Layout(c["num_hidden_layers"], c["tie_word_embeddings"], {name: c.get(name, off[name]) for name in off})
+
+
 def tensors(
     c: dict[str, Any], seed: int, dtype: torch.dtype = torch.float32, scale: float = 0.3
 ) -> dict[str, torch.Tensor]:
     """Random tensors of a whole model; norms near 1."""
     generator = torch.Generator().manual_seed(seed)
-    names = families.get(c["model_type"]).required(c["num_hidden_layers"], c["tie_word_embeddings"])
+    names = families.get(c["model_type"]).required(layout(c))
     drawn = {name: torch.randn(shape_of(name, c), generator=generator) * scale for name in names}
     return {name: (tensor + 1 if "norm" in name else tensor).to(dtype) for name, tensor in drawn.items()}
 

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from merging.benchmarks import QuestionFile
-from merging.families import families
+from merging.families import Layout, families
 
 VOCABULARY = {"a": 0, "b": 1, "c": 2, "d": 3}
 
@@ -32,7 +32,8 @@ def model_folder(path: Path, hidden_size: int = 2, n_layers: int = 2, fill: floa
         json.dumps({"model": {"type": "BPE", "vocab": VOCABULARY}, "added_tokens": []})
     )
     (path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
-    tensors = {name: np.full(hidden_size, fill, np.float32) for name in families.get("llama").required(n_layers, True)}
+    layout = Layout(n_layers, tied_embeddings=True, switches={"attention_bias": False, "mlp_bias": False})
+    tensors = {name: np.full(hidden_size, fill, np.float32) for name in families.get("llama").required(layout)}
     tensors["model.embed_tokens.weight"] = np.full((len(VOCABULARY), hidden_size), fill, np.float32)
     save_file(tensors, path / "model.safetensors")
     return path
