@@ -134,10 +134,10 @@ def _unit(coefficients: Sequence[float], cosines: Sequence[Sequence[float]]) -> 
 
 
 def _pull(cosine: float) -> float:
-    """theta / sin theta; 0 for opposite vectors."""
+    """theta / sin theta; 0 for opposite vectors, see `STRAIGHT`."""
     theta = math.acos(cosine)
     sine = math.sin(theta)
-    return theta / sine if sine > CANCELLED else float(cosine > 0)
+    return theta / sine if sine > STRAIGHT else float(cosine > 0)
 
 
 def _terms(parents: Sequence[Tensor], coefficients: Sequence[Tensor | float], base: Tensor | None) -> Iterator[Tensor]:

@@ -32,13 +32,13 @@ def merge(
     (tau,) = task_vectors(base, parents)
     if not tau.numel():
         return base
-    importance = tau.abs().view(-1, row_of(tau.shape)).mul_(_divergence(parents[0], base)).view(-1)
+    importance = tau.abs().view(-1, row_of(tau.shape)).mul_(divergence(parents[0], base)).view(-1)
     first, median, third = (_order_statistic(importance, share) for share in (0.25, 0.5, 0.75))
     kept = importance >= median + 1.5 * (third - first)
     return base + tau * kept.view(tau.shape)
 
 
-def _divergence(parent: Tensor, base: Tensor) -> Tensor:
+def divergence(parent: Tensor, base: Tensor) -> Tensor:
     """KL of each row's softmax from the base's: sum p (x - b) - (lse(x) - lse(b)). [rows, 1]"""
     width = row_of(parent.shape)
     rows = [tensor.reshape(-1, width) for tensor in (parent, base)]
