@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -27,24 +26,10 @@ from merging.headers import MAX_HEADER_BYTES, MAX_MARKS, read_header
 from merging.indexes import INDEX, SINGLE, TensorIndex, parent_facts
 from merging.tensors import TensorReader
 from merging.vocabularies import read_vocabulary
+from tests.merging.caches import in_the_hub_s_cache
 from tests.merging.models import config, write_parent
 
 CPU = torch.device("cpu")
-
-
-def in_the_hub_s_cache(folder: Path, cache: Path) -> Path:
-    """The folder as the Hub's library keeps it: blobs by hash, and a snapshot of links to them."""
-    snapshot = cache / "models--org--m" / "snapshots" / "0123abc"
-    blobs = snapshot.parent.parent / "blobs"
-    snapshot.mkdir(parents=True)
-    blobs.mkdir()
-    for file in folder.iterdir():
-        content = file.read_bytes()
-        as_git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        name = hashlib.sha256(content).hexdigest() if file.name == SINGLE else as_git
-        (blobs / name).write_bytes(content)
-        (snapshot / file.name).symlink_to(f"../../blobs/{name}")
-    return snapshot
 
 
 def test_a_snapshot_of_the_hub_s_cache_is_a_folder_like_any_other(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from merging.__main__ import folder_here, main
 from merging.fingerprints import fingerprint
 from merging.indexes import SINGLE
+from tests.merging.caches import in_the_hub_s_cache
 from tests.merging.models import write_parent, write_relative
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,18 @@ def test_a_parent_that_is_cut_off_is_named(
     assert SINGLE in message and "cut off" in message
 
 
+def test_a_damaged_file_of_the_hub_s_cache_is_named_and_nothing_is_built(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family["one"] = in_the_hub_s_cache(family["one"], tmp_path / "cache")
+    assert main([str(yaml_of(family)), str(tmp_path / "out")]) == 0
+    with (family["one"] / SINGLE).open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"\x11")
+    message = refused([yaml_of(family), tmp_path / "again"], capsys)
+    assert f"{SINGLE} in {family['one']} is damaged: its hash is" in message
+
+
 def test_a_number_that_is_none_is_named_by_its_tensor(
     family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +149,24 @@ sys.exit(main(sys.argv[1:]))
     )
     assert done.returncode == 130 and "stopped" in done.stderr.splitlines()[-1]
     assert sorted(os.listdir(tmp_path)) == ["base", "one", "recipe.yml", "two"]
+
+
+def test_a_merge_that_is_killed_leaves_no_folder_and_the_next_one_names_what_it_left(
+    family: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = f"""
+import os, sys
+from merging.__main__ import main
+from merging.tensors import TensorWriter
+TensorWriter.add = lambda *given: os.kill(os.getpid(), {signal.SIGKILL.value})
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = [str(yaml_of(family)), str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
+    assert main([arguments[0], str(tmp_path / "other")]) == 0
+    assert f"A merge that was killed left {tmp_path}/.out.partial" in capsys.readouterr().out
+    assert main(arguments) == 0 and not (tmp_path / ".out.partial").exists()
 
 
 def test_a_merge_loads_no_model_library(family: dict[str, Path], tmp_path: Path) -> None:
