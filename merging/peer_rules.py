@@ -7,7 +7,8 @@ it does there. What is random comes from one stream for the whole merge: tensors
 in the recipe's order.
 
 Not followed where mergekit itself is unspecified: of equal magnitudes at a threshold (TIES, breadcrumbs) it keeps some
-that its sort happens to put first; here all of them stay.
+that its sort happens to put first; here all of them stay. DELLA ranks equal magnitudes in order of memory here, and there
+too in 16 bits; in float32 as its sort happens to.
 
 No rule here is a recommendation: `merging/methods/` says what is done otherwise, and why.
 """
@@ -29,15 +30,15 @@ class PeerDraws:
     """The random numbers of a whole merge: torch's CPU generator, seeded once, as with `--random-seed`."""
 
     def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def keep(self, shares: Tensor) -> Tensor:
         """1 with each element's own probability, else 0, in the dtype of `shares`."""
-        return torch.bernoulli(shares.cpu(), generator=self._generator).to(shares.device)
+        return torch.bernoulli(shares.cpu(), generator=self.generator).to(shares.device)
 
     def places(self, n: int, count: int) -> Tensor:
         """`count` whole numbers below n."""
-        return torch.randint(n, (count,), generator=self._generator)
+        return torch.randint(n, (count,), generator=self.generator)
 
 
 class Rule(Protocol):
@@ -182,7 +183,7 @@ def _karcher(
     if len(parents) == 1:
         return parents[0]
     tol, share = settings["tol"], 1 / len(parents)
-    lengths = [torch.linalg.vector_norm(parent.float()) for parent in parents]
+    lengths = [_length(parent) for parent in parents]
     units = [
         (parent / length).to(parent.dtype)
         for parent, length in zip(parents, lengths, strict=True)
@@ -194,19 +195,24 @@ def _karcher(
     mean = torch.zeros_like(units[0])
     for unit in units:
         mean += each * unit
-    length = torch.linalg.vector_norm(mean.float())
+    length = _length(mean)
     mean = units[0].clone() if float(length) < tol else (mean / length).to(mean.dtype)
     for _ in range(int(settings["max_iter"])):
         tangent = _tangent(mean, units, each, tol)
-        angle = torch.linalg.vector_norm(tangent.float())
+        angle = _length(tangent)
         if float(angle) < tol:
             break
         mean = (torch.cos(angle) * mean + torch.sin(angle) * (tangent / angle)).to(mean.dtype)
-        length = torch.linalg.vector_norm(mean.float())
+        length = _length(mean)
         if float(length) > tol:
             mean = (mean / length).to(mean.dtype)
     length = sum((share * length for length in lengths[1:]), share * lengths[0])
     return length * mean
+
+
+def _length(tensor: Tensor) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(tensor.float())
+    return length
 
 
 def _tangent(mean: Tensor, units: Sequence[Tensor], share: float, tol: float) -> Tensor:
@@ -323,14 +329,20 @@ def _ranked(tau: Tensor, value: Values, settings: Settings, draws: PeerDraws) ->
     """
     density, epsilon = value["density"], settings["epsilon"]
     rows = tau.view(1, -1) if tau.ndim < 2 else tau
+    ranks = rows.abs().argsort(dim=1, stable=True).argsort(dim=1).to(tau.dtype)
+    return draws.keep(shares_by_rank(ranks, density, epsilon)).view(tau.shape)
+
+
+def shares_by_rank(ranks: Tensor, density: float, epsilon: float) -> Tensor:
+    """The probability of staying of each rank, from 0, in rows that have all ranks; in the dtype of the ranks."""
     if density + epsilon >= 1 or density - epsilon <= 0:
         raise TensorError(f"density {density:g} with epsilon {epsilon:g} leaves (0, 1), which mergekit refuses")
-    if rows.shape[1] < 2:
+    if ranks.shape[-1] < 2:
         raise TensorError("mergekit cannot rank a row of one element: della needs wider tensors, or our own rules")
-    ranks = rows.abs().argsort(dim=1).argsort(dim=1).to(tau.dtype) + 1
-    low, high = ranks.min(dim=1, keepdim=True).values, ranks.max(dim=1, keepdim=True).values
+    ranks = ranks + 1
+    low, high = ranks.min(dim=-1, keepdim=True).values, ranks.max(dim=-1, keepdim=True).values
     share = ((ranks - low) / (high - low)).clamp(0, 1)
-    return draws.keep((density - epsilon) + share * 2 * epsilon).view(tau.shape)
+    return (density - epsilon) + share * 2 * epsilon
 
 
 def _sce(
