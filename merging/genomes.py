@@ -200,7 +200,7 @@ def parameter_space(
 def nothing_to_search(method: Method) -> str:
     """Why a search can find nothing with this method; empty when it can."""
     if not method.per_parent() and not method.per_group():
-        return "it cannot be told anything for a parent or a layer group"
+        return "it has no number for a parent or a layer group"
     if method.max_parents == 1 and method.base == "none":
         return "it takes one model alone"
     return ""
@@ -238,8 +238,7 @@ def check_effect(space: GenomeSpace, facts: ParentFacts) -> None:
     if idle := [group for number, group in enumerate(origin.groups) if number not in used]:
         parts = ", ".join(layer_parts(facts)) or "nothing in layers"
         raise GenomeError(
-            f"layer group {idle[0].name} has no tensor, so there is nothing to find for it; "
-            f"expected filters that leave some for the others, such as {parts}"
+            f"the filters leave no tensor for {idle[0].name}; expected parts of tensors' names such as {parts}"
         )
 
 

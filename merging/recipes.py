@@ -210,7 +210,9 @@ class Recipe:
         """The recipe in plain language; with several groups, each value as its range over the groups."""
         method = methods.get(self.method)
         shares = [f"{parent.name}{self._values_of(i, method)}" for i, parent in enumerate(self.parents)]
-        groups = f" in {len(self.groups)} layer groups" if len(self.groups) > 1 else ""
+        shared = [f"{p.name} {_span([of_group[p.name] for of_group in self.shared])}" for p in method.per_group()]
+        groups = f" with {_and(shared)}" if shared else ""
+        groups += f" in {len(self.groups)} layer groups" if len(self.groups) > 1 else ""
         groups += f" stacked to {self.n_layers} layers" if self.is_stack else ""
         over = f" over {self.base.name}" if self.base is not None else ""
         return f"{method.title}{groups}: {_and(shares)}{over}{self._changed_settings(method)}."

@@ -103,6 +103,13 @@ def test_slerp_starts_halfway_between_its_parents() -> None:
     assert found.shared == ({"t": 0.5},) * 4 and found.values == (({}, {}),) * 4
 
 
+def test_a_recipe_tells_what_its_parents_share() -> None:
+    assert (
+        space("slerp").decode((0.1, 0.2, 0.3, 0.4)).sentence()
+        == "SLERP with t 0.1 to 0.4 in 4 layer groups: one and two."
+    )
+
+
 def test_every_filter_makes_a_group_of_its_own_and_the_rest_another() -> None:
     found = [(group.name, group.filter) for group in space("ties", "2", ("self_attn", "mlp")).origin.groups]
     assert found == [
@@ -168,7 +175,7 @@ def test_filters_that_tensors_have_are_taken(filters: tuple[str, ...]) -> None:
     ],
 )
 def test_a_group_without_tensors_is_refused_by_name(filters: tuple[str, ...], idle: str) -> None:
-    with pytest.raises(GenomeError, match=f"{idle} has no tensor.*such as self_attn, mlp"):
+    with pytest.raises(GenomeError, match=f"no tensor for {idle};.*such as self_attn, mlp"):
         check_effect(space("ties", "2", filters), FACTS)
 
 
@@ -204,7 +211,7 @@ def test_a_recipe_that_a_search_cannot_reach_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "why"), [("karcher", "cannot be told anything for a parent"), ("passthrough", "takes one model alone")]
+    ("method", "why"), [("karcher", "has no number for a parent"), ("passthrough", "takes one model alone")]
 )
 def test_a_method_with_nothing_to_search_has_no_space(method: str, why: str) -> None:
     with pytest.raises(GenomeError, match=f"{methods.get(method).title} has nothing to search: it {why}"):

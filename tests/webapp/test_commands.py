@@ -123,7 +123,7 @@ class TestRefusals:
 
     def test_a_filter_that_no_tensor_has(self, family: dict[str, str], questions: Path) -> None:
         message = self.refused(*choices(family, questions), "--filters", "self_atn")
-        assert "model self_atn has no tensor" in message and "such as self_attn, mlp" in message
+        assert "no tensor for model self_atn" in message and "such as self_attn, mlp" in message
 
     def test_a_budget_of_zero(self, family: dict[str, str], questions: Path) -> None:
         assert "0 candidates; expected at least 1" in self.refused(*choices(family, questions), budget=0)

@@ -86,6 +86,7 @@ class LayerMap:
     lanes: list[Lane]
     columns: list[Column]
     by_part: bool
+    parents: list[str]
     has_weight: bool
     has_density: bool
     shared: Mapping[str, str]
@@ -100,7 +101,7 @@ class _Row:
     colour: int
     high: float
     full: float
-    values: list[tuple[int, float, float | None]]
+    values: Sequence[tuple[int, float, float | None]]
 
 
 def layer_map(recipe: Recipe) -> LayerMap | None:
@@ -120,6 +121,7 @@ def layer_map(recipe: Recipe) -> LayerMap | None:
         lanes=lanes,
         columns=[Column(_middle(i, step), label) for i, label in enumerate(labels)],
         by_part=_by_part(recipe.groups),
+        parents=[parent.name for parent in recipe.parents],
         has_weight=WEIGHT in recipe.values[0][0],
         has_density=DENSITY in recipe.values[0][0],
         shared={parameter.name: parameter.help for parameter in methods.get(recipe.method).per_group()},

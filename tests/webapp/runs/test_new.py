@@ -52,7 +52,7 @@ def test_every_method_with_something_to_find_and_every_search_is_offered(chosen:
     page = owner_client.get(NEW).content.decode()
     assert all(f"<strong>{method.title}</strong>" in page for method in methods if not nothing_to_search(method))
     assert all(f"<dt>{method.title}</dt>" in page for method in methods if nothing_to_search(method))
-    assert "<strong>Passthrough" not in page and "Not searched: it takes one model alone." in page
+    assert "<strong>Passthrough" not in page and "It takes one model alone." in page
     assert all(f"<strong>{search.title}</strong>" in page for search in searches)
 
 
@@ -159,7 +159,7 @@ def test_the_summary_counts_numbers_for_groups_and_parts_of_layers(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"division": "named", "filters": "self_atn"}, "layer group model self_atn has no tensor"),
+        ({"division": "named", "filters": "self_atn"}, "the filters leave no tensor for model self_atn"),
         ({"groups": "gradient", "n_groups": "3"}, "layer groups are &#x27;gradient 3&#x27;"),
         ({"groups": "some", "n_groups": ""}, "layer groups are &#x27;&#x27;"),
         ({"method": "nearswap"}, "NearSwap takes 1 parent, found 2"),
