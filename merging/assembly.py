@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from merging.draws import Draws
+from merging.embeddings import RowSource
 from merging.errors import TensorError
 from merging.kernels import cpu
 from merging.kernels.keepers import TensorKeepers
+from merging.kernels.peer import PeerMerge
 from merging.kernels.spectra import Spectra, Spectrum
 from merging.methods import methods
-from merging.methods.method import Settings
+from merging.peer_rules import PeerDraws, rules
 from merging.plans import TensorJob
 from merging.recipes import Parent, Recipe
 from merging.tensors import torch_dtype
@@ -56,53 +58,94 @@ def assemble(
 
     One is computed at a time; a caller that keeps none needs memory for one.
 
-    Arithmetic is float32 and rounds once, at the end.
+    Arithmetic is float32 and rounds once, at the end; mergekit's where the recipe says so, and then jobs come in the order
+    of `merging.shards.in_order`, by which its random numbers are drawn.
+
     TensorError for a merged tensor that is not finite: such a model must not be scored.
     """
+    peer = None if recipe.as_mergekit is None else _Peer(torch_dtype(recipe.as_mergekit), PeerDraws(recipe.seed))
+    rows = RowSource(source, jobs)
     for job in jobs:
-        yield job.name, _Merge(recipe, job, source, place).result()
+        yield job.name, _Merge(recipe, job, rows, place, peer).result()
+
+
+@dataclass(frozen=True)
+class _Peer:
+    """mergekit's dtype and its random numbers, of a whole merge."""
+
+    dtype: torch.dtype
+    draws: PeerDraws
 
 
 class _Merge:
     """The merge of one tensor: in one pass where there is a kernel for it, otherwise as its method writes it."""
 
-    def __init__(self, recipe: Recipe, job: TensorJob, source: TensorSource, place: Place) -> None:
-        self._recipe, self._job, self._place = recipe, job, place
+    def __init__(self, recipe: Recipe, job: TensorJob, source: TensorSource, place: Place, peer: _Peer | None) -> None:
+        self._recipe, self._job, self._place, self._peer = recipe, job, place, peer
         self._method = methods.get(recipe.method)
         self._base = None if job.base is None else source.tensor(job.base.parent, job.base.name)
         self._parents = [source.tensor(of.parent, of.name) for of in job.sources]
+        self._values = recipe.values[job.group]
+        self._settings = {**recipe.settings, **(recipe.shared[job.group] if recipe.shared else {})}
         self._draws = Draws(recipe.seed, job.name)
         self._dtype = torch_dtype(recipe.dtype)
 
     def result(self) -> Tensor:
-        stored = self._parents if self._base is None else [self._base, *self._parents]
-        is_fused = self._method.as_pass is not None and cpu.takes(stored)
-        merged, is_finite = self._in_one_pass() if is_fused else self._as_written()
+        merged, is_finite = self._as_method() if self._peer is None else self._as_peer(self._peer)
         if not is_finite:
-            raise TensorError(f"{self._job.name} is not finite after merging: {self._recipe.sentence()}")
+            told = f"{self._job.name} is not finite after merging: {self._recipe.sentence()}"
+            raise TensorError(f"{told} {self._origin()}")
         return merged
 
-    def _in_one_pass(self) -> tuple[Tensor, bool]:
-        if self._method.as_pass is None:
-            raise TypeError(f"{self._method.name} has no pass")
-        keepers = TensorKeepers(self._base, self._parents, self._draws, self._spectrum)
-        task = self._method.as_pass(self._recipe.values[self._job.group], self._settings, keepers)
-        target = self._target(self._parents[0])
-        return target, cpu.merge(target, self._base, self._parents, self._dtype, task)
+    def _origin(self) -> str:
+        """Whose numbers were not finite before."""
+        named = [*([] if self._job.base is None else [self._job.base]), *self._job.sources]
+        for of, tensor in zip(named, self._stored, strict=True):
+            if n := int((~torch.isfinite(tensor)).sum()):
+                return f"{of.parent.name} is damaged: {n} numbers of its {of.name} are not finite."
+        return "All numbers of its parents are finite: the recipe's values are too large for its dtype."
 
-    def _as_written(self) -> tuple[Tensor, bool]:
-        base = None if self._base is None else self._base.float()
-        parents = [parent.float() for parent in self._parents]
-        merged = self._method.merge(base, parents, self._recipe.values[self._job.group], self._settings, self._draws)
+    def _as_method(self) -> tuple[Tensor, bool]:
+        if self._method.as_pass is not None and cpu.takes(self._stored):
+            keepers = TensorKeepers(self._base, self._parents, self._draws, self._spectrum)
+            task = self._method.as_pass(self._values, self._settings, keepers)
+            target = self._target()
+            return target, cpu.merge(target, self._base, self._parents, self._dtype, task)
+        base, parents = self._all_as(torch.float32)
+        return self._rounded(self._method.merge(base, parents, self._values, self._settings, self._draws))
+
+    def _as_peer(self, peer: _Peer) -> tuple[Tensor, bool]:
+        fused = PeerMerge(
+            self._method.name,
+            self._base,
+            self._parents,
+            self._values,
+            self._settings,
+            peer.dtype,
+            peer.draws,
+            self._spectrum,
+        )
+        if fused.is_possible:
+            target = self._target()
+            return target, fused.into(target, self._dtype)
+        base, parents = self._all_as(peer.dtype)
+        rule = rules[self._method.name]
+        return self._rounded(rule(base, parents, self._values, self._settings, peer.draws))
+
+    @property
+    def _stored(self) -> list[Tensor]:
+        return self._parents if self._base is None else [self._base, *self._parents]
+
+    def _all_as(self, dtype: torch.dtype) -> tuple[Tensor | None, list[Tensor]]:
+        base = None if self._base is None else self._base.to(dtype)
+        return base, [parent.to(dtype) for parent in self._parents]
+
+    def _rounded(self, merged: Tensor) -> tuple[Tensor, bool]:
         rounded = merged.to(self._dtype)
         return rounded, bool(torch.isfinite(rounded).all())
 
-    @property
-    def _settings(self) -> Settings:
-        shared = self._recipe.shared[self._job.group] if self._recipe.shared else {}
-        return {**self._recipe.settings, **shared}
-
-    def _target(self, like: Tensor) -> Tensor:
+    def _target(self) -> Tensor:
+        like = self._stored[0]
         found = self._place.targets.get(self._job.name)
         fits = found is not None and found.shape == like.shape and found.dtype in (self._dtype, torch.float32)
         if found is not None and fits and cpu.takes([found]):
@@ -110,6 +153,6 @@ class _Merge:
         return torch.empty(like.shape, dtype=self._dtype)
 
     def _spectrum(self, parent: int, base: Tensor) -> Spectrum:
-        if self._place.spectra is None or self._job.base is None:
+        if self._place.spectra is None or self._job.base is None or self._job.tokens is not None:
             return Spectrum(base, self._parents[parent])
         return self._place.spectra.of(self._job.base, self._job.sources[parent], base, self._parents[parent])

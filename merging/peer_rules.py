@@ -6,9 +6,9 @@ torch operation on the same shapes. Sums are torch's: their last bit belongs to 
 it does there. What is random comes from one stream for the whole merge: tensors in string order of their names, parents
 in the recipe's order.
 
-Not followed where mergekit itself is unspecified: of equal magnitudes at a threshold (TIES, breadcrumbs) it keeps some
-that its sort happens to put first; here all of them stay. DELLA ranks equal magnitudes in order of memory here, and there
-too in 16 bits; in float32 as its sort happens to.
+Not followed where mergekit itself is unspecified, because its sorts are not stable: of equal magnitudes at a threshold it
+keeps some (TIES, breadcrumbs), and it ranks them in some order (DELLA). Here all of them stay, and they rank in memory
+order.
 
 No rule here is a recommendation: `merging/methods/` says what is done otherwise, and why.
 """

@@ -73,7 +73,7 @@ class Workbench:
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
             progress("load", 0, 1)
-            jobs = plan(recipe, self._shelf.open(recipe))
+            jobs = in_order(recipe, plan(recipe, self._shelf.open(recipe)))
             progress("load", 1, 1)
             self._in_place = None  # from here on the shell is partly filled, unless all goes well
             self._seat = self._seat_for(recipe)

@@ -24,6 +24,7 @@ TORCH_FILES = {
     "merging.kernels.cpu",
     "merging.kernels.keepers",
     "merging.kernels.loops",
+    "merging.kernels.peer",
     "merging.kernels.spectra",
     "merging.shells",
     "merging.shelves",

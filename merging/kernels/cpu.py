@@ -31,9 +31,9 @@ RANKED_SPAN: Final = 1 << 17
 """The same where rows are sorted first: their ranks stay in the processor's cache."""
 
 _WORDS: Final = {torch.bfloat16: torch.uint16, torch.float16: torch.int16, torch.float32: torch.float32}
-_SAMPLES: Final = {torch.bfloat16: u2(0), torch.float16: i2(0), torch.float32: f4(0)}
+SAMPLES: Final = {torch.bfloat16: u2(0), torch.float16: i2(0), torch.float32: f4(0)}
 
-_INFINITE: Final = {torch.bfloat16: 0x7F7F8000, torch.float16: 0x477FF000, torch.float32: 0x7F800000}
+INFINITE: Final = {torch.bfloat16: 0x7F7F8000, torch.float16: 0x477FF000, torch.float32: 0x7F800000}
 """Bits of the smallest float32 magnitude that is infinite in each dtype after rounding to nearest. NaN lies above."""
 
 
@@ -61,7 +61,7 @@ def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype:
             worst = max(worst, int(merge_elements(out[here], *models, *numbers.of_span(a, of_ranks))))
         return worst
 
-    return max(in_threads(of_span, target.numel(), numbers.span), default=0) < _INFINITE[dtype]
+    return max(in_threads(of_span, target.numel(), numbers.span), default=0) < INFINITE[dtype]
 
 
 def of_one_dtype(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -80,6 +80,11 @@ def in_threads(work: Callable[[int, int], T], n: int, size: int) -> Iterator[T]:
     if len(spans) < 2 or torch.get_num_threads() == 1:
         return (work(*span) for span in spans)
     return _threads(os.getpid(), torch.get_num_threads()).map(lambda span: work(*span), spans)
+
+
+def span_of_rows(row: int) -> int:
+    """Elements in as many rows as are sorted at a time."""
+    return max(1, RANKED_SPAN // row) * row
 
 
 def in_blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -119,20 +124,20 @@ class _Numbers:
             (task.elect and task.normalize) or None,
             f4(total) if is_divided else None,
             f4(task.scale),
-            _SAMPLES[dtype],
+            SAMPLES[dtype],
         )
 
     @property
     def span(self) -> int:
         """How many elements are merged at a time: whole rows where they are sorted."""
-        return SPAN if not self._ranked else max(1, RANKED_SPAN // self._ranked[0].row) * self._ranked[0].row
+        return span_of_rows(self._ranked[0].row) if self._ranked else SPAN
 
     def ranks(self, base: Any, parents: Sequence[Any], start: int, stop: int) -> tuple[Any, ...] | None:
         """The ranks of each parent's magnitudes in their rows; None where no rule asks for them. [stop - start] each"""
         found = []
         for keep, parent in zip(self._ranked, parents, strict=False):
             found.append(np.empty(stop - start, np.uint32))
-            rank_rows(base[start:stop], parent[start:stop], keep.row, found[-1])
+            rank_rows(base[start:stop], parent[start:stop], keep.row, None, found[-1])
         return tuple(found) or None
 
     def of_span(self, start: int, ranks: tuple[Any, ...] | None) -> tuple[Any, ...]:

@@ -15,18 +15,20 @@ from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numba import njit, types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from merging.masks import TINY_WEIGHT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-f4, i2, i4, u2, u4, u8 = np.float32, np.int16, np.int32, np.uint16, np.uint32, np.uint64
+f4, i2, i4, u1, u2, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint16, np.uint32, np.uint64
 
 N_BINS: Final = 1 << 15
 """Of a histogram of float32 magnitudes by their leading bits: the exponent and seven bits of the fraction."""
 N_WORDS: Final = 1 << 16
 """Magnitudes in one bin."""
+MT_WORDS: Final = 624
+MT_SHIFT: Final = 397
 DIGIT_BITS: Final = 11
 """Of a magnitude, by which one round of sorting orders; 31 bits are three digits."""
 
@@ -117,10 +119,118 @@ def merge_elements(
 
 
 @compiled
+def merge_as_peer(
+    target: Any,
+    base: Any,
+    parents: Any,
+    weights: Any,
+    lows: Any,
+    highs: Any,
+    masks: Any,
+    factors: Any,
+    elect: Any,
+    count: Any,
+    total: Any,
+    scale: Any,
+    step: Any,
+    last: Any,
+    sample: Any,
+) -> Any:
+    """The same with mergekit's arithmetic, see `merging.peer_rules`: every step rounds to what `step` stores, and the result to
+    that of `last` before it becomes one of `sample`.
+    """
+    worst = u4(0)
+    for j in range(len(target)):
+        b = f4(0) if base is None else widen(base[j])
+        plus, minus, sum_of_all, plus_weights, minus_weights = f4(0), f4(0), f4(0), f4(0), f4(0)
+        for i in range(len(parents)):
+            tau = widen(parents[i][j]) if base is None else rounded(widen(parents[i][j]) - b, step)
+            if lows is not None:
+                magnitude = abs(tau)
+                tau = tau if magnitude >= lows[i] and magnitude <= highs[i] else tau * f4(0)
+            if masks is not None:
+                tau = rounded((tau if masks[i][j] else tau * f4(0)) * factors[i], step)
+            s = rounded(tau * weights[i], step)
+            sum_of_all = sum_of_all + s if base is not None else multiplied_and_added(tau, weights[i], sum_of_all)
+            if elect is not None:
+                plus += f4(0) if s < 0 else s
+                minus += f4(0) if s > 0 else s
+            if count is not None:
+                plus_weights += weights[i] if s > 0 else f4(0)
+                minus_weights += weights[i] if s < 0 else f4(0)
+        mixed = sum_of_all
+        if elect is not None:
+            mixed = plus if sum_of_all >= 0 else minus
+        mixed = rounded(mixed, step)
+        if count is not None:
+            agreeing = rounded(plus_weights if sum_of_all >= 0 else minus_weights, step)
+            mixed = rounded(mixed / (f4(1) if agreeing == 0 else agreeing), step)
+        if total is not None:
+            mixed = rounded(mixed / total, step)
+        if scale is not None:
+            mixed = rounded(mixed * scale, step)
+        value = rounded(mixed if base is None else b + mixed, last)
+        worst = max(worst, u4(bits_of(value) & u4(0x7FFFFFFF)))
+        store(target, j, narrowed(value, sample))
+    return worst
+
+
+@compiled
+def write_magnitudes(base: Any, parent: Any, mask: Any, step: Any, whole: Any, left: Any) -> None:
+    """|tau| of every element, rounded to what `step` stores, and the same with 0 for those that are not in the mask."""
+    for j in range(len(parent)):
+        magnitude = float_of(magnitude_of(base, parent, j, step))
+        store(whole, j, narrowed(magnitude, step))
+        store(left, j, narrowed(magnitude if mask[j] else f4(0), step))
+
+
+@compiled
+def draw_mask(state: Any, place: Any, ranks: Any, limits: Any, mask: Any) -> Any:
+    """One word of the Mersenne Twister MT19937 for each element, as `torch.bernoulli` takes them; 1 where its 24 trailing bits are
+    below the limit of the element's rank.
+
+    Without ranks there is one limit. `state` and `place` are the generator's; returns the place that it has come to.
+    Matsumoto and Nishimura, 1998; words are made 624 at a time.
+    """
+    done = 0
+    while done < len(mask):
+        if place == MT_WORDS:
+            _twist(state)
+            place = 0
+        n = min(MT_WORDS - place, len(mask) - done)
+        for k in range(n):
+            y = state[place + k]
+            y = u4(y ^ (y >> u4(11)))
+            y = u4(y ^ (u4(y << u4(7)) & u4(0x9D2C5680)))
+            y = u4(y ^ (u4(y << u4(15)) & u4(0xEFC60000)))
+            y = u4(y ^ (y >> u4(18)))
+            limit = limits[0] if ranks is None else limits[ranks[done + k]]
+            mask[done + k] = u1((y & u4(0xFFFFFF)) < limit)
+        done += n
+        place += n
+    return place
+
+
+@inlined
+def _twist(state: Any) -> None:
+    for k in range(MT_WORDS - MT_SHIFT):
+        state[k] = state[k + MT_SHIFT] ^ _twisted(state[k], state[k + 1])
+    for k in range(MT_WORDS - MT_SHIFT, MT_WORDS - 1):
+        state[k] = state[k - (MT_WORDS - MT_SHIFT)] ^ _twisted(state[k], state[k + 1])
+    state[MT_WORDS - 1] = state[MT_SHIFT - 1] ^ _twisted(state[MT_WORDS - 1], state[0])
+
+
+@inlined
+def _twisted(word: Any, following: Any) -> Any:
+    mixed = u4((word & u4(0x80000000)) | (following & u4(0x7FFFFFFF)))
+    return u4((mixed >> u4(1)) ^ (u4(0x9908B0DF) if following & u4(1) else u4(0)))
+
+
+@compiled
 def count_magnitudes(base: Any, parent: Any, counts: Any) -> None:
     """Adds to the bins of |tau|. [N_BINS]"""
     for j in range(len(parent)):
-        counts[magnitude_of(base, parent, j) >> u4(16)] += u4(1)
+        counts[magnitude_of(base, parent, j, None) >> u4(16)] += u4(1)
 
 
 @compiled
@@ -130,7 +240,7 @@ def gather_words(base: Any, parent: Any, first: Any, places: Any, words: Any) ->
     There is one place for each bin; bins beyond them are left out.
     """
     for j in range(len(parent)):
-        magnitude = magnitude_of(base, parent, j)
+        magnitude = magnitude_of(base, parent, j, None)
         number = u4((magnitude >> u4(16)) - u4(first))
         if number < u4(len(places)):
             place = places[number]
@@ -139,7 +249,7 @@ def gather_words(base: Any, parent: Any, first: Any, places: Any, words: Any) ->
 
 
 @compiled
-def tally_words(words: Any, stops: Any, values: Any, counts: Any, found: Any) -> int:
+def tally_words(words: Any, stops: Any, values: Any, counts: Any, found: Any) -> Any:
     """The different words of each bin in rising order, and how often each comes.
 
     Bin k has the words up to `stops[k]`, and the values up to `found[k]`. Returns how many values there are in all, or -1
@@ -180,8 +290,10 @@ def tally_words(words: Any, stops: Any, values: Any, counts: Any, found: Any) ->
 
 
 @compiled
-def rank_rows(base: Any, parent: Any, row: Any, ranks: Any) -> None:
+def rank_rows(base: Any, parent: Any, row: Any, step: Any, ranks: Any) -> None:
     """The place of every element in its row of `row` elements by rising |tau|, from 0; equal ones in order of memory.
+
+    Task vectors are rounded to what `step` stores, unless it is None.
 
     Sorts by digits, the last first. A digit that all magnitudes share costs nothing but its count.
     """
@@ -191,7 +303,7 @@ def rank_rows(base: Any, parent: Any, row: Any, ranks: Any) -> None:
     for start in range(0, len(parent), row):
         counts[:] = u4(0)
         for j in range(row):
-            magnitude = magnitude_of(base, parent, start + j)
+            magnitude = magnitude_of(base, parent, start + j, step)
             here[j] = (u8(magnitude) << u8(32)) | u8(j)
             for digit in range(3):
                 counts[digit, (magnitude >> u4(DIGIT_BITS * digit)) & (n_digits - u4(1))] += u4(1)
@@ -212,9 +324,9 @@ def rank_rows(base: Any, parent: Any, row: Any, ranks: Any) -> None:
 
 
 @inlined
-def magnitude_of(base: Any, parent: Any, j: Any) -> Any:
+def magnitude_of(base: Any, parent: Any, j: Any, step: Any) -> Any:
     """The bits of |tau| of an element."""
-    return bits_of(widen(parent[j]) - widen(base[j])) & u4(0x7FFFFFFF)
+    return u4(bits_of(rounded(widen(parent[j]) - widen(base[j]), step)) & u4(0x7FFFFFFF))
 
 
 @inlined
@@ -238,6 +350,14 @@ def bits_of(x: Any) -> Any:
 def float_of(bits: Any) -> Any:
     """The float32 that has these bits."""
     return u4(bits).view(f4)
+
+
+def _fused(_: Any, x: Any, y: Any, z: Any) -> Any:
+    return types.float32(x, y, z), lambda context, builder, signature, numbers: builder.fma(*numbers)
+
+
+multiplied_and_added: Any = intrinsic(_fused)
+"""x y + z of float32, rounded once. Only inside kernels."""
 
 
 def widen(word: Any) -> Any:
@@ -266,6 +386,18 @@ def _narrowed(value: Any, sample: Any) -> Any:
     if sample == types.int16:
         return lambda value, sample: _float16_rounded(bits_of(value))
     return lambda value, sample: value
+
+
+def rounded(value: Any, step: Any) -> Any:
+    """A float32 rounded to what `step` stores, as it is for None. Only inside kernels."""
+    raise NotImplementedError
+
+
+@chosen_by_type(rounded)
+def _rounded(value: Any, step: Any) -> Any:
+    if step in (types.uint16, types.int16):
+        return lambda value, step: widen(narrowed(value, step))
+    return lambda value, step: value
 
 
 def store(target: Any, j: Any, word: Any) -> Any:

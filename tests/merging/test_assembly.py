@@ -154,5 +154,5 @@ def test_a_target_that_does_not_fit_is_left_alone(jobs_of: Jobs, target: Tensor)
 def test_a_merge_in_place_that_is_not_finite_is_refused_by_name(jobs_of: Jobs) -> None:
     recipe = space("ties").origin
     jobs = [job for job in jobs_of(recipe) if job.name == "model.norm.weight"]
-    with pytest.raises(TensorError, match="model.norm.weight is not finite after merging"):
+    with pytest.raises(TensorError, match=r"model.norm.weight is not finite after merging"):
         list(assemble(recipe, jobs, Drawer(fill=float("nan")), Place({"model.norm.weight": torch.ones(16)})))
