@@ -93,28 +93,28 @@ def _slerp(
     """float32, with the straight line where |cos| > 0.9995."""
     t = torch.tensor([[settings["t"]]], dtype=torch.float32, device=parents[0].device)
     ends = [parent.reshape(1, -1) for parent in parents]
-    lengths = [_chunked_length(end) for end in ends]
-    lengths = [torch.where(length > 1e-8, length, 1) for length in lengths]
+    chunks = [[end[:, start : start + CHUNK] for start in range(0, max(1, end.shape[1]), CHUNK)] for end in ends]
+    lengths = [_chunked_length(of_end) for of_end in chunks]
     dots = [
-        (one.float() / lengths[0] * (two.float() / lengths[1])).sum(dim=1, keepdim=True)
-        for one, two in zip(*map(_chunks, ends), strict=True)
+        ((one.float() / lengths[0]).mul_(two.float() / lengths[1])).sum(dim=1, keepdim=True)
+        for one, two in zip(*chunks, strict=True)
     ]
     cos = torch.stack(dots).sum(dim=0).clamp(-1, 1)
     straight = cos.abs() > 0.9995
     theta = torch.acos(torch.where(straight, 0, cos))
     shares = [torch.where(straight, share, torch.sin(share * theta) / torch.sin(theta)) for share in (1 - t, t)]
-    merged = shares[0] * ends[0].float() + shares[1] * ends[1].float()
-    return merged.to(parents[0].dtype).reshape(parents[0].shape)
+    merged = torch.empty_like(ends[0])
+    for start in range(0, merged.shape[1], CHUNK):
+        one, two = (end[:, start : start + CHUNK].float() * share for end, share in zip(ends, shares, strict=True))
+        merged[:, start : start + CHUNK] = one.add_(two)
+    return merged.reshape(parents[0].shape)
 
 
-def _chunked_length(end: Tensor) -> Tensor:
-    parts = [torch.linalg.vector_norm(part.float(), dim=1, keepdim=True) for part in _chunks(end)]
+def _chunked_length(chunks: Sequence[Tensor]) -> Tensor:
+    """1 for a tensor of next to nothing."""
+    parts = [torch.linalg.vector_norm(chunk.float(), dim=1, keepdim=True) for chunk in chunks]
     length: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
-    return length
-
-
-def _chunks(end: Tensor) -> list[Tensor]:
-    return [end[:, start : start + CHUNK] for start in range(0, max(1, end.shape[1]), CHUNK)]
+    return torch.where(length > 1e-8, length, 1)
 
 
 def _nuslerp(
