@@ -59,7 +59,7 @@ def _order_statistic(values: Tensor, share: float) -> Tensor:
 METHOD = Method(
     name="arcee_fusion",
     title="Arcee Fusion",
-    summary="Adds only the most important of one parent's changes; each tensor sets its own threshold. Nothing to search.",
+    summary="Adds only the most important of one parent's changes; each tensor sets its own threshold.",
     source="Arcee AI, https://github.com/arcee-ai/mergekit",
     base="needed",
     min_parents=1,

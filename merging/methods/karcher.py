@@ -44,7 +44,7 @@ def merge(
 METHOD = Method(
     name="karcher",
     title="Karcher mean",
-    summary="The average of the parents on the sphere, every parent alike. Nothing to set, nothing to search.",
+    summary="The average of the parents on the sphere, every parent alike.",
     source="Karcher, Riemannian center of mass, 1977, https://doi.org/10.1002/cpa.3160300502; as in mergekit, "
     "https://github.com/arcee-ai/mergekit",
     base="none",

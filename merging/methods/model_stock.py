@@ -40,7 +40,7 @@ def merge(
 METHOD = Method(
     name="model_stock",
     title="Model Stock",
-    summary="Averages the parents and goes back towards the base model the more their changes disagree. Nothing to search.",
+    summary="Averages the parents and goes back towards the base model the more their changes disagree.",
     source="Jang et al., Model Stock, 2024, https://arxiv.org/abs/2403.19522",
     base="needed",
     min_parents=2,

@@ -34,6 +34,12 @@ def make(owner: User, state: str = "running") -> Run:
     return Run.objects.create(owner=owner, name="a run", state=state, config={}, config_digest="", seed=1, budget=9)
 
 
+def choose(page: Any, *names: str) -> None:
+    """Check the choices with these titles."""
+    for name in names:
+        page.locator("label.choice", has=page.get_by_text(name, exact=True)).locator("input").check()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_a_phone(site: str, page: Any, owner: User, chosen: Library, scheme: str) -> None:
     make(owner)
@@ -85,8 +91,7 @@ def test_the_summary_follows_what_is_chosen(site: str, page: Any, chosen: Librar
     page.goto(f"{site}/runs/new/")
     summary = page.locator("#summary")
     summary.get_by_text("no benchmark is chosen").wait_for()
-    for name in ("first", "second", "sums"):
-        page.locator("label.choice", has_text=name).locator("input").check()
+    choose(page, "first", "second", "sums")
     page.get_by_role("radio", name="Linear The weighted").check()
     summary.get_by_text("Mix 2 models with Linear in one group of layers: 2 numbers to find").wait_for()
     page.get_by_label("Candidates to score").fill("12")
@@ -98,8 +103,24 @@ def test_a_base_model_is_asked_for_only_where_it_is_used(site: str, page: Any, c
     base = page.get_by_label("Base model", exact=True)
     page.get_by_role("radio", name="Linear The weighted").check()
     assert base.is_disabled()
-    page.get_by_role("radio", name="Task arithmetic").check()
-    assert base.is_enabled()
+    for name in ("Task arithmetic", "NuSLERP"):
+        page.get_by_role("radio", name=name).check()
+        assert base.is_enabled()
+
+
+def test_only_fields_of_the_chosen_division_are_shown(site: str, page: Any, chosen: Library) -> None:
+    page.goto(f"{site}/runs/new/")
+    for option, field in (("A gradient", "How many"), ("By name", "Parts of names")):
+        assert not page.get_by_label(field).is_visible()
+        page.get_by_role("radio", name=option).check()
+        assert page.get_by_label(field).is_visible()
+    page.get_by_label("How many").fill("2")
+    page.get_by_label("Parts of names").fill("mlp")
+    choose(page, "first", "second", "sums")
+    page.get_by_role("radio", name="SLERP Goes").check()
+    page.locator("#summary").get_by_text(
+        "gradient over depth with 2 knots, mlp apart from the rest: 4 numbers"
+    ).wait_for()
 
 
 def test_a_live_list_refreshes_itself_but_not_under_an_open_menu(site: str, page: Any, owner: User) -> None:

@@ -22,7 +22,7 @@ from webapp.runs.drafts import PARTS, Draft, DraftError, Plan, plan
 from webapp.runs.presets import OWN, Preset
 
 GROUPS: Final = (
-    ("model", "One group", "One weight per parent for the whole model: the fewest numbers, and the paper's choice."),
+    ("model", "One group", "The whole model takes the same numbers: the fewest to find, and the paper's choice."),
     ("some", "A few groups", "Layers in equal groups over depth, the embeddings on their own."),
     ("block", "Every layer", "A group per layer, the embeddings on their own: the finest."),
     (
