@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from merging.errors import MergingError
+from merging.errors import MergingError, RecipeError
 from merging.mergekit import to_yaml
 from merging.methods import methods
 from merging.recipes import Parent, Recipe
@@ -31,10 +31,8 @@ LIMITS: Final = (
     "Whatever its parents may not be used for, it may not be used for. The licence above was derived from what is known of the parents; "
     "it is no legal advice.",
 )
-REBUILT: Final = (
-    "`recipe.json` rebuilds exactly this model with Progeny. For mergekit, with the parents by name; where a method drops changes "
-    "at random, mergekit draws them in its own way:"
-)
+REBUILT: Final = "`recipe.json` rebuilds exactly this model with Progeny."
+FOR_MERGEKIT: Final = "For mergekit, with the parents by name; where a method drops changes at random, mergekit draws them in its own way:"
 
 
 def model_card(export: Export) -> str:
@@ -51,11 +49,18 @@ def model_card(export: Export) -> str:
         f"## Parents\n\n{_parents(recipe, licences)}",
         f"## Scores\n\n{_scores(candidate, config)}",
         f"## How it was found\n\n{_search(candidate, config)}",
-        f"## Recipe\n\n{REBUILT}\n\n```yaml\n{to_yaml(recipe, call=_name)}```",
+        f"## Recipe\n\n{REBUILT} {_for_mergekit(recipe)}",
         f"## What this does not show\n\n{_limits(candidate)}",
         f"## Versions\n\n{_versions(candidate.run)}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _for_mergekit(recipe: Recipe) -> str:
+    try:
+        return f"{FOR_MERGEKIT}\n\n```yaml\n{to_yaml(recipe, call=_name)}```"
+    except RecipeError as error:
+        return f"mergekit cannot: {error}."
 
 
 def _models(recipe: Recipe) -> list[Parent]:

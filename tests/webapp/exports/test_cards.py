@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 from django.contrib.auth.models import User
 
-from merging.recipes import Recipe
+from merging.recipes import Parent, Recipe
 from tests.webapp.runs.rows import BASE, PARENTS, make_run
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
@@ -102,3 +103,11 @@ def test_names_cannot_break_the_tables(run: Run) -> None:
 def test_a_baseline_claims_no_search(run: Run) -> None:
     assert "one of 16 candidates" in card(run)
     assert "candidates of a search" not in card(run, run.candidates.get(name="uniform average"))
+
+
+def test_a_recipe_that_mergekit_cannot_build_has_a_card_all_the_same(run: Run) -> None:
+    assert run.winner
+    recipe = Recipe.from_json(run.winner.recipe)
+    run.winner.recipe = replace(recipe, base=Parent("base@main", "/models/base", "sha256:0")).to_json()
+    run.winner.save()
+    assert "rebuilds exactly this model with Progeny. mergekit cannot:" in card(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,16 @@ def test_the_recipe_can_be_downloaded_and_read_again(run: Run, owner_client: Cli
     assert Recipe.from_json(json.loads(found.content)).digest() == run.winner.recipe_digest
     assert re.fullmatch(r'attachment; filename="g\d-\d\.json"', found["Content-Disposition"])
     assert yaml.safe_load(answer(owner_client, run, recipe="yaml").content)["merge_method"] == "dare_ties"
+
+
+def test_a_recipe_that_mergekit_cannot_build_has_its_page_all_the_same(run: Run, owner_client: Client) -> None:
+    assert run.winner
+    recipe = Recipe.from_json(run.winner.recipe)
+    strange = replace(recipe, base=replace(recipe.base, folder="/models/base+lora"))  # type: ignore[type-var]
+    Candidate.objects.filter(pk=run.winner.pk).update(recipe=strange.to_json())
+    assert "mergekit cannot build this recipe" in text(owner_client, run)
+    assert answer(owner_client, run, recipe="yaml").status_code == 404
+    assert answer(owner_client, run, recipe="json").status_code == 200
 
 
 def test_the_page_of_a_candidate_takes_few_queries(

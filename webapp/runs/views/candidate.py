@@ -7,12 +7,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
+from merging.errors import RecipeError
 from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
@@ -38,7 +39,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "candidate": candidate,
         "recipe": recipe,
         "recipe_json": _json(recipe),
-        "recipe_yaml": to_yaml(recipe),
+        **_as_mergekit(recipe),
         "map": layer_map.layer_map(recipe),
         "genes": layer_map.gene_rows(recipe, RunConfig.from_json(run.config).groups, candidate.genome or ()),
         "standing": found,
@@ -66,10 +67,21 @@ def _answers(request: SignedIn, run: Run, found: standing.Standing) -> dict[str,
 
 
 def _recipe_file(candidate: Candidate, recipe: Recipe, kind: str) -> HttpResponse:
-    text, ending = (to_yaml(recipe), "yml") if kind == "yaml" else (_json(recipe), "json")
+    try:
+        text, ending = (to_yaml(recipe), "yml") if kind == "yaml" else (_json(recipe), "json")
+    except RecipeError as error:
+        raise Http404(str(error)) from error
     name = f"{slugify(candidate.name.replace('.', '-')) or candidate.pk}.{ending}"
     headers = {"Content-Disposition": content_disposition_header(as_attachment=True, filename=name) or "attachment"}
     return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _as_mergekit(recipe: Recipe) -> dict[str, str]:
+    """The recipe as YAML, or why mergekit cannot have it."""
+    try:
+        return {"recipe_yaml": to_yaml(recipe)}
+    except RecipeError as error:
+        return {"no_yaml": str(error)}
 
 
 def _json(recipe: Recipe) -> str:
