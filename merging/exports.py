@@ -1,7 +1,7 @@
 """What makes merged tensors an ordinary Hugging Face folder: configuration, tokenizer and the recipe. No torch.
 
-Everything but the tensors comes from the recipe's first parent, as in the model that was scored. Parents are called by
-name: where they lie on this machine is nobody else's business.
+Everything but the tensors comes from the recipe's donor, as in the model that was scored, and from what the recipe says
+of its companions. Parents are called by name: where they lie on this machine is nobody else's business.
 """
 
 from __future__ import annotations
@@ -15,24 +15,18 @@ from typing import Final
 
 from merging import plain
 from merging.configs import read_json
-from merging.errors import MergingError
+from merging.errors import MergingError, RecipeError
 from merging.fingerprints import file_hash
-from merging.indexes import INDEX
+from merging.indexes import INDEX, ParentFacts, parent_facts
 from merging.mergekit import to_yaml
-from merging.recipes import Recipe
+from merging.plans import stacked_layers
+from merging.recipes import Parent, Recipe
+from merging.stacks import stacked_config
+from merging.token_rows import ResultVocabulary, result_vocabulary
+from merging.tokenizers import FILES, write_tokenizer
 
-COPIED: Final = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "generation_config.json",
-)
+GENERATION: Final = "generation_config.json"
+COPIED: Final = (*FILES, GENERATION)
 RECIPE: Final = "recipe.json"
 MERGEKIT: Final = "mergekit_config.yml"
 
@@ -44,27 +38,50 @@ def companions_digest(donor: Path) -> str:
 
 
 def write_companions(recipe: Recipe, folder: Path, extra_files: Mapping[str, str]) -> None:
-    """Writes all files that go with the tensors; MergingError for an extra file whose name is taken or no plain name."""
-    donor = Path(recipe.parents[0].folder)
-    for name in COPIED:
-        if (donor / name).is_file():
-            shutil.copyfile(donor / name, folder / name)
+    """Writes all files that go with the tensors; MergingError for an extra file whose name is taken or no plain name.
+
+    The recipe is among them as mergekit's YAML too, if mergekit can be told of it.
+    """
+    facts = {model: parent_facts(model.folder) for model in recipe.models}
+    vocabulary = result_vocabulary(recipe, facts)
+    donor = Path(recipe.donor.folder)
+    others = [Path(model.folder) for model in recipe.models if model != recipe.donor]
+    words = None if vocabulary is None else vocabulary.vocabulary
+    write_tokenizer(folder, donor, others, words, recipe.companions.chat_template)
+    if (donor / GENERATION).is_file():
+        shutil.copyfile(donor / GENERATION, folder / GENERATION)
     texts = {
-        "config.json": _json(_config(recipe, donor)),
+        "config.json": _json(_config(recipe, facts, vocabulary)),
         RECIPE: _json(recipe.content() | {"digest": recipe.digest()}),
-        MERGEKIT: to_yaml(recipe, call=lambda parent: parent.name),
+        **_as_mergekit(recipe),
     }
     for name in extra_files:
-        taken = name in texts or name == INDEX or name.endswith(".safetensors")
+        taken = name in texts or name in (INDEX, MERGEKIT) or name.endswith(".safetensors")
         if taken or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}", name) or (folder / name).exists():
             raise MergingError(f"{name!r} cannot be added to a model folder; expected a plain name that is not taken")
     for name, text in {**texts, **extra_files}.items():
         (folder / name).write_text(text, "utf-8")
 
 
-def _config(recipe: Recipe, donor: Path) -> dict[str, object]:
-    """The donor's configuration with the dtype that was written, under both names that loaders of the last years read."""
-    config = {name: value for name, value in read_json(donor / "config.json").items() if name != "_name_or_path"}
+def _as_mergekit(recipe: Recipe) -> dict[str, str]:
+    try:
+        return {MERGEKIT: to_yaml(recipe, call=lambda parent: parent.name)}
+    except RecipeError:
+        return {}
+
+
+def _config(
+    recipe: Recipe, facts: Mapping[Parent, ParentFacts], vocabulary: ResultVocabulary | None
+) -> Mapping[str, object]:
+    """The donor's configuration with the layers and tokens that the result has, and the dtype that was written, under both
+    names that loaders of the last years read.
+    """
+    configs = {model: read_json(Path(model.folder) / "config.json") for model in recipe.models}
+    config = {name: value for name, value in configs[recipe.donor].items() if name != "_name_or_path"}
+    if recipe.is_stack:
+        config = stacked_config(config, [(configs[model], layer) for model, layer in stacked_layers(recipe)])
+    if vocabulary is not None:
+        config |= {"vocab_size": vocabulary.rows.n_rows}
     return config | {"dtype": recipe.dtype, "torch_dtype": recipe.dtype}
 
 

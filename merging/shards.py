@@ -58,13 +58,19 @@ def in_order(recipe: Recipe, jobs: Sequence[TensorJob]) -> Sequence[TensorJob]:
 
 
 def layout(jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts], dtype: Dtype) -> tuple[TensorShape, ...]:
-    """The tensors of the result in order of the jobs: each has the shape of its first source."""
+    """The tensors of the result in order of the jobs: each has the shape of its first source, an embedding as many rows
+    as its vocabulary wants.
+    """
     firsts = [job.sources[0] if job.sources else job.base for job in jobs]
     return tuple(
-        TensorShape(job.name, dtype, facts[first.parent].index[first.name].shape)
+        TensorShape(job.name, dtype, _shape(job, facts[first.parent].index[first.name].shape))
         for job, first in zip(jobs, firsts, strict=True)
         if first is not None
     )
+
+
+def _shape(job: TensorJob, stored: tuple[int, ...]) -> tuple[int, ...]:
+    return stored if job.tokens is None else (job.tokens.n_rows, *stored[1:])
 
 
 class ShardWriter:

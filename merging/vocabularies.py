@@ -1,11 +1,11 @@
-"""Which token has which number, from `tokenizer.json`. Rows of an embedding are merged by number, so these must agree.
+"""Which token has which number, from `tokenizer.json`. A row of an embedding belongs to the token of its number.
 
-Reads JSON only; no tokenizer is built.
+Reads and writes JSON only; no tokenizer is built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,9 +19,10 @@ N_EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by text."""
+    """Tokens by text. `special` are those that are no text: the beginning, the end, a turn."""
 
     numbers: Mapping[str, int]
+    special: frozenset[str] = frozenset()
 
     def difference(self, other: Vocabulary, name: str, other_name: str) -> str | None:
         """What differs, for a person, with examples; None when both are equal."""
@@ -49,7 +50,24 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     model = plain.mapping(value.get("model"), f"the model in tokenizer.json of {folder.name}", ParentError)
     numbers = _of_model(model.get("vocab"), f"the vocabulary of {folder.name}")
     added = plain.items(value.get("added_tokens", []), f"added_tokens of {folder.name}", ParentError, _added)
-    return Vocabulary(numbers | dict(added))
+    special = frozenset(text for text, _, is_special in added if is_special)
+    return Vocabulary(numbers | {text: number for text, number, _ in added}, special)
+
+
+def union(vocabularies: Sequence[Vocabulary]) -> Vocabulary:
+    """The first vocabulary with its numbers; then what only others have, in their order, each with the next number."""
+    numbers = dict(vocabularies[0].numbers)
+    next_number = 1 + max(numbers.values(), default=-1)
+    for other in vocabularies[1:]:
+        new = sorted((number, text) for text, number in other.numbers.items() if text not in numbers)
+        numbers |= {text: next_number + i for i, (_, text) in enumerate(new)}
+        next_number += len(new)
+    return Vocabulary(numbers, frozenset[str]().union(*(one.special for one in vocabularies)))
+
+
+def named_examples(texts: Sequence[str]) -> str:
+    """How many tokens, and some of them."""
+    return f"{len(texts)} tokens, such as {', '.join(repr(text) for text in texts[:N_EXAMPLES])}"
 
 
 def _of_model(vocab: object, what: str) -> dict[str, int]:
@@ -66,10 +84,11 @@ def _scored(value: object, what: str) -> str:
     return plain.text(value[0], what, ParentError)
 
 
-def _added(value: object, what: str) -> tuple[str, int]:
+def _added(value: object, what: str) -> tuple[str, int, bool]:
     found = plain.mapping(value, what, ParentError)
     content = plain.text(found.get("content"), f"content of {what}", ParentError)
-    return content, plain.integer(found.get("id"), f"id of {what}", ParentError)
+    is_special = plain.flag(found.get("special", False), f"special of {what}", ParentError)
+    return content, plain.integer(found.get("id"), f"id of {what}", ParentError), is_special
 
 
 def _only(one: Vocabulary, other: Vocabulary, name: str) -> str:
