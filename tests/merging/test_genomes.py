@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from merging.demo import PACK
 from merging.errors import GenomeError, RecipeError, UnknownNameError
-from merging.genomes import GenomeSpace, check_effect, layer_groups, layer_parts, parameter_space
+from merging.genomes import GenomeSpace, check_effect, layer_groups, layer_parts, nothing_to_search, parameter_space
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.recipes import WHOLE_MODEL, Parent, Recipe
@@ -36,6 +36,7 @@ KINDS = [
 def space(method: str = "ties", groups: str = "2", filters: tuple[str, ...] = (), tied: bool = False) -> GenomeSpace:
     base = BASE if methods.get(method).needs_base else None
     words = SETTINGS | {"method": method, "base": base, "groups": groups, "filters": filters, "tied_embeddings": tied}
+    words |= {"parents": (ONE, TWO)[: methods.get(method).max_parents]}
     return parameter_space(**words)  # type: ignore[arg-type]
 
 
@@ -87,6 +88,15 @@ def test_two_genomes_that_differ_are_two_recipes(kind: tuple[str, str, tuple[str
     second = (*first[:position], other, *first[position + 1 :])
     near = abs(first[position] - other) < 1e-9
     assert near or space(*kind).decode(first).digest() != space(*kind).decode(second).digest()
+
+
+@pytest.mark.parametrize("groups", ["model", "2", "gradient 3"])
+@pytest.mark.parametrize("method", [method.name for method in methods if not nothing_to_search(method)])
+def test_every_searchable_method_starts_in_the_middle_and_reaches_both_ends(method: str, groups: str) -> None:
+    chosen = space(method, groups, ("mlp",))
+    assert chosen.decode(chosen.centre) == chosen.origin
+    for end in (0.0, 1.0):
+        assert chosen.encode(chosen.decode((end,) * chosen.n_genes)) == (end,) * chosen.n_genes
 
 
 def test_what_the_parents_of_a_group_share_comes_before_what_each_has() -> None:
