@@ -22,10 +22,10 @@ from merging import plain
 from merging.errors import MergingError, ParentError, RecipeError
 from merging.exports import write_companions
 from merging.fingerprints import UNREAD, Fingerprints
+from merging.fit import check_recipe_fit
 from merging.folders import abandoned, complete_or_absent
-from merging.indexes import check_fit, parent_facts
+from merging.indexes import parent_facts
 from merging.mergekit import from_yaml
-from merging.methods import methods
 from merging.plans import plan
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order
@@ -108,7 +108,7 @@ def read_recipe(path: Path, folder_of: FolderOf, seed: int = 0) -> Recipe:
 
 def _build(recipe: Recipe, out: Path, fingerprints: Fingerprints) -> Recipe:
     """Writes the merged model and returns its recipe with all fingerprints, which are known only then."""
-    check_fit(methods.get(recipe.method), recipe.parents, recipe.base)
+    check_recipe_fit(recipe)
     facts = {model: parent_facts(model.folder) for model in _models(recipe)}
     jobs = in_order(recipe, plan(recipe, facts))
     with complete_or_absent(out) as partial, _shown() as heard:

@@ -1,4 +1,4 @@
-"""What a model folder holds, without reading a tensor: names, shapes, sizes, and whether folders can be merged.
+"""What a model folder holds, without reading a tensor: names, shapes, sizes.
 
 Only headers and JSON files are read; safetensors are the only weights. Knows no torch.
 """
@@ -8,22 +8,18 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from merging import plain
+from merging.cards import read_card
 from merging.configs import ModelConfig, read_config, read_json
 from merging.errors import ParentError
-from merging.files import open_regular
 from merging.fingerprints import fingerprint
 from merging.headers import DTYPE_NAMES, TensorEntry, check_name, read_header
-from merging.methods import methods
-from merging.methods.method import Method
-from merging.recipes import Parent, Recipe, check_parents
-from merging.vocabularies import Vocabulary, read_vocabulary
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
@@ -32,9 +28,6 @@ MAX_INDEX_BYTES: Final = 32 * 1024 * 1024
 """138,000 tensors, in the largest model of these years, need 13 MB."""
 MAX_INDEX_MARKS: Final = 512 * 1024
 """Colons and commas; a tensor has two."""
-MAX_CARD_BYTES: Final = 1024 * 1024
-LICENCE: Final = re.compile(r"""^license:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9 ._+-]{0,79})\1[ \t]*$""", re.MULTILINE)
-"""A line of a card's front matter. A reader of all of YAML can be kept busy for hours by a few lines of it."""
 N_PROBLEMS: Final = 8
 """Problems that one error lists; the rest are counted."""
 
@@ -132,50 +125,8 @@ def parent_facts(folder: str | Path) -> ParentFacts:
     config = read_config(index.folder, {name: entry.shape for name, entry in index.entries.items()})
     problems = list(_misfits(index, config))
     if problems:
-        raise ParentError(f"{index.folder.name} does not fit its own config.json: {_listed(problems)}")
-    return ParentFacts(index.folder, config, index, _licence(index.folder))
-
-
-def check_recipe_fit(recipe: Recipe) -> None:
-    """ParentError unless the folders of a recipe can be merged as it wants; see `check_fit`."""
-    check_fit(
-        methods.get(recipe.method),
-        recipe.parents,
-        recipe.base,
-        by_token=recipe.companions.tokenizer != "same",
-        is_stack=recipe.is_stack,
-    )
-
-
-def check_fit(
-    method: Method,
-    parents: Sequence[Parent],
-    base: Parent | None,
-    by_token: bool = False,
-    is_stack: bool = False,
-) -> None:
-    """ParentError unless these folders can be merged with each other; names every mismatch.
-
-    With `by_token` rows of embeddings are found by token, so that vocabularies may differ; layers of a stack may be of
-    any number, and their shapes are checked when it is planned. RecipeError for the number of models.
-    """
-    if not is_stack:
-        check_parents(method, parents, base)
-    free = {*(["vocab_size"] if by_token else []), *(["number of layers"] if is_stack else [])}
-    models = [*([base] if base is not None else []), *parents]
-    facts = [parent_facts(model.folder) for model in models]
-    vocabularies = [read_vocabulary(of_model.folder) for of_model in facts]
-    problems = [
-        problem for of_model, words in zip(facts, vocabularies, strict=True) for problem in _unheard(of_model, words)
-    ]
-    for other, of_other, words in zip(models[1:], facts[1:], vocabularies[1:], strict=True):
-        problems += _structural(models[0], facts[0], other, of_other, free) or (
-            [] if is_stack else _of_tensors(models[0], facts[0], other, of_other, by_token)
-        )
-        if not by_token and (difference := vocabularies[0].difference(words, models[0].name, other.name)):
-            problems.append(f"the tokenizers of {models[0].name} and {other.name} differ: {difference}")
-    if problems:
-        raise ParentError(f"these models cannot be merged: {_listed(problems)}")
+        raise ParentError(f"{index.folder.name} does not fit its own config.json: {listed(problems)}")
+    return ParentFacts(index.folder, config, index, read_card(index.folder).licence)
 
 
 def _sharded(folder: Path) -> dict[str, TensorEntry]:
@@ -189,7 +140,7 @@ def _sharded(folder: Path) -> dict[str, TensorEntry]:
             raise ParentError(f"tensor {entry.name} is in {entry.file.name}; {INDEX} expects it {expected}")
         entries[entry.name] = entry
     if missing := sorted(set(weight_map) - set(entries)):
-        raise ParentError(f"{folder.name} lacks {_listed(missing)}, which {INDEX} names; download the folder again")
+        raise ParentError(f"{folder.name} lacks {listed(missing)}, which {INDEX} names; download the folder again")
     return entries
 
 
@@ -235,62 +186,7 @@ def _unwanted(name: str, config: ModelConfig) -> str:
     return "" if switch is None else f" and {switch.name} {str(config.layout.switches[switch.name]).lower()}"
 
 
-def _unheard(facts: ParentFacts, words: Vocabulary) -> list[str]:
-    """Tokens that have no row in the embedding."""
-    beyond = [text for text, number in words.numbers.items() if not 0 <= number < facts.vocab_size]
-    name, rows = facts.folder.name, facts.vocab_size
-    return (
-        [f"{len(beyond)} tokens of {name}, such as {beyond[0]!r}, lie beyond its {rows} embeddings"] if beyond else []
-    )
-
-
-def _structural(
-    one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts, free: Collection[str]
-) -> list[str]:
-    here, there = _must_agree(of_one.config), _must_agree(of_other.config)
-    return [
-        f"{name} is {there[name]} in {other.name} and {value} in {one.name}"
-        for name, value in here.items()
-        if there[name] != value and name not in free
-    ]
-
-
-def _must_agree(config: ModelConfig) -> Mapping[str, object]:
-    return {
-        "model_type": config.family.model_type,
-        "number of layers": config.n_layers,
-        "hidden_size": config.hidden_size,
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.tied_embeddings,
-        **config.arithmetic,
-        **config.chosen,
-    }
-
-
-def _of_tensors(one: Parent, of_one: ParentFacts, other: Parent, of_other: ParentFacts, by_token: bool) -> list[str]:
-    here, there = of_one.tensors, of_other.tensors
-    missing = [f"{other.name} has no {name}, {one.name} has" for name in here if name not in there]
-    surplus = [f"{one.name} has no {name}, {other.name} has" for name in there if name not in here]
-    shapes = [
-        f"{name} is {list(there[name].shape)} in {other.name} and {list(entry.shape)} in {one.name}"
-        for name, entry in here.items()
-        if name in there and there[name].shape != entry.shape and not (by_token and name in of_one.config.family.tied)
-    ]
-    return missing + surplus + shapes
-
-
-def _licence(folder: Path) -> str:
-    """The `license` of the card's front matter."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return ""
-    with open_regular(card) as file:
-        text = file.read(MAX_CARD_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
-    front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-    found = LICENCE.search(front[1]) if front else None
-    return found[2].strip() if found else ""
-
-
-def _listed(problems: Sequence[str]) -> str:
+def listed(problems: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     shown, hidden = problems[:N_PROBLEMS], len(problems) - N_PROBLEMS
     return "; ".join(shown) + (f"; and {hidden} more" if hidden > 0 else "")

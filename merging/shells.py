@@ -77,7 +77,7 @@ def _skeleton(folder: Path, device: torch.device, dtype: torch.dtype) -> PreTrai
     and no memory is taken for a configuration that its own tensors contradict.
     """
     facts = parent_facts(folder)  # refuses folders with code, and what does not fit its own configuration
-    model = _described(folder, facts.model_type, dtype)
+    model: Any = _described(folder, facts.model_type, dtype)  # the library's own annotations stop here
     _check_tensors(facts, {name: tuple(tensor.shape) for name, tensor in _stored(model).items()})
     model.to_empty(device=device)
     model.tie_weights()  # `to_empty` gives tied parameters memory of their own
@@ -85,12 +85,12 @@ def _skeleton(folder: Path, device: torch.device, dtype: torch.dtype) -> PreTrai
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     model.requires_grad_(False).eval()
-    return model
+    return cast(PreTrainedModel, model)
 
 
 def _described(folder: Path, model_type: str, dtype: torch.dtype) -> PreTrainedModel:
     """The model of a configuration, on the meta device."""
-    models: Any = AutoModelForCausalLM  # the library's own annotations stop here
+    models: Any = AutoModelForCausalLM
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
@@ -144,7 +144,7 @@ class _InPlace(TorchFunctionMode):
         return arguments[0] if function is Tensor.contiguous else function(*arguments, **(named or {}))
 
 
-def _rebuild_buffers(model: PreTrainedModel) -> None:
+def _rebuild_buffers(model: Any) -> None:
     """Buffers are in no file, and `to_empty` leaves noise in them: the library computes them again, as when it loads.
 
     TensorError when it has left one out.

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from merging.errors import ParentError
+from merging.fit import check_recipe_fit
 from merging.headers import TensorEntry
-from merging.indexes import ParentFacts, check_recipe_fit, parent_facts
+from merging.indexes import ParentFacts, parent_facts
 from merging.kernels.spectra import Spectra
 from merging.recipes import Parent, Recipe
 from merging.tensors import TensorReader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from merging.families import Layout, families
 from merging.fingerprints import fingerprint
+from merging.indexes import INDEX, SINGLE
 from merging.recipes import Parent
 
 N_TOKENS = 259
@@ -104,3 +106,24 @@ def parent(folder: Path, name: str | None = None) -> Parent:
 def bits(tensor: torch.Tensor) -> torch.Tensor:
     """The elements as whole numbers: a comparison of them tells -0 from 0."""
     return tensor.view({2: torch.int16, 4: torch.int32}[tensor.element_size()])
+
+
+def edit_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def shard(folder: Path) -> Path:
+    """The same folder with its tensors in two files and an index."""
+    found = load_file(folder / SINGLE)
+    weight_map = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(found)}
+    for file in set(weight_map.values()):
+        save_file({name: found[name] for name in found if weight_map[name] == file}, folder / file)
+    (folder / SINGLE).unlink()
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+def set_config(folder: Path, **changes: Any) -> None:
+    edit_json(folder / "config.json", lambda value: value.update(changes))

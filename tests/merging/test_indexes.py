@@ -1,10 +1,10 @@
-"""Model folders: what they hold, what bars them, and which fit each other."""
+"""Model folders: what they hold, and what bars them."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,19 @@ from safetensors.torch import load_file, save_file
 
 from merging.errors import ParentError, RecipeError
 from merging.fingerprints import fingerprint
-from merging.indexes import INDEX, SINGLE, TensorIndex, check_fit, parent_facts
-from merging.methods import methods
-from merging.recipes import Parent
-from tests.merging.models import N_TOKENS, config, parent, tensors, write_parent
-
-
-def edit_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-
-
-def shard(folder: Path) -> Path:
-    """The same folder with its tensors in two files and an index."""
-    found = load_file(folder / SINGLE)
-    weight_map = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(found)}
-    for file in set(weight_map.values()):
-        save_file({name: found[name] for name in found if weight_map[name] == file}, folder / file)
-    (folder / SINGLE).unlink()
-    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
-    return folder
+from merging.indexes import INDEX, SINGLE, TensorIndex, parent_facts
+from merging.plans import plan
+from merging.recipes import LayerGroup, uniform_average
+from tests.merging.models import (
+    N_TOKENS,
+    config,
+    edit_json,
+    parent,
+    set_config,
+    shard,
+    tensors,
+    write_parent,
+)
 
 
 @pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2"])
@@ -110,10 +102,6 @@ def replace_weights(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"\x80\x02.")
 
 
-def set_config(folder: Path, **changes: Any) -> None:
-    edit_json(folder / "config.json", lambda value: value.update(changes))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -181,114 +169,40 @@ def test_an_index_that_lies_is_refused(tmp_path: Path, change: Callable[[Any], A
         TensorIndex.open(folder)
 
 
-def fit(base: Path, *others: Path) -> None:
-    check_fit(methods.get("ties"), [parent(other) for other in others], parent(base))
-
-
-def test_relatives_fit(relatives: dict[str, Parent]) -> None:
-    check_fit(methods.get("ties"), (relatives["one"], relatives["two"]), relatives["base"])
-    check_fit(methods.get("linear"), (relatives["one"], relatives["two"]), None)
-
-
-def test_parents_of_other_dtypes_and_shards_fit(tmp_path: Path) -> None:
-    fit(write_parent(tmp_path / "a"), shard(write_parent(tmp_path / "b", dtype=torch.bfloat16)))
-
-
-def test_configurations_written_the_old_way_fit(tmp_path: Path) -> None:
-    old = config(rope_theta=5000.0, rope_scaling=None)
-    new = config(rope_parameters={"rope_theta": 5000.0, "rope_type": "default"}, head_dim=8)
-    fit(write_parent(tmp_path / "old", old), write_parent(tmp_path / "new", new))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_hidden_layers": 2}, "number of layers is 2 in b and 3 in a"),
-        ({"hidden_size": 32}, "hidden_size is 32 in b and 16 in a"),
-        ({"vocab_size": 300}, "vocab_size is 300 in b and 259 in a"),
-        ({"model_type": "mistral"}, "model_type is mistral in b and llama in a"),
-        ({"tie_word_embeddings": True}, "tie_word_embeddings is True in b and False in a"),
-        ({"num_attention_heads": 4, "num_key_value_heads": 2}, "num_attention_heads is 4 in b and 2 in a"),
-        ({"rope_theta": 1e6}, "rotary positions is .*1000000 in b and .*10000 in a"),
-        ({"rms_norm_eps": 1e-5}, "rms_norm_eps is 1e-05 in b and 1e-06 in a"),
-        ({"intermediate_size": 32}, r"layers.0.mlp.gate_proj.weight is \[32, 16\] in b and \[24, 16\] in a"),
-    ],
-)
-def test_what_differs_is_named_with_both_values(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ParentError, match=message):
-        fit(write_parent(tmp_path / "a"), write_parent(tmp_path / "b", config(**changes)))
-
-
-def test_biases_that_only_one_has_are_named(tmp_path: Path) -> None:
-    one, other = write_parent(tmp_path / "a"), write_parent(tmp_path / "b", config(attention_bias=True))
-    with pytest.raises(ParentError, match=r"a has no model.layers.0.self_attn.q_proj.bias, b has"):
-        fit(one, other)
-
-
-def test_all_mismatches_of_all_parents_are_named(tmp_path: Path) -> None:
-    a, b = write_parent(tmp_path / "a"), write_parent(tmp_path / "b", config(rms_norm_eps=1e-5))
-    c = write_parent(tmp_path / "c", config(hidden_size=32))
-    with pytest.raises(ParentError, match=r"rms_norm_eps is .* in b .*hidden_size is 32 in c"):
-        fit(a, b, c)
-
-
-def test_tokenizers_that_differ_are_refused_with_examples(tmp_path: Path) -> None:
-    one, other = write_parent(tmp_path / "a"), write_parent(tmp_path / "b")
-
-    def change(value: dict[str, Any]) -> None:
-        vocab = value["model"]["vocab"]
-        vocab["A"], vocab["B"] = vocab["B"], vocab["A"]
-        value["added_tokens"][0]["content"] = "<begin>"
-
-    edit_json(other / "tokenizer.json", change)
-    with pytest.raises(ParentError) as raised:
-        fit(one, other)
-    for words in (
-        "tokenizers of a and b differ",
-        "1 tokens only in a, such as '<s>'",
-        "such as '<begin>'",
-        "2 tokens have other numbers",
-    ):
-        assert words in str(raised.value)
-
-
-def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
-    one, other = write_parent(tmp_path / "a"), write_parent(tmp_path / "b")
-    (other / "tokenizer.json").unlink()
-    with pytest.raises(ParentError, match=r"has no tokenizer.json"):
-        fit(one, other)
-
-
-def test_a_single_parent_needs_a_tokenizer_of_its_size_too(tmp_path: Path) -> None:
-    folder = write_parent(tmp_path / "a")
-
-    def alone() -> None:
-        check_fit(methods.get("passthrough"), [parent(folder)], None)
-
-    alone()
-    edit_json(folder / "tokenizer.json", lambda value: value["added_tokens"].append({"content": "<far>", "id": 5000}))
-    with pytest.raises(ParentError, match="1 tokens of a, such as '<far>', lie beyond its 259 embeddings"):
-        alone()
-    (folder / "tokenizer.json").unlink()
-    with pytest.raises(ParentError, match=r"has no tokenizer.json"):
-        alone()
-
-
-def test_a_tokenizer_with_code_is_refused(tmp_path: Path) -> None:
-    folder = write_parent(tmp_path / "a")
-    edit_json(
-        folder / "tokenizer_config.json", lambda value: value.update(auto_map={"AutoTokenizer": ["evil.T", None]})
-    )
-    with pytest.raises(ParentError, match=r"the tokenizer of a brings its own code"):
-        check_fit(methods.get("passthrough"), [parent(folder)], None)
-
-
-def test_the_number_of_parents_is_the_recipe_s_business(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="Passthrough takes 1 parent, found 2"):
-        folder = write_parent(tmp_path / "a")
-        check_fit(methods.get("passthrough"), [parent(folder), parent(folder, "b")], None)
-
-
 def test_a_folder_that_moved_keeps_its_fingerprint(tmp_path: Path) -> None:
     folder = write_parent(tmp_path / "a")
     assert fingerprint(shutil.copytree(folder, tmp_path / "b")) == fingerprint(folder)
+
+
+def test_a_model_of_an_unlisted_family_is_one_group_of_all_its_tensors(tmp_path: Path) -> None:
+    """Depth, width and vocabulary are what names and shapes tell."""
+    folder = write_parent(tmp_path / "m")
+    (folder / "config.json").write_text('{"model_type": "home_made"}')
+    add_tensor(folder, "model.layers.0.adapter", torch.ones(1))
+    facts = parent_facts(folder)
+    assert set(facts.tensors) == set(load_file(folder / SINGLE)) and not facts.config.family.is_listed
+    assert (facts.model_type, facts.n_layers, facts.hidden_size, facts.vocab_size) == ("home_made", 3, 16, N_TOKENS)
+    assert {facts.config.family.place(name) for name in facts.tensors} == {"before"}
+    known = parent(folder)
+    assert len(plan(uniform_average([known]), {known: facts})) == len(facts.tensors)
+
+
+def test_layers_of_an_unlisted_family_cannot_be_told_apart(tmp_path: Path) -> None:
+    folder = write_parent(tmp_path / "m", config("llama"))
+    set_config(folder, model_type="home_made")
+    known = parent(folder)
+    halves = (
+        LayerGroup("first", 0, 1, before=True, after=False),
+        LayerGroup("rest", 1, 3, before=False, after=True),
+    )
+    whole = uniform_average([known])
+    recipe = replace(whole, groups=halves, values=whole.values * 2)
+    with pytest.raises(RecipeError, match=r"m is of the unlisted family home_made.* expected one group over the whole"):
+        plan(recipe, {known: parent_facts(folder)})
+
+
+def test_a_model_of_an_unlisted_family_without_code_is_still_no_place_for_code(tmp_path: Path) -> None:
+    folder = write_parent(tmp_path / "m")
+    set_config(folder, model_type="home_made", auto_map={"AutoModel": "code.Model"})
+    with pytest.raises(ParentError, match="brings its own code"):
+        parent_facts(folder)

@@ -13,8 +13,9 @@ from typing import Final, Literal, TypeVar
 
 from merging.benchmarks import Benchmark, BenchmarkSpec, Split
 from merging.errors import BenchmarkError, MergingError, ParentError
+from merging.fit import check_fit
 from merging.genomes import GenomeSpace, check_effect, layer_parts
-from merging.indexes import check_fit, parent_facts
+from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from merging.__main__ import main
@@ -24,6 +24,8 @@ from merging.recipes import Parent, uniform_average
 from merging.shells import ModelShell
 from tests.merging.models import N_TOKENS, WIDTHS, tokenizer
 
+MODELS: Final[Any] = AutoModelForCausalLM  # the library leaves much of it without types
+LOG: Final[Any] = logging
 CPU: Final = torch.device("cpu")
 TOKENS: Final = torch.tensor([[1, 2, 3, 4, 5, 200, 7, 8, 9, 10, 11]])
 NARROW: Final = {"head_dim": 8, "sliding_window": 4}
@@ -69,18 +71,18 @@ EVERY_SHAPE = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """The library remarks that tiny vocabularies lack its default special tokens."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    before = LOG.get_verbosity()
+    LOG.set_verbosity_error()
     yield
-    logging.set_verbosity(before)
+    LOG.set_verbosity(before)
 
 
-def described(model_type: str, changes: Mapping[str, Any]) -> PreTrainedModel:
+def described(model_type: str, changes: Mapping[str, Any]) -> Any:
     """A tiny model of the library's own class, its tensors all drawn at random."""
     common = {} if model_type == "gpt2" else WIDTHS
     special = {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 258}
     config = AutoConfig.for_model(model_type, **{**common, **special, **SHAPES.get(model_type, {}), **changes})
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    model = MODELS.from_config(config)
     generator = torch.Generator().manual_seed(0)
     for tensor in model.parameters():
         tensor.data = torch.randn(tensor.shape, generator=generator) * 0.3
@@ -99,9 +101,9 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
     return found
 
 
-def loaded(folder: Path) -> PreTrainedModel:
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return model.eval()
+def loaded(folder: Path) -> torch.nn.Module:
+    model: torch.nn.Module = MODELS.from_pretrained(folder, dtype=torch.float32).eval()
+    return model
 
 
 def average(folder: Path, *parents: Path) -> Path:

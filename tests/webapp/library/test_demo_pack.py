@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 
 from merging.demo import BASE, EXPERTS
-from merging.indexes import check_fit
+from merging.fit import check_fit
 from merging.methods import methods
 from merging.recipes import Parent as Ingredient
 from webapp.library.actions import hide, install_demo_pack
