@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ from merging.plans import stacked_layers
 from merging.recipes import Parent, Recipe
 from merging.stacks import stacked_config
 from merging.token_rows import ResultVocabulary, result_vocabulary
-from merging.tokenizers import FILES, write_tokenizer
+from merging.tokenizers import FILES, copy, write_tokenizer
 
 GENERATION: Final = "generation_config.json"
 COPIED: Final = (*FILES, GENERATION)
@@ -49,7 +48,7 @@ def write_companions(recipe: Recipe, folder: Path, extra_files: Mapping[str, str
     words = None if vocabulary is None else vocabulary.vocabulary
     write_tokenizer(folder, donor, others, words, recipe.companions.chat_template)
     if (donor / GENERATION).is_file():
-        shutil.copyfile(donor / GENERATION, folder / GENERATION)
+        copy(donor / GENERATION, folder)
     texts = {
         "config.json": _json(_config(recipe, facts, vocabulary)),
         RECIPE: _json(recipe.content() | {"digest": recipe.digest()}),

@@ -14,12 +14,14 @@ from typing import Final
 from merging import plain
 from merging.configs import read_json
 from merging.errors import ParentError
+from merging.files import open_regular, read_regular
 from merging.vocabularies import Vocabulary, named_examples, read_vocabulary
 
 TOKENIZER: Final = "tokenizer.json"
 SETTINGS: Final = "tokenizer_config.json"
 TEMPLATE: Final = "chat_template.jinja"
 OLD_TEMPLATE: Final = "chat_template.json"
+MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 SLOW: Final = ("added_tokens.json", "tokenizer.model", "vocab.json", "merges.txt")
 """What older tokenizers read: it has the donor's own tokens only, so that a union leaves it out."""
 FILES: Final = (TOKENIZER, SETTINGS, "special_tokens_map.json", *SLOW, TEMPLATE, OLD_TEMPLATE)
@@ -36,20 +38,27 @@ def write_tokenizer(
     new = {} if result is None else {text: n for text, n in result.numbers.items() if text not in own.numbers}
     for name in FILES:
         if (donor / name).is_file() and not (new and name in SLOW):
-            shutil.copyfile(donor / name, folder / name)
+            copy(donor / name, folder)
     if new:
         _add(folder, new, others)
     if chosen := template or chat_template(donor):
         (folder / TEMPLATE).write_text(chosen, "utf-8")
         (folder / OLD_TEMPLATE).unlink(missing_ok=True)
         settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
-        _write(folder / SETTINGS, {**settings, "chat_template": chosen})
+        if settings.get("chat_template") != chosen:
+            _write(folder / SETTINGS, {**settings, "chat_template": chosen})
+
+
+def copy(file: Path, folder: Path) -> None:
+    """A copy of a model's file; ParentError when it is not one, but a link out of its folder."""
+    with open_regular(file) as source, (folder / file.name).open("xb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def chat_template(folder: Path) -> str:
     """The template of a model, wherever it is written; "" when it has none, or several by name."""
     if (folder / TEMPLATE).is_file():
-        return (folder / TEMPLATE).read_text("utf-8")
+        return read_regular(folder / TEMPLATE, MAX_TEMPLATE_BYTES).decode("utf-8", errors="replace")
     written = [
         read_json(folder / name).get("chat_template") for name in (SETTINGS, OLD_TEMPLATE) if (folder / name).is_file()
     ]
