@@ -100,7 +100,8 @@ def test_a_number_that_is_none_is_named_by_its_tensor(
     tensors = load_file(family["one"] / SINGLE)
     tensors[name][3, 2] = torch.nan
     save_file(tensors, family["one"] / SINGLE)
-    assert name in refused([yaml_of(family), tmp_path / "out"], capsys)
+    message = refused([yaml_of(family), tmp_path / "out"], capsys)
+    assert f"{family['one']} is damaged: 1 numbers of its {name} are not finite" in message
 
 
 @pytest.mark.parametrize(
