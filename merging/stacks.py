@@ -16,8 +16,8 @@ DEPTHS: Final = ("num_hidden_layers", "n_layer", "num_layers")
 """What configurations call the number of layers."""
 NUMBERED: Final = ("mlp_only_layers", "full_attn_idxs")
 """Lists of layers by number. All other lists as long as the model is deep have an entry for each layer."""
-NO_LAYERS: Final = re.compile(r"architectures|.*token_ids?")
-"""Lists that may be as long by chance."""
+OTHERWISE: Final = re.compile(r"architectures|.*token_ids?|layer_types")
+"""Lists that may be as long by chance, and the one that some models have and others write as a rule."""
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 Config = Mapping[str, object]
@@ -48,7 +48,7 @@ def _depth(config: Config) -> int:
 
 def _is_listed(config: Config, name: str) -> bool:
     value = config.get(name)
-    return isinstance(value, list) and len(value) == _depth(config) and not NO_LAYERS.fullmatch(name)
+    return isinstance(value, list) and len(value) == _depth(config) and not OTHERWISE.fullmatch(name)
 
 
 def _lists(config: Config, layers: Sequence[Layer]) -> dict[str, object]:

@@ -1,0 +1,89 @@
+"""The configuration of stacked layers: every list and every rule that tells layers apart follows the layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import AutoConfig
+
+from merging.errors import RecipeError
+from merging.stacks import stacked_config
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def written(model_type: str, **changes: Any) -> dict[str, Any]:
+    """A configuration as the library writes it."""
+    found: dict[str, Any] = AutoConfig.for_model(model_type, **changes).to_dict()
+    return found
+
+
+def read(config: dict[str, Any]) -> Any:
+    """A configuration as the library understands it."""
+    return AutoConfig.for_model(**config)
+
+
+QWEN = written("qwen2", num_hidden_layers=4, use_sliding_window=True, max_window_layers=2, sliding_window=8)
+GEMMA = written("gemma3_text", num_hidden_layers=6, sliding_window=8)
+
+
+def test_an_entry_for_each_layer_goes_with_its_layer() -> None:
+    made = stacked_config(QWEN, [(QWEN, layer) for layer in (0, 1, 2, 1, 3, 3)])
+    assert made["num_hidden_layers"] == 6
+    assert read(made).layer_types == [FULL, FULL, SLIDING, FULL, SLIDING, SLIDING]
+
+
+def test_a_count_of_layers_at_the_front_follows_where_it_still_says_it() -> None:
+    assert stacked_config(QWEN, [(QWEN, layer) for layer in (0, 1, 1, 2, 3)])["max_window_layers"] == 3
+    assert stacked_config(QWEN, [(QWEN, layer) for layer in (2, 0, 1)])["max_window_layers"] == 2
+
+
+def test_layers_of_another_model_bring_their_own_kind() -> None:
+    other = QWEN | {"layer_types": [SLIDING] * 4}
+    assert stacked_config(QWEN, [(QWEN, 0), (other, 0), (QWEN, 3)])["layer_types"] == [FULL, SLIDING, SLIDING]
+
+
+def test_every_sixth_layer_is_written_out() -> None:
+    old = {name: value for name, value in GEMMA.items() if name != "layer_types"} | {"sliding_window_pattern": 6}
+    for config in (GEMMA, old):
+        made = stacked_config(config, [(config, layer) for layer in (4, 5, 0, 5)])
+        assert read(made).layer_types == [SLIDING, FULL, SLIDING, FULL]
+
+
+def test_layers_without_experts_are_counted_anew() -> None:
+    config = written("qwen2_moe", num_hidden_layers=4, decoder_sparse_step=2, mlp_only_layers=[3])
+    made = stacked_config(config, [(config, layer) for layer in (0, 1, 1, 3)])
+    assert made["mlp_only_layers"] == [0, 3] and made["decoder_sparse_step"] == 1
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_layers_that_know_no_position_stay_so(explicit: bool) -> None:
+    config = written("smollm3", num_hidden_layers=4, no_rope_layer_interval=4)
+    if not explicit:
+        del config["no_rope_layers"]
+    made = stacked_config(config, [(config, layer) for layer in (3, 0, 3)])
+    assert made["no_rope_layers"] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("model_type", "name"), [("gpt2", "n_layer"), ("llama", "num_hidden_layers")])
+def test_the_number_of_layers_has_its_family_s_name(model_type: str, name: str) -> None:
+    config = written(model_type)
+    made = stacked_config(config, [(config, 0)] * 3)
+    assert read(made).num_hidden_layers == made[name] == 3
+
+
+def test_lists_that_are_as_long_by_chance_stay() -> None:
+    config = written("llama", num_hidden_layers=2, eos_token_id=[1, 2])
+    assert stacked_config(config, [(config, 1)])["eos_token_id"] == [1, 2]
+
+
+def test_a_model_that_writes_the_rule_stands_beside_one_that_lists_its_layers() -> None:
+    other = {name: value for name, value in QWEN.items() if name != "layer_types"}
+    assert stacked_config(QWEN, [(QWEN, 0), (other, 3), (other, 1)])["layer_types"] == [FULL, SLIDING, FULL]
+
+
+def test_what_only_some_of_the_models_list_is_refused() -> None:
+    listed = QWEN | {"mlp_layer_types": ["dense"] * 4}
+    with pytest.raises(RecipeError, match="mlp_layer_types has no entry for layer 1 of one of the models"):
+        stacked_config(listed, [(listed, 0), (QWEN, 1)])
