@@ -18,7 +18,8 @@ from merging.embeddings import RowSource
 from merging.errors import TensorError
 from merging.kernels import cpu
 from merging.kernels.keepers import TensorKeepers
-from merging.kernels.peer import PeerMerge
+from merging.kernels.passes import Pass
+from merging.kernels.peer import PeerMerge, as_pass, reads
 from merging.kernels.spectra import Spectra, Spectrum
 from merging.methods import methods
 from merging.peer_rules import PeerDraws, rules
@@ -109,8 +110,9 @@ class _Merge:
         if self._method.as_pass is not None and cpu.takes(self._stored):
             keepers = TensorKeepers(self._base, self._parents, self._draws, self._spectrum)
             task = self._method.as_pass(self._values, self._settings, keepers)
-            target = self._target()
-            return target, cpu.merge(target, self._base, self._parents, self._dtype, task)
+            if task is not None:
+                target = self._target()
+                return target, cpu.merge(target, self._base, self._parents, self._dtype, task)
         base, parents = self._all_as(torch.float32)
         return self._rounded(self._method.merge(base, parents, self._values, self._settings, self._draws))
 
@@ -128,6 +130,11 @@ class _Merge:
         if fused.is_possible:
             target = self._target()
             return target, fused.into(target, self._dtype)
+        if reads(self._stored, peer.dtype) and peer.dtype in (self._dtype, torch.float32):
+            task = as_pass(self._method.name, self._parents, self._values, self._settings)
+            if task is not None:
+                target = self._target()
+                return target, cpu.merge(target, None, self._parents, self._dtype, task)
         base, parents = self._all_as(peer.dtype)
         rule = rules[self._method.name]
         return self._rounded(rule(base, parents, self._values, self._settings, peer.draws))
@@ -141,6 +148,10 @@ class _Merge:
         return base, [parent.to(dtype) for parent in self._parents]
 
     def _rounded(self, merged: Tensor) -> tuple[Tensor, bool]:
+        merged = merged.contiguous()
+        if cpu.takes([merged]):
+            target = self._target()
+            return target, cpu.merge(target, None, [merged], self._dtype, Pass((1.0,)))
         rounded = merged.to(self._dtype)
         return rounded, bool(torch.isfinite(rounded).all())
 

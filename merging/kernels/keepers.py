@@ -10,6 +10,7 @@ from torch import Tensor
 
 from merging.draws import Draws, limit_of
 from merging.errors import TensorError
+from merging.kernels import inner
 from merging.kernels.passes import BLOCK_BITS, Keep, Keys, Lottery, RankedLottery, Window
 from merging.kernels.spectra import Spectrum
 from merging.masks import kept_places, row_of
@@ -49,6 +50,9 @@ class TensorKeepers:
     def ranked(self, parent: int, density: float, epsilon: float, rescale: bool) -> Keep:
         row = max(1, row_of(self.parents[parent].shape))
         return RankedLottery(density, epsilon, rescale, row, self._keys(parent))
+
+    def products(self) -> Tensor:
+        return inner.products(self.parents, self.base)
 
     def _keys(self, parent: int) -> Keys:
         n_blocks = -(-self.parents[parent].numel() // (1 << BLOCK_BITS))

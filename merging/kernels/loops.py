@@ -21,7 +21,8 @@ from merging.masks import TINY_WEIGHT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-f4, i2, i4, u1, u2, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint16, np.uint32, np.uint64
+f4, f8, i2, i4, u1 = np.float32, np.float64, np.int16, np.int32, np.uint8
+u2, u4, u8 = np.uint16, np.uint32, np.uint64
 
 N_BINS: Final = 1 << 15
 """Of a histogram of float32 magnitudes by their leading bits: the exponent and seven bits of the fraction."""
@@ -287,6 +288,50 @@ def tally_words(words: Any, stops: Any, values: Any, counts: Any, found: Any) ->
             n_of[values[a]] = u4(0)
         found[k] = n
     return n
+
+
+@compiled
+def write_differences(base: Any, vector: Any, row: Any) -> None:
+    """A vector, or its difference from the base, in float64, exactly; 0 in what is left of the row."""
+    row[len(vector) :] = 0.0
+    for k in range(len(vector)):
+        row[k] = f8(widen(vector[k])) if base is None else f8(widen(vector[k])) - f8(widen(base[k]))
+
+
+@compiled
+def add_products(block: Any, found: Any) -> None:
+    """Adds the inner products of all pairs of vectors to `found`, below and on its diagonal. [vectors, rows, 16]
+
+    All is added in the order written here: no sum depends on a processor. A product of two float32 is exact in float64.
+    """
+    for i in range(len(block)):
+        for j in range(i + 1):
+            found[i, j] += _dot(block[i], block[j])
+
+
+@inlined
+def _dot(x: Any, y: Any) -> Any:
+    """In sixteen sums side by side, which fill a processor's registers."""
+    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    i, j, k, l, m, n, o, p = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0  # noqa: E741
+    for row in range(len(x)):
+        a += x[row, 0] * y[row, 0]
+        b += x[row, 1] * y[row, 1]
+        c += x[row, 2] * y[row, 2]
+        d += x[row, 3] * y[row, 3]
+        e += x[row, 4] * y[row, 4]
+        f += x[row, 5] * y[row, 5]
+        g += x[row, 6] * y[row, 6]
+        h += x[row, 7] * y[row, 7]
+        i += x[row, 8] * y[row, 8]
+        j += x[row, 9] * y[row, 9]
+        k += x[row, 10] * y[row, 10]
+        l += x[row, 11] * y[row, 11]  # noqa: E741
+        m += x[row, 12] * y[row, 12]
+        n += x[row, 13] * y[row, 13]
+        o += x[row, 14] * y[row, 14]
+        p += x[row, 15] * y[row, 15]
+    return (((a + b) + (c + d)) + ((e + f) + (g + h))) + (((i + j) + (k + l)) + ((m + n) + (o + p)))
 
 
 @compiled

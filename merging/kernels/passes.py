@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLOCK_BITS: Final = 22
 """Elements of a tensor that share the keys of their random words: 2^22, as in `merging.draws`."""
@@ -85,6 +88,10 @@ class Keepers(Protocol):
     def random(self, parent: int, density: float, rescale: bool) -> Keep: ...
 
     def ranked(self, parent: int, density: float, epsilon: float, rescale: bool) -> Keep: ...
+
+    def products(self) -> Tensor:
+        """What `merging.spheres.products` says, of all parents over the base if there is one."""
+        ...
 
 
 def over_base(

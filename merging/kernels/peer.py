@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, as_array, in_threads, of_one_dtype, span_of_rows, takes
+from merging.kernels.inner import products
 from merging.kernels.loops import MT_WORDS, draw_mask, f4, merge_as_peer, rank_rows, write_magnitudes
+from merging.kernels.passes import Pass
 from merging.kernels.spectra import Spectrum
 from merging.masks import row_of
 from merging.methods.method import Settings, Values
@@ -27,6 +29,9 @@ ELECTING: Final = ("ties", "breadcrumbs_ties", "dare_ties", "della")
 FAMILY: Final = ("linear", "task_arithmetic", "breadcrumbs", "dare_linear", "della_linear", *ELECTING)
 MOST_PARENTS: Final = 16
 """Torch sums so many numbers one by one; more, in parts."""
+
+STRAIGHT: Final = 0.9995
+"""The cosine above which slerp takes the straight line."""
 
 NO_BOUNDS: Final = (0.0, math.inf)
 
@@ -48,8 +53,7 @@ class PeerMerge:
     def is_possible(self) -> bool:
         """Whether this is one pass. Where models are stored otherwise than they are merged, they round before they are read."""
         stored = self.parents if self.base is None else [self.base, *self.parents]
-        is_exact = self.dtype == torch.float32 or all(one.dtype == self.dtype for one in stored)
-        return self.method in FAMILY and is_exact and takes(stored) and len(self.parents) <= MOST_PARENTS
+        return self.method in FAMILY and reads(stored, self.dtype) and len(self.parents) <= MOST_PARENTS
 
     def into(self, target: Tensor, dtype: torch.dtype) -> bool:
         """Writes the merged tensor, rounded to `dtype` in the end, and tells whether all of it is finite."""
@@ -163,6 +167,28 @@ class PeerMerge:
         list(in_threads(of_span, len(above), SPAN))
         sums = whole.sum(), left.sum()
         return (sums[0] / sums[1]).item() if all(bool(total >= 1e-7) for total in sums) else 1.0
+
+
+def reads(stored: Sequence[Tensor], dtype: torch.dtype) -> bool:
+    """Whether what is read is what is merged: no tensor would be rounded first."""
+    return takes(stored) and (dtype == torch.float32 or all(one.dtype == dtype for one in stored))
+
+
+def as_pass(method: str, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings) -> Pass | None:
+    """The rules that are float32 and round once, as our own methods do: passthrough, and slerp where it is a straight line."""
+    if method == "passthrough":
+        return Pass((values[0]["scale"],))
+    if method == "slerp" and _is_straight(parents):
+        t = f4(settings["t"])
+        return Pass((float(f4(1) - t), float(t)))
+    return None
+
+
+def _is_straight(parents: Sequence[Tensor]) -> bool:
+    """Whether slerp takes these for parallel. Nearer to its bound than sums in float32 can tell, the rule must say itself."""
+    inner = products(parents, None)
+    lengths = inner.diagonal().sqrt()
+    return bool((lengths > 1e-7).all()) and float((inner[0, 1] / lengths.prod()).abs()) > STRAIGHT + 1e-5
 
 
 @dataclass

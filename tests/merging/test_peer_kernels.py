@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from merging.errors import TensorError
-from merging.kernels.peer import FAMILY, PeerMerge, TorchWords
+from merging.kernels import cpu
+from merging.kernels.peer import FAMILY, PeerMerge, TorchWords, as_pass
 from merging.kernels.spectra import Spectrum
 from merging.methods import methods
 from merging.peer_rules import PeerDraws, rules
@@ -96,3 +97,25 @@ def test_what_mergekit_refuses_is_refused() -> None:
     base, parents = parents_of("della", (4, 1), BF16)
     with pytest.raises(TensorError, match="cannot rank a row of one element"):
         one_pass("della", base, parents, BF16, PeerDraws(0)).into(torch.empty(4, 1, dtype=BF16), BF16)
+
+
+@pytest.mark.parametrize("dtype", [BF16, F32])
+@pytest.mark.parametrize("scale", [0.001, 1.0])
+def test_slerp_of_nearly_parallel_tensors_is_one_pass_and_others_are_left_to_the_rule(
+    dtype: torch.dtype, scale: float
+) -> None:
+    one = some((30, 70), 1, 0.3)
+    ends = [one.to(dtype), (one + some(one.shape, 2, scale)).to(dtype)]
+    task = as_pass("slerp", ends, [{}, {}], {"t": 0.3})
+    assert (task is not None) == (scale < 1)
+    if task is not None:
+        found = torch.empty(one.shape, dtype=dtype)
+        assert cpu.merge(found, None, ends, dtype, task)
+        assert torch.equal(bits(found), bits(rules["slerp"](None, ends, [{}, {}], {"t": 0.3}, PeerDraws(0))))
+
+
+def test_a_parent_as_it_is_has_the_bits_of_the_rule() -> None:
+    parent = some((100,), 1, 0.3).bfloat16()
+    task, found = as_pass("passthrough", [parent], [{"scale": 0.7}], {}), torch.empty_like(parent)
+    assert task is not None and cpu.merge(found, None, [parent], BF16, task)
+    assert torch.equal(bits(found), bits(rules["passthrough"](None, [parent], [{"scale": 0.7}], {}, PeerDraws(0))))
