@@ -12,6 +12,8 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 
+from merging.families import families
+
 M = TypeVar("M", bound=models.Model)
 
 
@@ -63,6 +65,11 @@ class Parent(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is known which of its tensors belong to which layer."""
+        return self.model_type in families
 
 
 class Benchmark(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -17,23 +18,30 @@ from merging.benchmarks import BenchmarkSpec, Sample, Split
 from merging.errors import BenchmarkError, MergingError, ParentError
 from webapp.accounts.requests import SignedIn
 from webapp.library import actions
+from webapp.library.fit import fit_of
 from webapp.library.forms import BenchmarkForm, ParentForm
 from webapp.library.models import Benchmark, Parent
 from webapp.library.question_files import on_disk
 
 N_SHOWN: Final = 5
+NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parents(request: SignedIn) -> HttpResponse:
-    """The models that one may choose; staff may post a folder to register."""
+    """The models that one may choose, and whether those ticked fit; staff may post a folder to register."""
     if request.method == "POST" and not request.user.is_staff:
         raise PermissionDenied("only staff registers folders of the server")
     form = ParentForm(request.POST or None)
     if form.is_valid() and (parent := _registered(request.user, form)):
         messages.success(request, f"{parent.name} can be chosen now.")
         return redirect("library:parents")
-    rows = [(row, _may_hide(request.user, row)) for row in Parent.objects.visible_to(request.user)]
-    context = {"parents": rows, "form": form if request.user.is_staff else None}
+    chosen = _chosen(request)
+    rows = [(row, _may_hide(request.user, row), row in chosen) for row in Parent.objects.visible_to(request.user)]
+    context = {
+        "parents": rows,
+        "fit": fit_of(chosen) if chosen else None,
+        "form": form if request.user.is_staff else None,
+    }
     return render(request, "library/parents.html", context)
 
 
@@ -93,6 +101,12 @@ def _shown(questions: Questions) -> list[tuple[str, int, tuple[Sample, ...]]]:
     """The first samples of the splits that people may see."""
     shown: tuple[Split, ...] = ("search", "validation")
     return [(split, len(questions.samples[split]), questions.samples[split][:N_SHOWN]) for split in shown]
+
+
+def _chosen(request: SignedIn) -> list[Parent]:
+    """The models that the address names, as far as one may choose them."""
+    numbers = [int(number) for number in request.GET.getlist("model") if NUMBER.fullmatch(number)]
+    return list(Parent.objects.visible_to(request.user).filter(pk__in=numbers))
 
 
 def _may_hide(user: User, row: Parent | Benchmark) -> bool:

@@ -23,6 +23,7 @@ _STATES: Final = {  # state: (icon, tone)
     "stopped": ("stop", "info"),
     "failed": ("cross", "bad"),
 }
+_FINDINGS: Final = {"error": ("cross", "bad"), "warning": ("warning", "warn"), "info": ("info", "info")}
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -59,6 +60,18 @@ def state_icon(state: str) -> str:
 def state_tone(state: str) -> str:
     """The tone of a run's state; empty for a neutral one."""
     return _STATES[state][1]
+
+
+@register.filter
+def finding_icon(level: str) -> str:
+    """The sign of a finding's level."""
+    return _FINDINGS[level][0]
+
+
+@register.filter
+def finding_tone(level: str) -> str:
+    """The tone of a finding's level."""
+    return _FINDINGS[level][1]
 
 
 @register.filter
