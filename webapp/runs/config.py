@@ -12,6 +12,7 @@ from merging import plain
 from merging.benchmarks import BenchmarkSpec
 from merging.genomes import GRADIENT, GenomeSpace, parameter_space
 from merging.indexes import parent_facts
+from merging.plans import check_granularity
 from merging.recipes import Dtype, Parent
 
 
@@ -58,9 +59,12 @@ class RunConfig:
         return f", {' and '.join(self.filters)} apart from the rest" if self.filters else ""
 
     def space(self) -> GenomeSpace:
-        """The space that the search explores; reads the first parent's config for its layers and embeddings."""
+        """The space that the search explores; reads the first parent's config for its layers and embeddings.
+
+        RecipeError when its layers are to be told apart and nobody knows them.
+        """
         facts = parent_facts(self.parents[0].folder)
-        return parameter_space(
+        space = parameter_space(
             method=self.method,
             parents=self.parents,
             base=self.base,
@@ -72,6 +76,8 @@ class RunConfig:
             tied_embeddings=facts.config.tied_embeddings,
             filters=self.filters,
         )
+        check_granularity(space.origin.groups, {self.parents[0]: facts})
+        return space
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, the opposite of `from_json`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from merging.errors import RecipeError
+from tests.ledger import world
 from tests.webapp.library.folders import model_folder
 from webapp.library.actions import register_parent
 from webapp.library.fit import fit_of
@@ -79,6 +82,16 @@ def test_an_unlisted_family_is_said_on_the_page(owner: User, owner_client: Clien
     row = register_parent(owner, folder)
     page = owner_client.get(address(row)).content.decode()
     assert "unlisted: merged as one whole" in page and "layer groups are not possible" in page
+
+
+def test_a_search_cannot_tell_the_layers_of_an_unlisted_family_apart(tmp_path: Path) -> None:
+    chosen = world.config(tmp_path)
+    for parent in chosen.parents:
+        path = Path(parent.folder) / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "home_made"}))
+    assert chosen.space().n_genes > 0
+    with pytest.raises(RecipeError, match="expected one group over the whole model"):
+        replace(chosen, groups="block").space()
 
 
 def said(*words: str) -> str:
