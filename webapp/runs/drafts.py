@@ -13,7 +13,6 @@ from typing import Final, Literal, TypeVar
 
 from merging.benchmarks import Benchmark, BenchmarkSpec, Split
 from merging.errors import BenchmarkError, MergingError, ParentError
-from merging.fit import check_fit
 from merging.genomes import GenomeSpace, check_effect, layer_parts
 from merging.indexes import parent_facts
 from merging.methods import methods
@@ -21,6 +20,7 @@ from merging.methods.method import Method
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents
 from merging.search import searches
 from webapp.library.actions import what_changed
+from webapp.library.fit import fit_of
 from webapp.library.models import Benchmark as BenchmarkRow
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
@@ -102,7 +102,7 @@ def plan(draft: Draft) -> Plan:
     _check_numbers(draft, problems)
     if method is None or not _can_take_part(draft, method, parents, base, problems) or not counts:
         raise DraftError(problems.found)
-    problems.catch("parents", lambda: check_fit(method, parents, base))
+    _check_fit(draft, problems)
     config = RunConfig(
         parents=parents,
         base=base,
@@ -154,6 +154,16 @@ def _can_take_part(
     if draft.base and draft.base not in draft.parents:
         problems.catch("base", partial(_check_unchanged, draft.base))
     return len(problems.found) == n_before
+
+
+def _check_fit(draft: Draft, problems: _Problems) -> None:
+    """Every error with what to do about it, which is said once of several that have it in common."""
+    known = ""
+    for finding in fit_of(draft.parents, draft.base).errors:
+        problems.found["parents"].append(
+            f"{finding.found}. {finding.remedy}" if finding.remedy != known else finding.found
+        )
+        known = finding.remedy
 
 
 def _filters(draft: Draft) -> tuple[str, ...]:

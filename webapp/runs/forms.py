@@ -49,7 +49,9 @@ def _number(label: str, help_text: str = "", required: bool = True, placeholder:
 
 
 class RunForm(forms.Form):
-    """What a person chooses for a run. After `is_valid()`, `planned` is the run that can be launched."""
+    """What a person chooses for a run. After `is_valid()`, `planned` is the run that can be launched; `chosen_parents` and `chosen_base`
+    are of the library, whatever else is wrong.
+    """
 
     name = forms.CharField(
         max_length=200,
@@ -105,6 +107,8 @@ class RunForm(forms.Form):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.planned: Plan | None = None
+        self.chosen_parents: list[Parent] = []
+        self.chosen_base: Parent | None = None
         for name, rows in (("parents", Parent.objects), ("base", Parent.objects), ("benchmark", Benchmark.objects)):
             cast("forms.ModelChoiceField[Any]", self.fields[name]).queryset = rows.visible_to(user)
         for method in SEARCHABLE:
@@ -114,6 +118,7 @@ class RunForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Ask the engine's own checks, even when some numbers could not be read: everything that is wrong is said at once."""
         chosen = self.cleaned_data
+        self.chosen_parents, self.chosen_base = list(chosen.get("parents", ())), chosen.get("base")
         self._forget_other_methods(chosen.get("method", ""))
         unreadable = [name for name in NUMBERS if name in self.errors]
         if not self.errors.keys() - set(unreadable) - {"name", "key"}:

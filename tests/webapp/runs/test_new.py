@@ -172,6 +172,27 @@ def test_what_a_method_or_a_model_cannot_do_is_said_before_launch(
     assert sentence in owner_client.post(f"{NEW}summary/", form(chosen, **changes)).content.decode()
 
 
+def test_the_summary_says_whether_models_fit_as_they_are_chosen(chosen: Library, owner_client: Client) -> None:
+    """Before there is a benchmark, and with more parents than the method takes."""
+    fitting = form(chosen, benchmark="")
+    page = owner_client.post(f"{NEW}summary/", fitting).content.decode()
+    assert "These models can be merged." in page and f"model={chosen.base.pk}&amp;#fit" in page
+    misfits = form(chosen, method="slerp", base="", parents=[chosen.first.pk, chosen.second.pk, chosen.wide.pk])
+    page = owner_client.post(f"{NEW}summary/", misfits).content.decode()
+    assert "SLERP takes 2 parents, found 3" in page
+    assert "These models cannot be merged as they are" in page and "hidden_size is" in page
+
+
+def test_the_summary_says_every_misfit_once_with_what_to_do(chosen: Library, owner_client: Client) -> None:
+    page = owner_client.post(f"{NEW}summary/", form(chosen, parents=[chosen.first.pk, chosen.wide.pk])).content.decode()
+    assert page.count("hidden_size is") == page.count("Choose models of one architecture and size") == 1
+
+
+def test_the_summary_of_one_model_says_nothing_of_fit(chosen: Library, owner_client: Client) -> None:
+    page = owner_client.post(f"{NEW}summary/", form(chosen, parents=[chosen.first.pk], base="")).content.decode()
+    assert "can be merged" not in page
+
+
 def test_the_summary_lists_what_is_missing(chosen: Library, owner_client: Client, stranger_client: Client) -> None:
     page = owner_client.post(f"{NEW}summary/", form(chosen, parents=[])).content.decode()
     assert "Task arithmetic takes 1 or more parents, found 0" in page

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 
 from merging.errors import UnknownNameError
 from webapp.accounts.requests import SignedIn
+from webapp.library.fit import fit_of
 from webapp.runs import actions, estimates
 from webapp.runs.config import RunConfig
 from webapp.runs.forms import RunForm, initial
@@ -50,10 +51,11 @@ def _summary(form: RunForm) -> dict[str, object]:
     plan = form.planned
     problems = [(form[name] if name in form.fields else None, errors) for name, errors in form.errors.items()]
     if plan is None:
-        return {"form": form, "problems": problems}
+        return {"form": form, "problems": problems, **_fit(form)}
     per_number = plan.config.budget / plan.n_genes
     return {
         "form": form,
+        **_fit(form),
         "plan": plan,
         "seconds": estimates.seconds(plan),
         "about": about(plan.config),
@@ -61,6 +63,16 @@ def _summary(form: RunForm) -> dict[str, object]:
         "per_number": per_number,
         "is_thin": per_number < estimates.CANDIDATES_PER_NUMBER,
     }
+
+
+def _fit(form: RunForm) -> dict[str, object]:
+    """Whether the chosen models fit each other, with what deserves a thought and is not said elsewhere."""
+    models = [*form.chosen_parents, *([form.chosen_base] if form.chosen_base else [])]
+    if len(models) < 2:
+        return {}
+    found, said = fit_of(form.chosen_parents, form.chosen_base), " ".join(form.errors.get("parents", ()))
+    concerns = [finding for finding in found.findings if finding.level != "info" and finding.found not in said]
+    return {"fit": found, "concerns": concerns, "models": [model.pk for model in models]}
 
 
 def _context(form: RunForm, start: Preset) -> dict[str, object]:
