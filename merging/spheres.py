@@ -5,7 +5,8 @@ whose coefficients are functions of the vectors' inner products alone. So a tens
 inner products and once for the sum, and what lies between is arithmetic on a few float64 numbers: angles are exact
 enough without thresholds, iterations cost nothing, and no unit vector is ever stored.
 
-Tensors are float32 on one device and are never written to. No torch at import: only tensors' own methods are used.
+Tensors are float32 on one device and are never written to. No torch at import. On a CPU a
+kernel takes the products, elsewhere tensors' own methods.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ CANCELLED: Final = 1e-8
 
 def products(tensors: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
     """<x_i, x_j> of all pairs of tensors as vectors, or of their differences from the base. [n, n], float64"""
+    from merging.kernels import cpu, inner  # not before: they import torch
+
     flat = [tensor.reshape(-1) for tensor in _with(base, tensors)]
+    if cpu.takes(flat):
+        return inner.products(flat[base is not None :], None if base is None else flat[0])
     whole = len(flat[0]) - len(flat[0]) % WIDTH
     head = _row_products([vector[:whole].view(-1, WIDTH) for vector in flat], base is not None)
     rest = _row_products([vector[whole:].view(1, -1) for vector in flat], base is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
 from merging.spheres import combine, cosines, lengths_of, mean_direction, products
@@ -26,19 +27,27 @@ def merge(
     have no direction and count with length 0. Where directions cancel out there is no centre, and the result is the
     plain mean; mergekit takes the first parent's direction.
     """
-    inner = products(parents)
-    lengths = lengths_of(inner).tolist()
-    units = cosines(inner, of_zero=0.0).tolist()
+    return combine(parents, _coefficients(products(parents), settings))
+
+
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    return Pass(_coefficients(keepers.products(), settings))
+
+
+def _coefficients(products: Tensor, settings: Settings) -> tuple[float, ...]:
+    lengths = lengths_of(products).tolist()
+    units = cosines(products, of_zero=0.0).tolist()
     present = [i for i, length in enumerate(lengths) if length]
     among = [[units[i][j] for j in present] for i in present]
     mean = mean_direction(among, int(settings["max_iter"]), settings["tol"])
     if mean is None:
-        return combine(parents, [1 / len(parents)] * len(parents))
+        return (1 / len(lengths),) * len(lengths)
     length = sum(lengths) / len(lengths)
-    coefficients = [0.0] * len(parents)
+    coefficients = [0.0] * len(lengths)
     for i, coefficient in zip(present, mean, strict=True):
         coefficients[i] = coefficient * length / lengths[i]
-    return combine(parents, coefficients)
+    return tuple(coefficients)
 
 
 METHOD = Method(
@@ -63,4 +72,5 @@ METHOD = Method(
         ),
     ),
     merge=merge,
+    as_pass=as_pass,
 )

@@ -38,11 +38,11 @@ class Merge(Protocol):
 class AsPass(Protocol):
     """The same arithmetic as `Merge`, to the bit, stated as numbers: what kernels compute in one pass over memory.
 
-    Only for methods that treat every element by itself, once it is known what is kept of task vectors; that, `keepers`
-    tell.
+    Only for methods that treat every element by itself, once it is known what is kept of task vectors, or what their inner
+    products are; that, `keepers` tell. None where the settings ask for more than that.
     """
 
-    def __call__(self, values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass: ...
+    def __call__(self, values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass | None: ...
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
 from merging.spheres import combine, cosines, per_row, products, row_products
@@ -26,15 +27,24 @@ def merge(
     from them; and in that short task vectors have their true cos, where there lengths whose product is below 1e-6 make
     it smaller. A parent equal to the base has cos 0.
     """
-    n = len(parents)
     if not parents[0].numel():
         return parents[0]
-    rows = bool(settings["filter_wise"])
-    inner = row_products(parents, base) if rows else products(parents, base)
-    pairs = cosines(inner, of_zero=0.0).triu(1).sum((-2, -1))
+    if not settings["filter_wise"]:
+        return combine(parents, (float(_share(products(parents, base))),) * len(parents), base)
+    return combine(parents, [per_row(_share(row_products(parents, base)), parents[0])] * len(parents), base)
+
+
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass | None:
+    """See `AsPass`. Rows have coefficients of their own."""
+    return None if settings["filter_wise"] else Pass((float(_share(keepers.products())),) * len(values))
+
+
+def _share(products: Tensor) -> Tensor:
+    """t / N, of each row or of all. [...]"""
+    n = products.shape[-1]
+    pairs = cosines(products, of_zero=0.0).triu(1).sum((-2, -1))
     cos = (pairs / (n * (n - 1) / 2)).clamp(min=0)
-    share = cos / (1 + (n - 1) * cos)  # t / N
-    return combine(parents, [per_row(share, parents[0]) if rows else share] * n, base)
+    return cos / (1 + (n - 1) * cos)
 
 
 METHOD = Method(
@@ -49,4 +59,5 @@ METHOD = Method(
         Parameter("filter_wise", 0, 1, 0, per="recipe", kind="flag", help="Measure each row of a tensor for itself."),
     ),
     merge=merge,
+    as_pass=as_pass,
 )

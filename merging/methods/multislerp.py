@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.masks import TINY_WEIGHT
 from merging.methods.method import NORMALIZE, Method, Settings, Values
 from merging.parameters import Parameter
@@ -28,17 +29,24 @@ def merge(
     and count with length 0. Where directions cancel out the result is sum_i w_i x_i; mergekit does so for two parents
     and refuses more. It also adds 1e-8 to lengths.
     """
-    inner = products(parents, base)
-    units, lengths = cosines(inner, of_zero=0.0).tolist(), lengths_of(inner).tolist()
+    return combine(parents, _coefficients(products(parents, base), values, settings), base)
+
+
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    return Pass(_coefficients(keepers.products(), values, settings))
+
+
+def _coefficients(products: Tensor, values: Sequence[Values], settings: Settings) -> tuple[float, ...]:
+    units, lengths = cosines(products, of_zero=0.0).tolist(), lengths_of(products).tolist()
     total = sum(value["weight"] for value in values)
     divisor = total if settings["normalize_weights"] and abs(total) >= TINY_WEIGHT else 1.0
     weights = [value["weight"] / divisor for value in values]
     length = sum(weight * length for weight, length in zip(weights, lengths, strict=True))
     directed = length_of(weights, units)
     if directed < CANCELLED:
-        return combine(parents, weights, base)
-    scaled = [w * length / (of * directed) if of else 0.0 for w, of in zip(weights, lengths, strict=True)]
-    return combine(parents, scaled, base)
+        return tuple(weights)
+    return tuple(w * length / (of * directed) if of else 0.0 for w, of in zip(weights, lengths, strict=True))
 
 
 METHOD = Method(
@@ -59,4 +67,5 @@ METHOD = Method(
         ),
     ),
     merge=merge,
+    as_pass=as_pass,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.masks import TINY_WEIGHT
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
@@ -26,18 +27,31 @@ def merge(
     takes rows when it is off; and in the straight line, which it takes only where the cosine rounds to 1, after
     rounding it to the tensors' own type.
     """
-    one, two = (value["weight"] for value in values)
-    t = 0.5 if abs(one + two) < TINY_WEIGHT else two / (one + two)
+    t = _share(values)
     if not parents[0].numel():
         return parents[0]
     if settings["flatten"]:
-        return combine(parents, arc(cosines(products(parents, base), of_zero=1.0)[0, 1], t), base)
+        return combine(parents, _coefficients(products(parents, base), t), base)
     turned = bool(settings["column_wise"]) and parents[0].ndim > 1
     ends = [parent.transpose(0, -1) for parent in parents] if turned else parents
     start = base.transpose(0, -1) if turned and base is not None else base
     between = cosines(row_products(ends, start), of_zero=1.0)[:, 0, 1]
     merged = combine(ends, [per_row(coefficient, ends[0]) for coefficient in arc(between, t)], start)
     return merged.transpose(0, -1).contiguous() if turned else merged
+
+
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass | None:
+    """See `AsPass`. Rows and columns have coefficients of their own."""
+    return Pass(_coefficients(keepers.products(), _share(values))) if settings["flatten"] else None
+
+
+def _share(values: Sequence[Values]) -> float:
+    one, two = (value["weight"] for value in values)
+    return 0.5 if abs(one + two) < TINY_WEIGHT else two / (one + two)
+
+
+def _coefficients(products: Tensor, t: float) -> tuple[float, ...]:
+    return tuple(float(coefficient) for coefficient in arc(cosines(products, of_zero=1.0)[0, 1], t))
 
 
 METHOD = Method(
@@ -71,4 +85,5 @@ METHOD = Method(
         ),
     ),
     merge=merge,
+    as_pass=as_pass,
 )

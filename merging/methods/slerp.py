@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
 from merging.spheres import arc, combine, cosines, products
@@ -26,8 +27,17 @@ def merge(
     tensor, need it. For close relatives, whose cosine is above 0.9995, tensors differ by at most 1.3e-4 of themselves. A
     base model has no part in it: mergekit's `base_model` is the first parent.
     """
-    between = cosines(products(parents), of_zero=1.0)[0, 1]
-    return combine(parents, arc(between, settings["t"]))
+    return combine(parents, _coefficients(products(parents), settings))
+
+
+def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> Pass:
+    """See `AsPass`."""
+    return Pass(_coefficients(keepers.products(), settings))
+
+
+def _coefficients(products: Tensor, settings: Settings) -> tuple[float, ...]:
+    ends = arc(cosines(products, of_zero=1.0)[0, 1], settings["t"])
+    return tuple(float(coefficient) for coefficient in ends)
 
 
 METHOD = Method(
@@ -42,4 +52,5 @@ METHOD = Method(
         Parameter("t", 0.0, 1.0, 0.5, per="group", help="The share of the way from the first parent to the second."),
     ),
     merge=merge,
+    as_pass=as_pass,
 )

@@ -58,13 +58,14 @@ def check(
     names = [parameter.name for parameter in method.per_parent()]
     values = [{name: row[name] for name in names} for row in per_parent[: len(parents)]]
     chosen = method.default_settings() | {k: v for k, v in changed.items() if k in method.default_settings()}
-    below, draws = base if method.needs_base else None, Draws(3, "t")
+    chosen |= {parameter.name: 0.3 for parameter in method.per_group()}
+    below, draws = None if method.base == "none" else base, Draws(3, "t")
     floats = [parent.float() for parent in parents]
     expected = method.merge(None if below is None else below.float(), floats, values, chosen, draws).to(result)
     keepers = TensorKeepers(below, parents, draws, lambda parent, base: Spectrum(base, parents[parent]))
     found = torch.empty(base.shape, dtype=target)
-    assert method.as_pass is not None
-    assert cpu.merge(found, below, parents, result, method.as_pass(values, chosen, keepers))
+    task = None if method.as_pass is None else method.as_pass(values, chosen, keepers)
+    assert task is not None and cpu.merge(found, below, parents, result, task)
     assert torch.equal(bits(found), bits(expected.to(target)))
 
 

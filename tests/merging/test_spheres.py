@@ -1,4 +1,6 @@
-"""Inner products, arcs and mean directions: against float64, slow references and limits."""
+"""Inner products, arcs and mean directions: against float64, slow references and limits. Kernels compile when first called, so
+no test has a deadline.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def along(angle: float, length: float = 1.0) -> torch.Tensor:
     return length * torch.tensor([math.cos(angle), math.sin(angle)])
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(0, 3 * spheres.WIDTH), SEEDS)
 def test_products_are_those_of_float64(n: int, size: int, seed: int) -> None:
     """To 1e-12 of the lengths: float64 sums of a few thousand terms, in another order."""
@@ -36,6 +38,19 @@ def test_products_are_those_of_float64(n: int, size: int, seed: int) -> None:
     stacked = torch.stack(parents).double()
     found, expected = products(parents), stacked @ stacked.T
     assert found.dtype == torch.float64 and torch.allclose(found, expected, rtol=0, atol=1e-12 * max(1, size))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_of_narrow_tensors_are_those_of_the_same_numbers_in_float32(dtype: torch.dtype) -> None:
+    """To the bit, in as many spans and blocks as three million elements have."""
+    parents, (base,) = [v.to(dtype) for v in vectors(2, (3_000_001,), 1)], vectors(1, (3_000_001,), 2)
+    narrow, wide = products(parents, base), products([parent.float() for parent in parents], base)
+    assert torch.equal(narrow, wide)
+
+
+def test_other_dtypes_go_without_a_kernel() -> None:
+    parents = vectors(3, (2 * spheres.WIDTH + 5,), 1)
+    assert torch.allclose(products(parents), products([parent.double() for parent in parents]), rtol=1e-12)
 
 
 def test_differences_from_a_base_are_exact() -> None:
@@ -77,6 +92,7 @@ def test_an_arc_does_not_jump_where_it_becomes_straight() -> None:
     assert abs(float(at[0] - at[1])) < 1e-9
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=5))
 def test_in_the_plane_the_mean_direction_is_the_mean_of_the_angles(angles: list[float]) -> None:
     """Within half a circle. To 1e-6: directions are float32."""
@@ -93,6 +109,7 @@ def test_directions_that_cancel_out_have_no_mean() -> None:
         assert mean_direction(found, max_iter=10, tol=1e-9) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), SEEDS)
 def test_the_length_of_a_sum_is_read_off_the_products(n: int, seed: int) -> None:
     parents = vectors(n, (7,), seed)

@@ -115,7 +115,7 @@ def test_parameters_have_defaults_inside_their_bounds(method: Method) -> None:
 
 @ALL
 @given(shape=SHAPES, seed=st.integers(0, 1000))
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 def test_the_result_is_float32_of_the_same_shape_and_inputs_stay(
     method: Method, shape: tuple[int, ...], seed: int
 ) -> None:
@@ -158,7 +158,7 @@ def test_degenerate_parents_give_finite_tensors(method: Method, kind: str) -> No
 
 @ALL
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 def test_the_same_recipe_gives_the_same_bits(method: Method, seed: int) -> None:
     base, parents = some((7, 3), seed), some_parents(method, (7, 3), seed + 1)
     values = [values_of(method)] * len(parents)
@@ -180,7 +180,7 @@ def test_the_number_of_threads_changes_no_bit(method: Method) -> None:
 
 @over([method for method in methods if method.min_parents == 1 and method.name != "arcee_fusion"])
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 def test_one_parent_with_weight_one_is_that_parent(method: Method, seed: int) -> None:
     """base + (parent - base) rounds twice: to 2 ulp of numbers below 4. NearSwap goes all the way when it may."""
     base, parent = some((4, 4), seed), some((4, 4), seed + 1)
