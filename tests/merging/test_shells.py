@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from merging.assembly import NamedTensor
 from merging.errors import ParentError, TensorError
 from merging.shells import ModelShell, compute_dtype
-from tests.merging.models import config, tensors, write_parent
+from tests.merging.models import config, set_config, tensors, write_parent
 
 CPU = torch.device("cpu")
 TOKENS = torch.tensor([[1, 2, 3, 4, 5, 200, 7]])
@@ -88,6 +88,25 @@ def test_a_folder_with_code_is_refused_before_anything_is_built(tmp_path: Path) 
     with pytest.raises(ParentError, match="brings its own code"):
         shell(folder)
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_type_that_the_library_does_not_know_is_merged_but_not_scored(tmp_path: Path) -> None:
+    folder = write_parent(tmp_path / "m", config() | {"model_type": "llama"})
+    set_config(folder, model_type="home_made")
+    with pytest.raises(
+        ParentError, match=r"m is of the type home_made, which transformers 5\S* does not know .* not scored"
+    ):
+        shell(folder)
+
+
+def test_tensors_that_the_library_s_model_does_not_have_are_named_before_memory_is_taken(tmp_path: Path) -> None:
+    """Of a family that is not listed nothing was compared with the configuration before."""
+    folder = write_parent(tmp_path / "m")
+    set_config(folder, model_type="cohere", hidden_size=10**6)
+    with pytest.raises(
+        ParentError, match=r"m cannot be scored: .* is \[.*\] in its files and \[.*1000000\] in the model"
+    ):
+        shell(folder)
 
 
 def test_models_compute_in_float32_on_a_cpu_and_as_stored_elsewhere() -> None:

@@ -131,6 +131,15 @@ def test_a_family_is_merged_and_scored_as_the_library_knows_it(
     assert torch.equal(logits(loaded(average(tmp_path, folder, folder))), expected)
 
 
+@pytest.mark.parametrize("model_type", ["gemma3_text", "gpt_neox", "qwen2_moe"])
+def test_a_shell_in_half_precision_is_what_the_library_loads_in_it(tmp_path: Path, model_type: str) -> None:
+    """Scales and frequencies keep the precision that the library gives them."""
+    folder = saved(tmp_path / "m", model_type, {})
+    filled = ModelShell(folder, CPU, torch.bfloat16)
+    filled.load(load_file(folder / SINGLE).items())
+    assert torch.equal(logits(filled.model), logits(MODELS.from_pretrained(folder, dtype=torch.bfloat16).eval()))
+
+
 @ALL
 def test_what_a_silent_configuration_means_is_what_the_library_makes_of_it(family: Family) -> None:
     silent = AutoConfig.for_model(family.model_type)
@@ -215,3 +224,24 @@ def test_configurations_written_the_old_way_say_the_same(tmp_path: Path, model_t
         value["num_experts"] = value.pop("num_local_experts")
     (folder / "config.json").write_text(json.dumps(value))
     assert parent_facts(folder).config == new
+
+
+@pytest.mark.parametrize(
+    ("model_type", "widths"),
+    [
+        ("cohere", {}),
+        ("mamba", {"state_size": 4}),
+        ("olmo3", {}),
+        ("bloom", {"n_layer": 3, "n_head": 2}),
+    ],
+)
+def test_a_family_that_nobody_listed_is_merged_and_scored_as_one_whole(
+    tmp_path: Path, model_type: str, widths: Mapping[str, Any]
+) -> None:
+    folder = saved(tmp_path / "m", model_type, widths)
+    facts, expected = parent_facts(folder), logits(loaded(folder))
+    assert not facts.config.family.is_listed and (facts.n_layers, facts.vocab_size) == (3, N_TOKENS)
+    filled = ModelShell(folder, CPU, torch.float32)
+    filled.load(load_file(folder / SINGLE).items())
+    assert torch.equal(logits(filled.model), expected)
+    assert torch.equal(logits(loaded(average(tmp_path, folder, folder))), expected)
