@@ -45,6 +45,9 @@ DRAWN: Final = "mergekit draws what is dropped in its own way, and makes up for 
 DIFFERENT: Final[Mapping[str, str]] = {
     **dict.fromkeys(RANDOM, DRAWN),
     **dict.fromkeys(("ties", "breadcrumbs", "breadcrumbs_ties"), TRIMMED),
+    "model_stock": "mergekit lets parents that contradict each other step away from the base model, and shortens small changes",
+    "sce": "mergekit weights parents alike where their changes are small",
+    "slerp": "mergekit goes straight between tensors that are nearly parallel, up to 7e-5 of a tensor from the arc",
     "arcee_fusion": "mergekit estimates the threshold of large tensors from a sample that it draws",
 }
 """How mergekit's tensors differ from those of a recipe that was not imported from it, beyond rounding."""

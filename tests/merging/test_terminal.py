@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merging.__main__ import folder_here, main
 from merging.fingerprints import fingerprint
 from merging.indexes import SINGLE
 from tests.merging.caches import in_the_hub_s_cache
-from tests.merging.models import write_parent, write_relative
+from tests.merging.models import N_TOKENS, set_config, tokenizer, write_parent, write_relative
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +52,96 @@ def test_the_recipe_of_a_finished_model_builds_it_again(family: dict[str, Path],
     assert main([str(tmp_path / "out/recipe.json"), str(tmp_path / "again")], folder_here) == 0
     for name in ("recipe.json", SINGLE):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def from_text(text: str, tmp_path: Path) -> dict[str, torch.Tensor]:
+    """What `merge` makes of a file in the folder of the models."""
+    file = tmp_path / "recipe.yml"
+    file.write_text(text.replace("models/", f"{tmp_path}/"))
+    assert main([str(file), str(tmp_path / "out"), "--seed", "3"]) == 0
+    return load_file(tmp_path / "out" / SINGLE)
+
+
+def test_filters_and_gradients_reach_their_tensors(family: dict[str, Path], tmp_path: Path) -> None:
+    merged = from_text(
+        """
+        merge_method: task_arithmetic
+        base_model: models/base
+        models:
+          - model: models/one
+            parameters: {weight: [{filter: mlp, value: [0, 1]}, {filter: lm_head, value: 2}, {value: 0}]}
+        dtype: float32
+        """,
+        tmp_path,
+    )
+    base, one = load_file(family["base"] / SINGLE), load_file(family["one"] / SINGLE)
+    for name, tensor in merged.items():
+        depth = int(name.split(".")[2]) / 2 if ".mlp." in name else 0
+        weight = depth if ".mlp." in name else 2 * ("lm_head" in name)
+        torch.testing.assert_close(tensor, base[name] + weight * (one[name] - base[name]))
+
+
+def test_layers_are_stacked(family: dict[str, Path], tmp_path: Path) -> None:
+    merged = from_text(
+        """
+        merge_method: passthrough
+        slices:
+          - sources: [{model: models/one, layer_range: [0, 3]}]
+          - sources: [{model: models/two, layer_range: [1, 3], parameters: {scale: [{filter: o_proj, value: 0}]}}]
+        dtype: float32
+        """,
+        tmp_path,
+    )
+    one, two = load_file(family["one"] / SINGLE), load_file(family["two"] / SINGLE)
+    assert torch.equal(merged["model.embed_tokens.weight"], one["model.embed_tokens.weight"])
+    assert torch.equal(merged["lm_head.weight"], two["lm_head.weight"])
+    for layer, (there, number) in enumerate([(one, 0), (one, 1), (one, 2), (two, 1), (two, 2)]):
+        for name in ("mlp.up_proj", "self_attn.o_proj"):
+            expected = there[f"model.layers.{number}.{name}.weight"] * (name != "self_attn.o_proj" or layer < 3)
+            assert torch.equal(merged[f"model.layers.{layer}.{name}.weight"], expected)
+    models: Any = AutoModelForCausalLM
+    assert len(models.from_pretrained(tmp_path / "out").model.layers) == 5
+    assert json.loads((tmp_path / "out/config.json").read_text())["num_hidden_layers"] == 5
+
+
+def test_a_stack_comes_out_as_mergekit_s_file_and_builds_itself_again(family: dict[str, Path], tmp_path: Path) -> None:
+    text = "merge_method: passthrough\ndtype: float32\nslices: [{sources: [{model: models/one, layer_range: [1, 3]}]}]"
+    merged = from_text(text, tmp_path)
+    again = (tmp_path / "out/mergekit_config.yml").read_text().replace(f"{tmp_path}/", "models/")
+    (tmp_path / "out").rename(tmp_path / "first")
+    assert {name: tensor.tolist() for name, tensor in from_text(again, tmp_path).items()} == {
+        name: tensor.tolist() for name, tensor in merged.items()
+    }
+
+
+@pytest.mark.parametrize("source", ["union", "base"])
+def test_a_tokenizer_is_chosen(family: dict[str, Path], tmp_path: Path, source: str) -> None:
+    """Of a parent that has one token more and an embedding for it."""
+    words: Any = tokenizer()
+    words.add_special_tokens({"additional_special_tokens": ["<turn>"]})
+    words.save_pretrained(family["one"])
+    set_config(family["one"], vocab_size=N_TOKENS + 1)
+    tensors = load_file(family["one"] / SINGLE)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        tensors[name] = torch.cat([tensors[name], torch.ones(1, tensors[name].shape[1])])
+    save_file(tensors, family["one"] / SINGLE)
+    merged = from_text(
+        f"""
+        merge_method: task_arithmetic
+        base_model: models/base
+        models: [{{model: models/one, parameters: {{weight: 1}}}}]
+        dtype: float32
+        tokenizer_source: {source}
+        chat_template: "{{{{ messages[0].content }}}}<turn>"
+        """,
+        tmp_path,
+    )
+    auto: Any = AutoTokenizer
+    loaded = auto.from_pretrained(tmp_path / "out")
+    assert ("<turn>" in loaded.get_vocab()) == (source == "union")
+    assert len(merged["lm_head.weight"]) == N_TOKENS + (source == "union")
+    assert source == "base" or torch.equal(merged["lm_head.weight"][-1], torch.ones(16))
+    assert loaded.chat_template.endswith("<turn>")
 
 
 def refused(arguments: list[Path], capsys: pytest.CaptureFixture[str]) -> str:
