@@ -20,9 +20,12 @@ from merging.errors import ParentError
 from merging.files import Version, open_regular
 
 MAX_HEADER_BYTES: Final = 8 * 1024 * 1024
-"""Of one file. 36,000 tensors need this much; models of more have many files. The library stops at 100 MB."""
-MAX_MARKS: Final = 320 * 1024
-"""Colons and commas of a header; a tensor has about nine. Eight megabytes of the smallest values would take seconds."""
+"""Of one file, and more than its marks fill. The library stops at 100 MB."""
+MAX_MARKS: Final = 256 * 1024
+"""Colons and commas of a header; a tensor has about nine, so 29,000 tensors; models of more have many files.
+
+Eight megabytes of the smallest values would take seconds.
+"""
 MAX_NAME: Final = 1000
 MAX_DIMENSIONS: Final = 64
 """More than a tensor of any library has."""
@@ -151,7 +154,9 @@ def _entry(name: str, value: object, path: Path, start: int, version: Version) -
 def _counts(value: object, most: int, what: str) -> tuple[int, ...]:
     if isinstance(value, list) and len(value) > most:
         raise ParentError(f"{what} has {len(value)} numbers; expected at most {most}")
-    return plain.items(value, what, ParentError, _count)
+    if isinstance(value, list) and all(type(one) is int and 0 <= one <= MAX_COUNT for one in value):
+        return tuple(value)
+    return plain.items(value, what, ParentError, _count)  # which says what is wrong
 
 
 def _count(value: object, what: str) -> int:
