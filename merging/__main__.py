@@ -74,7 +74,7 @@ def merge(path: Path, out: Path, seed: int, folder_of: FolderOf) -> str:
     """Builds the recipe in a file and says what came of it; MergingError or OSError when nothing was built."""
     with Fingerprints() as fingerprints:
         recipe = read_recipe(path, folder_of, seed)
-        for model in _models(recipe):
+        for model in recipe.models:
             fingerprints.start(model.folder)
         built = _build(recipe, out.absolute(), fingerprints)
     sizes = [file.stat().st_size for file in out.iterdir()]
@@ -96,12 +96,15 @@ def read_recipe(path: Path, folder_of: FolderOf, seed: int = 0) -> Recipe:
 
     RecipeError or ParentError names what is wrong.
     """
-    text = path.read_text("utf-8")
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no text in UTF-8: {error}") from error
     if path.suffix != ".json":
         return from_yaml(text, lambda name: Parent(name, str(folder_of(name)), UNREAD), seed)
     try:
         value = plain.mapping(json.loads(text, object_pairs_hook=plain.unique_keys), str(path), RecipeError)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path} is not JSON: {error}") from error
     return Recipe.from_json(_with_folders(value, folder_of))
 
@@ -109,7 +112,7 @@ def read_recipe(path: Path, folder_of: FolderOf, seed: int = 0) -> Recipe:
 def _build(recipe: Recipe, out: Path, fingerprints: Fingerprints) -> Recipe:
     """Writes the merged model and returns its recipe with all fingerprints, which are known only then."""
     check_recipe_fit(recipe)
-    facts = {model: parent_facts(model.folder) for model in _models(recipe)}
+    facts = {model: parent_facts(model.folder) for model in recipe.models}
     jobs = in_order(recipe, plan(recipe, facts))
     with complete_or_absent(out) as partial, _shown() as heard:
         from merging import streaming  # torch takes seconds
@@ -134,10 +137,6 @@ def _shown() -> Iterator[Callable[[Written], None]]:
             )
 
         yield heard
-
-
-def _models(recipe: Recipe) -> list[Parent]:
-    return [*recipe.parents, *([] if recipe.base is None else [recipe.base])]
 
 
 def _with_folders(value: Mapping[str, object], folder_of: FolderOf) -> dict[str, object]:

@@ -198,13 +198,23 @@ def test_a_number_that_is_none_is_named_by_its_tensor(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "is not JSON"), ('{"a": 1, "a": 2}', "the key 'a' comes twice"), ("[]", "expected an object")],
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"a": 1, "a": 2}', "the key 'a' comes twice"),
+        ("[]", "expected an object"),
+    ],
 )
 def test_a_recipe_that_is_no_recipe_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
 ) -> None:
     (tmp_path / "recipe.json").write_text(text)
     assert said in refused([tmp_path / "recipe.json", tmp_path / "out"], capsys)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "recipe.yml").write_bytes(b"merge_method: \xff")
+    assert "is no text in UTF-8" in refused([tmp_path / "recipe.yml", tmp_path / "out"], capsys)
 
 
 def test_a_model_that_is_not_there_is_named(
