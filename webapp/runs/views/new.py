@@ -70,7 +70,7 @@ def _fit(form: RunForm) -> dict[str, object]:
     models = [*form.chosen_parents, *([form.chosen_base] if form.chosen_base else [])]
     if len(models) < 2:
         return {}
-    found, said = fit_of(form.chosen_parents, form.chosen_base), " ".join(form.errors.get("parents", ()))
+    found, said = fit_of(form.chosen_parents, form.chosen_base), " ".join(map(str, form.errors.get("parents", ())))
     concerns = [finding for finding in found.findings if finding.level != "info" and finding.found not in said]
     return {"fit": found, "concerns": concerns, "models": [model.pk for model in models]}
 
