@@ -27,7 +27,7 @@ def merge(
     Goddard's method then adds a step in the space tangent at m, which is 0 in exact arithmetic: sum_i w_i (u_i - (u_i m)
     m) = s - (s m) m for s = sum_i w_i u_i, and m is the direction of s. It is left out. Zero tensors have no direction
     and count with length 0. Where directions cancel out the result is sum_i w_i x_i; mergekit does so for two parents
-    and refuses more. It also adds 1e-8 to lengths.
+    and refuses more. It also adds 1e-8 to lengths, and sums them in float32 (see `merging.spheres`).
     """
     return combine(parents, _coefficients(products(parents, base), values, settings), base)
 

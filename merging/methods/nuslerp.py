@@ -25,7 +25,7 @@ def merge(
     Without `flatten` every row, the last dimension, is a vector of its own; with `column_wise` every column, the first.
     Weights that sum to 0 count as equal. Differs from mergekit in the names: its `nuslerp_row_wise` takes columns, and
     takes rows when it is off; and in the straight line, which it takes only where the cosine rounds to 1, after
-    rounding it to the tensors' own type.
+    rounding it to the tensors' own type, of lengths that it sums in float32 (see `merging.spheres`).
     """
     t = _share(values)
     if not parents[0].numel():
