@@ -429,7 +429,7 @@ class _Comparison:
         yield Finding(
             "info",
             names,
-            f"the largest model has {most:,} parameters; a merge reads {n_bytes / 1e9:.3g} GB",
+            f"the largest model has {most:,} parameters; a merge reads {_size(n_bytes)}",
             "room on the disk for one more model",
             "Nothing is copied before a merge, and parents are only read.",
         )
@@ -574,6 +574,10 @@ def _grouped(values: Sequence[tuple[str, str]]) -> str:
         groups.setdefault(value, []).append(model)
     first, *others = groups.items()
     return " and ".join(f"{value} in {', '.join(models)}" for value, models in (*others, first))
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _and(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.webapp.runs.choices import Library, library
+from webapp.library.models import Parent
 from webapp.runs.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -46,9 +47,11 @@ def test_no_page_is_wider_than_a_phone(site: str, page: Any, owner: User, chosen
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme)
     too_wide = {}
-    for path in (*PAGES, f"/benchmarks/{chosen.benchmark.pk}/"):
+    ticked = "&".join(f"model={model.pk}" for model in Parent.objects.all())
+    for path in (*PAGES, f"/benchmarks/{chosen.benchmark.pk}/", f"/models/?{ticked}"):
         page.goto(site + path)
         page.wait_for_load_state("networkidle")
+        page.evaluate("document.querySelectorAll('details.more').forEach(more => more.open = true)")
         too_wide[path] = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert {path: pixels for path, pixels in too_wide.items() if pixels > 0} == {}
 
