@@ -20,6 +20,7 @@ TORCH_FILES = {
     "merging.assembly",
     "merging.demo.train",
     "merging.draws",
+    "merging.embeddings",
     "merging.engines.transformers",
     "merging.kernels.cpu",
     "merging.kernels.inner",

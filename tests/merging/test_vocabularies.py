@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from merging.errors import ParentError
-from merging.vocabularies import Vocabulary, read_vocabulary
+from merging.vocabularies import Vocabulary, read_vocabulary, union
 
 
 def write(folder: Path, vocab: Any, added: Any = ()) -> Path:
@@ -42,3 +42,13 @@ def test_a_difference_says_what_is_only_where_and_what_moved() -> None:
         "1 tokens only in x, such as 'c'; 1 tokens only in y, such as 'd'; "
         "2 tokens have other numbers, such as 'a': 0 in x, 1 in y"
     )
+
+
+def test_special_tokens_are_those_that_say_so(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"a": 0}, [{"content": "<s>", "id": 1, "special": True}, {"content": "b", "id": 2}])
+    assert read_vocabulary(folder).special == {"<s>"}
+
+
+def test_a_union_keeps_the_first_and_appends_what_only_others_have() -> None:
+    first, second = Vocabulary({"a": 0, "b": 5}), Vocabulary({"d": 1, "a": 2, "c": 0}, frozenset("c"))
+    assert union([first, second]) == Vocabulary({"a": 0, "b": 5, "c": 6, "d": 7}, frozenset("c"))
