@@ -343,19 +343,26 @@ class _Comparison:
     def _vocabularies(self) -> Iterator[Finding]:
         for of in self.readable:
             yield from self._unheard(of)
-        level: Level = "info" if self.by_token else "error"
-        remedy = (
-            f"Rows are found by token. The result's numbers are those of {self.donor_name}."
-            if self.by_token
-            else "Choose whose tokenizer the result has: the base model's, the first parent's, or the union; rows are then "
-            "found by token."
+        if not all(of.facts.config.family.is_listed for of in self.readable):
+            remedy, is_solved = "Of an unlisted family no embedding is known: choose models with one tokenizer.", False
+        elif self.by_token:
+            remedy, is_solved = f"Rows are found by token. The result's numbers are those of {self.donor_name}.", True
+        else:
+            remedy, is_solved = (
+                (
+                    "Choose whose tokenizer the result has: the base model's, the first parent's, or the union; rows are then "
+                    "found by token."
+                ),
+                False,
+            )
+        yield from self._different(
+            "info" if is_solved else "error", "vocab_size", lambda of: of.facts.vocab_size, remedy
         )
-        yield from self._different(level, "vocab_size", lambda of: of.facts.vocab_size, remedy)
         known = [of for of in self.readable if of.model.vocabulary is not None]
         for one, other in ((known[0], other) for other in known[1:]):
             if words := _difference(one, other):
                 yield Finding(
-                    "warning" if self.by_token else "error",
+                    "warning" if is_solved else "error",
                     (one.name, other.name),
                     f"the tokenizers of {one.name} and {other.name} differ: {words}",
                     "the same tokens with the same numbers",

@@ -284,6 +284,15 @@ def test_an_unlisted_family_fits_itself_and_says_what_it_cannot(tmp_path: Path) 
     assert "rms_norm_eps is 1e-05 in b and 1e-06 in a" in {f.found for f in of(a, b).of("warning")}
 
 
+def test_rows_of_an_unlisted_family_cannot_be_found_by_token(tmp_path: Path) -> None:
+    a, b = two(tmp_path)
+    for folder in (a, b):
+        set_config(folder, model_type="home_made")
+    edit_json(b / "tokenizer.json", lambda value: value["added_tokens"].pop())
+    finding = only(of(a, b, tokenizer="first"), "error")
+    assert "tokenizers of a and b differ" in finding.found and "no embedding is known" in finding.remedy
+
+
 def test_layers_of_a_stack_may_be_of_any_number(tmp_path: Path) -> None:
     a, b = two(tmp_path, num_hidden_layers=5)
     assert of(a, b).errors and not fit([bare(a), bare(b)], is_stack=True).errors

@@ -13,15 +13,18 @@ from typing import Any, Final
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from merging.__main__ import main
+from merging.engines.transformers import TransformersEngine
 from merging.families import Family, families
+from merging.genomes import parameter_space
 from merging.indexes import SINGLE, parent_facts
 from merging.plans import plan
 from merging.recipes import Parent, uniform_average
 from merging.shells import ModelShell
+from merging.workbench import Workbench
 from tests.merging.models import N_TOKENS, WIDTHS, tokenizer
 
 MODELS: Final[Any] = AutoModelForCausalLM  # the library leaves much of it without types
@@ -77,20 +80,20 @@ def quiet() -> Iterator[None]:
     LOG.set_verbosity(before)
 
 
-def described(model_type: str, changes: Mapping[str, Any]) -> Any:
+def described(model_type: str, changes: Mapping[str, Any], seed: int) -> Any:
     """A tiny model of the library's own class, its tensors all drawn at random."""
     common = {} if model_type == "gpt2" else WIDTHS
     special = {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 258}
     config = AutoConfig.for_model(model_type, **{**common, **special, **SHAPES.get(model_type, {}), **changes})
     model = MODELS.from_config(config)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     for tensor in model.parameters():
         tensor.data = torch.randn(tensor.shape, generator=generator) * 0.3
     return model.eval()
 
 
-def saved(folder: Path, model_type: str, changes: Mapping[str, Any]) -> Path:
-    described(model_type, changes).save_pretrained(folder)
+def saved(folder: Path, model_type: str, changes: Mapping[str, Any], seed: int = 0) -> Path:
+    described(model_type, changes, seed).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
@@ -129,6 +132,25 @@ def test_a_family_is_merged_and_scored_as_the_library_knows_it(
     assert torch.equal(logits(filled.model), expected)
 
     assert torch.equal(logits(loaded(average(tmp_path, folder, folder))), expected)
+
+
+@pytest.mark.parametrize("model_type", ["gemma3_text", "gpt_neox", "gpt2", "mixtral", "qwen3_moe"])
+def test_a_candidate_in_place_is_the_model_that_is_built(tmp_path: Path, model_type: str) -> None:
+    """In layer groups, over a base model, with everything that parents may keep in memory."""
+    folders = [saved(tmp_path / f"m{seed}", model_type, {}, seed) for seed in range(3)]
+    base, *parents = (Parent(folder.name, str(folder), parent_facts(folder).fingerprint) for folder in folders)
+    space = parameter_space(
+        method="ties", parents=parents, base=base, n_layers=3, groups="block", settings=(), seed=0, dtype="float32"
+    )
+    recipe = space.decode(tuple((i * 37 % 100) / 100 for i in range(space.n_genes)))
+    bench, prompts = Workbench("cpu"), ["a", "merged model?"]
+    try:
+        said = [completion.text for completion in bench.model(recipe).complete(prompts, 12)]
+        bench.build(recipe, tmp_path / "built", {})
+    finally:
+        bench.close()
+    engine = TransformersEngine(loaded(tmp_path / "built"), AutoTokenizer.from_pretrained(tmp_path / "built"))
+    assert [completion.text for completion in engine.complete(prompts, 12)] == said
 
 
 @pytest.mark.parametrize("model_type", ["gemma3_text", "gpt_neox", "qwen2_moe"])

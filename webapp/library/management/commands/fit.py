@@ -62,7 +62,8 @@ def _lines(found: Fit) -> Iterator[str]:
     width = min(MAX_WIDTH, shutil.get_terminal_size().columns)
     for finding in found.findings:
         yield from _wrapped(f"{finding.found}.", f"{WORDS[finding.level]:<7}", width)
-        yield from _wrapped(finding.remedy, " " * 7, width)
+        expected = "" if finding.level == "info" else f"Expected: {finding.expected}. "
+        yield from _wrapped(expected + finding.remedy, " " * 7, width)
     if rows := [row for row in found.table if row.differs]:
         yield from ("", *_table([Row("", found.models), *rows]), "")
 
