@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from merging.__main__ import main
@@ -104,8 +104,8 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
     return found
 
 
-def loaded(folder: Path) -> torch.nn.Module:
-    model: torch.nn.Module = MODELS.from_pretrained(folder, dtype=torch.float32).eval()
+def loaded(folder: Path) -> PreTrainedModel:
+    model: PreTrainedModel = MODELS.from_pretrained(folder, dtype=torch.float32).eval()
     return model
 
 
