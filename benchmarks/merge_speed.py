@@ -67,7 +67,7 @@ class Limits:
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     given = _parser().parse_args(arguments)
-    print(_machine(given.mergekit), flush=True)
+    print(this_machine(given.mergekit), flush=True)
     if given.mergekit is None:
         print("\nmergekit is not measured: no --mergekit PYTHON was given.")
     for size in given.sizes:
@@ -249,7 +249,7 @@ def _write_rest(folder: Path, size: str) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def _machine(mergekit: str | None) -> str:
+def this_machine(mergekit: str | None) -> str:
     info = Path("/proc/cpuinfo")
     names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}", f"kernel {platform.release()}"]

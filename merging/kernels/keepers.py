@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from merging import spheres
 from merging.draws import Draws, limit_of
 from merging.errors import TensorError
-from merging.kernels import inner
 from merging.kernels.passes import BLOCK_BITS, Keep, Keys, Lottery, RankedLottery, Window
-from merging.kernels.spectra import Spectrum
+from merging.kernels.spectra import AnySpectrum
 from merging.masks import kept_places, row_of
 
 
@@ -26,7 +26,7 @@ class TensorKeepers:
     base: Tensor | None
     parents: Sequence[Tensor]
     draws: Draws
-    spectrum_of: Callable[[int, Tensor], Spectrum]
+    spectrum_of: Callable[[int, Tensor], AnySpectrum]
 
     def largest(self, parent: int, density: float) -> Keep:
         return self.middle(parent, density, gamma=0.0)
@@ -52,7 +52,7 @@ class TensorKeepers:
         return RankedLottery(density, epsilon, rescale, row, self._keys(parent))
 
     def products(self) -> Tensor:
-        return inner.products(self.parents, self.base)
+        return spheres.products(self.parents, self.base)
 
     def _keys(self, parent: int) -> Keys:
         n_blocks = -(-self.parents[parent].numel() // (1 << BLOCK_BITS))

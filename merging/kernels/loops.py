@@ -235,58 +235,39 @@ def count_magnitudes(base: Any, parent: Any, counts: Any) -> None:
 
 
 @compiled
-def gather_words(base: Any, parent: Any, first: Any, places: Any, words: Any) -> None:
-    """The trailing bits of all magnitudes in the bins from `first`, each at the place that its bin has come to.
-
-    There is one place for each bin; bins beyond them are left out.
-    """
+def gather_words(base: Any, parent: Any, number: Any, words: Any) -> Any:
+    """The trailing bits of the magnitudes in a bin, in order of memory; returns how many there are."""
+    n = 0
     for j in range(len(parent)):
         magnitude = magnitude_of(base, parent, j, None)
-        number = u4((magnitude >> u4(16)) - u4(first))
-        if number < u4(len(places)):
-            place = places[number]
-            words[place] = u2(magnitude)
-            places[number] = place + u4(1)
+        if magnitude >> u4(16) == number:
+            words[n] = u2(magnitude)
+            n += 1
+    return n
 
 
 @compiled
-def tally_words(words: Any, stops: Any, values: Any, counts: Any, found: Any) -> Any:
-    """The different words of each bin in rising order, and how often each comes.
+def count_different(base: Any, parent: Any, seen: Any, counts: Any, room: Any) -> Any:
+    """Counts every different magnitude, in a hash table: the bits with the sign set, 0 where a place is free.
 
-    Bin k has the words up to `stops[k]`, and the values up to `found[k]`. Returns how many values there are in all, or -1
-    when they are more than `values` has room for.
+    Returns how many there are, or -1 when they are more than `room`. There are more places than that, a power of two.
     """
-    n_of = np.zeros(N_WORDS, u4)
-    n = start = 0
-    for k in range(len(stops)):
-        first = n
-        for j in range(start, stops[k]):
-            word = words[j]
-            if n_of[word] == 0:
-                if n == len(values):
+    n, shift, n_places = 0, u4(32), len(seen)
+    while n_places > 1:
+        n_places //= 2
+        shift -= u4(1)
+    for j in range(len(parent)):
+        key = u4(magnitude_of(base, parent, j, None) | u4(0x80000000))
+        place = u4(u4(key * u4(0x9E3779B1)) >> shift)  # Knuth's multiplicative hash
+        while seen[place] != key:
+            if seen[place] == u4(0):
+                if n == room:
                     return -1
-                values[n] = word
+                seen[place] = key
                 n += 1
-            n_of[word] += u4(1)
-        start = stops[k]
-        if n - first <= 64:
-            for a in range(first + 1, n):
-                word = values[a]
-                b = a
-                while b > first and values[b - 1] > word:
-                    values[b] = values[b - 1]
-                    b -= 1
-                values[b] = word
-        else:
-            a = first
-            for word in range(N_WORDS):
-                if n_of[word]:
-                    values[a] = u2(word)
-                    a += 1
-        for a in range(first, n):
-            counts[a] = n_of[values[a]]
-            n_of[values[a]] = u4(0)
-        found[k] = n
+            else:
+                place = u4(place + u4(1)) & u4(len(seen) - 1)
+        counts[place] += u4(1)
     return n
 
 

@@ -20,7 +20,7 @@ from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, as_array, in_threads, o
 from merging.kernels.inner import products
 from merging.kernels.loops import MT_WORDS, draw_mask, f4, merge_as_peer, rank_rows, write_magnitudes
 from merging.kernels.passes import Pass
-from merging.kernels.spectra import Spectrum
+from merging.kernels.spectra import AnySpectrum
 from merging.masks import row_of
 from merging.methods.method import Settings, Values
 from merging.peer_rules import PeerDraws, shares_by_rank
@@ -47,7 +47,7 @@ class PeerMerge:
     settings: Settings
     dtype: torch.dtype
     draws: PeerDraws
-    spectrum_of: Callable[[int, Tensor], Spectrum]
+    spectrum_of: Callable[[int, Tensor], AnySpectrum]
 
     @property
     def is_possible(self) -> bool:

@@ -2,14 +2,13 @@
 numba.
 
 The order of float32 magnitudes is the order of their bits. A histogram of the leading ones, 32,768 bins, tells in which
-bin the n-th largest lies, and the trailing bits of that bin's elements, of which models stored in 16 bits have few
-different ones, tell the rest.
+bin the n-th largest lies, and the trailing bits of that bin's elements tell the rest. Models stored in 16 bits have so few
+different magnitudes, one for 100 to 1,000 elements of a large matrix, that all of them can be counted and kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,25 +17,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from merging.kernels.cpu import SPAN, as_array, in_threads
-from merging.kernels.loops import N_BINS, N_WORDS, count_magnitudes, gather_words, tally_words
+from merging.kernels.gpu_spectra import GpuSpectrum
+from merging.kernels.loops import N_BINS, N_WORDS, count_different, count_magnitudes, gather_words
 from merging.plans import TensorOf
 from merging.recipes import Parent
 
-SHARE_KEPT: Final = 32
-"""There may be one different magnitude for so many elements, or they are not kept: at 6 bytes each a tenth of a tensor's own
-memory. Fine-tunes in bfloat16 have one for 100 to 1,000 in their large matrices."""
+MOST_KEPT: Final = 1 << 17
+"""Different magnitudes, at 8 bytes each. One of 65 M elements in bfloat16 has half as many."""
 
 
 class Spectra:
     """The spectra of tensors that are merged many times: counted once, then thresholds read no tensor."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[TensorOf, TensorOf], Spectrum] = {}
+        self._kept: dict[tuple[TensorOf, TensorOf], AnySpectrum] = {}
 
-    def of(self, base_of: TensorOf, parent_of: TensorOf, base: Tensor, parent: Tensor) -> Spectrum:
+    def of(self, base_of: TensorOf, parent_of: TensorOf, base: Tensor, parent: Tensor) -> AnySpectrum:
         """The spectrum of parent - base, two tensors and where they are from."""
         if (base_of, parent_of) not in self._kept:
-            counted = Spectrum(base, parent)
+            counted = spectrum(base, parent)
             counted.look_into_all(base, parent)
             self._kept[base_of, parent_of] = counted
         return self._kept[base_of, parent_of]
@@ -47,106 +46,78 @@ class Spectra:
 
 
 class Spectrum:
-    """The magnitudes of parent - base, counted; both are needed again only for bins that were not looked into yet."""
+    """The magnitudes of parent - base. Both are needed again for thresholds, unless all was looked into and kept."""
 
     def __init__(self, base: Tensor, parent: Tensor) -> None:
-        below, above = as_array(base), as_array(parent)
-
-        def of_span(start: int, stop: int) -> NDArray[np.uint32]:
-            counts = np.zeros(N_BINS, np.uint32)
-            count_magnitudes(below[start:stop], above[start:stop], counts)
-            return counts
-
-        self._n = len(above)
-        n_threads = torch.get_num_threads()
-        counts = sum(in_threads(of_span, self._n, max(SPAN, -(-self._n // n_threads))), np.zeros(N_BINS, np.int64))
-        self._bins = np.flatnonzero(counts).astype(np.uint16)  # those that have elements, by number
-        self._up_to = np.cumsum(counts[self._bins])  # elements in each of them and all before
-        self._room = max(N_WORDS // 4, self._n // SHARE_KEPT)
-        self._seen: dict[int, _Words] = {}
-        self._all: _Words | None = None
+        self._n = parent.numel()
+        self._bins: NDArray[np.uint32] | None = None
+        self._different: tuple[NDArray[np.uint32], NDArray[np.int64]] | None = None
 
     def nth_largest(self, n: int, base: Tensor, parent: Tensor) -> float:
         """The n-th largest magnitude, counted from 1."""
         place = self._n - n  # from 0, the smallest first
-        number = int(np.searchsorted(self._up_to, place, side="right"))
-        place -= int(self._up_to[number - 1]) if number else 0
-        word = (self._all or self._look_into(number, base, parent)).nth_smallest(number, place)
-        return float(np.uint32(int(self._bins[number]) << 16 | word).view(np.float32))
+        bits = self._looked_up(place, base, parent) if self._different is None else _at(place, *self._different)
+        return float(np.uint32(bits).view(np.float32))
 
     def look_into_all(self, base: Tensor, parent: Tensor) -> None:
-        """Looks into every bin, unless there are too many different magnitudes to keep."""
-        n_pieces = torch.get_num_threads() if self._n > SPAN else 1
-        inner = np.searchsorted(self._up_to, [self._n * i // n_pieces for i in range(1, n_pieces)])
-        edges = [0, *inner, len(self._bins)]
+        """Counts every different magnitude, unless there are too many to keep."""
+        below, above = as_array(base), as_array(parent)
+        n_places = 1 << min(2 * MOST_KEPT, 2 * self._n + 1).bit_length() - 1
 
-        def of_piece(piece: int, stop: int) -> _Words | None:
-            return self._words(edges[piece], edges[stop], base, parent)
+        def of_span(start: int, stop: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]] | None:
+            seen, counts = np.zeros(n_places, np.uint32), np.zeros(n_places, np.uint32)
+            n = count_different(below[start:stop], above[start:stop], seen, counts, min(MOST_KEPT, self._n))
+            return (seen[seen > 0], counts[seen > 0]) if n >= 0 else None
 
-        pieces = [words for words in in_threads(of_piece, n_pieces, 1) if words is not None]
-        if len(pieces) == n_pieces and sum(len(words.values) for words in pieces) <= self._room:
-            self._all = _joined(pieces)
+        found = list(in_threads(of_span, self._n, _share(self._n)))
+        whole = [pair for pair in found if pair is not None]
+        if len(whole) == len(found):
+            self._different = _joined([seen for seen, _ in whole], [counts for _, counts in whole])
 
-    def _words(self, first: int, stop: int, base: Tensor, parent: Tensor) -> _Words | None:
-        """Of the bins from `first` to `stop`, in this thread; None when they do not fit."""
-        stops = np.asarray(self._up_to[first:stop] - (self._up_to[first - 1] if first else 0), np.int64)
-        words = np.empty(stops[-1] if len(stops) else 0, np.uint16)
-        bins = self._bins[first:stop].astype(np.uint32)
-        places = np.zeros(bins[-1] - bins[0] + 1 if len(bins) else 0, np.uint32)
-        places[bins - bins[:1]] = np.append(0, stops)[:-1]
-        gather_words(as_array(base), as_array(parent), bins[0] if len(bins) else np.uint32(0), places, words)
-        return _tallied(words, stops, first, self._room)
+    def _looked_up(self, place: int, base: Tensor, parent: Tensor) -> int:
+        """The bits of the magnitude at a place: in which bin, and where in it."""
+        below, above = as_array(base), as_array(parent)
 
-    def _look_into(self, number: int, base: Tensor, parent: Tensor) -> _Words:
-        if number not in self._seen:
-            below, above = as_array(base), as_array(parent)
+        def bins_of(start: int, stop: int) -> NDArray[np.uint32]:
+            counts = np.zeros(N_BINS, np.uint32)
+            count_magnitudes(below[start:stop], above[start:stop], counts)
+            return counts
 
-            def of_span(start: int, stop: int) -> NDArray[np.uint16]:
-                words, places = np.empty(stop - start, np.uint16), np.zeros(1, np.uint32)
-                gather_words(below[start:stop], above[start:stop], np.uint32(self._bins[number]), places, words)
-                return words[: places[0]].copy()
+        def words_of(start: int, stop: int) -> NDArray[np.int64]:
+            words = np.empty(stop - start, np.uint16)
+            n = gather_words(below[start:stop], above[start:stop], np.uint32(number), words)
+            return np.bincount(words[:n], minlength=N_WORDS)
 
-            words = np.concatenate(list(in_threads(of_span, self._n, SPAN)))
-            found = _tallied(words, np.array([len(words)]), number, N_WORDS)
-            if found is None:
-                raise RuntimeError(f"more than {N_WORDS} different words of 16 bits")
-            if sum(len(words.values) for words in self._seen.values()) > self._room:
-                self._seen.clear()
-            self._seen[number] = found
-        return self._seen[number]
+        if self._bins is None:
+            counts = sum(in_threads(bins_of, self._n, _share(self._n)), np.zeros(N_BINS, np.int64))
+            self._bins = np.cumsum(counts).astype(np.uint32)
+        number = int(np.searchsorted(self._bins, place, side="right"))
+        place -= int(self._bins[number - 1]) if number else 0
+        words = np.cumsum(sum(in_threads(words_of, self._n, _share(self._n)), np.zeros(N_WORDS, np.int64)))
+        return number << 16 | int(np.searchsorted(words, place, side="right"))
 
 
-@dataclass(frozen=True)
-class _Words:
-    """The different trailing words of some bins from number `first` on, rising in each bin, and how often each comes.
-
-    Bin `first` + k has the values up to `stops[k]`.
-    """
-
-    first: int
-    stops: NDArray[np.uint32]
-    values: NDArray[np.uint16]
-    counts: NDArray[np.uint32]
-
-    def nth_smallest(self, number: int, place: int) -> int:
-        """The word at a place, counted from 0, in a bin."""
-        k = number - self.first
-        here = slice(self.stops[k - 1] if k else 0, self.stops[k])
-        return int(self.values[here][np.searchsorted(np.cumsum(self.counts[here]), place, side="right")])
+AnySpectrum = Spectrum | GpuSpectrum
 
 
-def _tallied(words: NDArray[np.uint16], stops: NDArray[np.int64], first: int, room: int) -> _Words | None:
-    values, counts = np.empty(room, np.uint16), np.empty(room, np.uint32)
-    found = np.empty(len(stops), np.uint32)
-    n = tally_words(words, stops, values, counts, found)
-    return None if n < 0 else _Words(first, found, values[:n].copy(), counts[:n].copy())
+def spectrum(base: Tensor, parent: Tensor) -> AnySpectrum:
+    """Of tensors on any device."""
+    return Spectrum(base, parent) if base.device.type == "cpu" else GpuSpectrum(base.numel())
 
 
-def _joined(pieces: Sequence[_Words]) -> _Words:
-    before = np.cumsum([0, *(len(words.values) for words in pieces)]).astype(np.uint32)
-    return _Words(
-        pieces[0].first,
-        np.concatenate([words.stops + n for words, n in zip(pieces, before, strict=False)]),
-        np.concatenate([words.values for words in pieces]),
-        np.concatenate([words.counts for words in pieces]),
-    )
+def _share(n: int) -> int:
+    """Elements for each thread, but not so few that a table for them is not worth it."""
+    return max(SPAN, -(-n // torch.get_num_threads()))
+
+
+def _joined(
+    seen: Sequence[NDArray[np.uint32]], counts: Sequence[NDArray[np.uint32]]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The bits of all magnitudes in rising order, and how many elements have each of them or a smaller one."""
+    bits, which = np.unique(np.concatenate(seen) & np.uint32(0x7FFFFFFF), return_inverse=True)
+    each = np.bincount(which, weights=np.concatenate(counts), minlength=len(bits))
+    return bits, np.cumsum(each.astype(np.int64))
+
+
+def _at(place: int, bits: NDArray[np.uint32], up_to: NDArray[np.int64]) -> int:
+    return int(bits[np.searchsorted(up_to, place, side="right")])

@@ -164,7 +164,7 @@ def test_thresholds_are_those_of_a_sort(
 
 @pytest.mark.parametrize("dtype", [BF16, F16, F32])
 def test_a_spectrum_tells_every_place_of_a_large_tensor(dtype: torch.dtype) -> None:
-    """Of float32 tensors not all different magnitudes are kept; they are looked into where they are asked for."""
+    """Of float32 tensors not all different magnitudes are kept; they are looked up when they are asked for."""
     base = some((1_500_000,), 1, dtype, 0.02)
     parent = (base.float() + some(base.shape, 2, F32, 1e-3)).to(dtype)
     magnitudes = (parent.float() - base.float()).abs().sort(descending=True).values
@@ -179,8 +179,8 @@ def test_what_was_counted_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) 
     kept, one, two = Spectra(), Parent("one", "/one", ""), Parent("two", "/two", "")
     base, parent = some((5000,), 1, BF16), some((5000,), 2, BF16)
     first = kept.of(TensorOf(one, "t"), TensorOf(two, "t"), base, parent)
-    monkeypatch.setattr(spectra, "count_magnitudes", None)
-    monkeypatch.setattr(spectra, "gather_words", None)
+    for loop in ("count_different", "count_magnitudes", "gather_words"):
+        monkeypatch.setattr(spectra, loop, None)
     again = kept.of(TensorOf(one, "t"), TensorOf(two, "t"), base, parent)
     assert again is first and again.nth_largest(100, base, parent) > 0
     kept.forget(two)
