@@ -175,9 +175,9 @@ class _Reading:
         groups: list[LayerGroup] = []
         numbers: list[_Numbers] = []
         for one, start in zip(self._slices, self._starts, strict=True):
-            columns, sources = self._columns(one), self._stacked(one)
+            columns = self._columns(one)
             for layers in self._ranges(one, start, self._branches(one, start, columns)):
-                groups.extend(_groups(layers, sources))
+                groups.extend(_groups(layers, self._stacked(one, layers.start - start)))
                 numbers.extend(_Numbers(len(one.parents), columns, row) for _, row in layers.rows)
                 if len(numbers) * len(columns) > MAX_NUMBERS:
                     raise RecipeError(f"the recipe has more than {MAX_NUMBERS} values; expected fewer groups of layers")
@@ -410,11 +410,12 @@ class _Reading:
         if one is self._slices[-1] and outside != rows[-1]:
             yield _Range(start + depth, start + depth, outside)
 
-    def _stacked(self, one: _Slice) -> tuple[Source, ...]:
+    def _stacked(self, one: _Slice, depth: int) -> tuple[Source, ...]:
+        """Where layers from this depth of the slice on come from; nothing to say of layers that lie where they lay."""
         if not self._is_stack:
             return ()
-        parents = (Source(self._models.index(source.model), source.start) for source in one.parents)
-        return (*parents, *([Source(None, one.base.start)] if one.base else []))
+        parents = (Source(self._models.index(source.model), source.start + depth) for source in one.parents)
+        return (*parents, *([Source(None, one.base.start + depth)] if one.base else []))
 
     def _settings(self, numbers: Sequence[_Numbers]) -> dict[str, Number]:
         found: dict[str, Number] = {}

@@ -338,6 +338,24 @@ def test_a_base_model_is_stacked_beside_its_parents() -> None:
     ]
 
 
+def test_a_gradient_over_a_stacked_slice_keeps_each_layer_at_its_place() -> None:
+    """Every layer is a group of its own then, and starts where the slice starts plus its depth there."""
+    recipe = read(
+        """
+        merge_method: slerp
+        base_model: one
+        slices:
+          - sources: [{model: one, layer_range: [0, 1]}, {model: two, layer_range: [0, 1]}]
+          - sources: [{model: one, layer_range: [0, 3]}, {model: two, layer_range: [1, 4]}]
+        parameters: {t: [0.1, 0.3]}
+        dtype: float32
+        """
+    )
+    layers = {group.start: group.sources for group in recipe.groups if group.start != group.stop}
+    assert layers == {0: (Source(0, 0), Source(1, 0))} | {1 + i: (Source(0, i), Source(1, 1 + i)) for i in range(3)}
+    assert [shared["t"] for shared in recipe.shared] == pytest.approx([0.1, 0.3, 0.1, 0.2, 0.3, 0.1])
+
+
 LINEAR = "merge_method: linear\ndtype: float32\nmodels: [{model: one, parameters: {weight: %s}}]"
 
 
