@@ -6,7 +6,7 @@ Knows families and what models' headers tell; reads no tensor.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from merging.errors import ParentError, RecipeError
@@ -51,6 +51,8 @@ def plan(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> tuple[TensorJob
     jobs = tuple(job for place, numbers in planner.places() for job in planner.jobs_at(place, numbers))
     _check_embeddings(jobs)
     _check_shapes(jobs, facts)
+    if recipe.is_stack:
+        _check_stack(recipe, jobs, facts)
     return jobs
 
 
@@ -186,6 +188,33 @@ def _check_shapes(jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts]
             raise ParentError(
                 f"{job.name} would be made from {list(other[1])} of {other[0].name} and {list(shapes[0][1])} of "
                 f"{shapes[0][0].name}: layers of different shape cannot be merged"
+            )
+
+
+def _check_stack(recipe: Recipe, jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts]) -> None:
+    """ParentError unless stacked layers are a model: the tensors that the donor's configuration asks for, and of each kind
+    of layer's tensor one shape. Layers of another family, of another width or with biases of their own are none.
+    """
+    config = facts[recipe.donor].config
+    layers = [(facts[model].config.layout, layer) for model, layer in stacked_layers(recipe)]
+    dense = frozenset(i for i, (layout, layer) in enumerate(layers) if layer in layout.dense)
+    wanted = config.family.required(replace(config.layout, n_layers=len(layers), dense=dense))
+    here = {job.name: job for job in jobs}
+    if differing := [name for name in (*wanted, *here) if name not in here or name not in wanted]:
+        lacking = differing[0] not in here
+        raise ParentError(
+            f"stacked layers would {'lack' if lacking else 'have'} {differing[0]}, which a model like {recipe.donor.name} "
+            f"{'has' if lacking else 'does not have'}: expected layers of models that were built alike"
+        )
+    seen: dict[str, tuple[Parent, tuple[int, ...]]] = {}
+    for job in jobs:
+        of = (*job.sources, *([job.base] if job.base else []))[0]
+        shape = facts[of.parent].index[of.name].shape
+        model, expected = seen.setdefault(config.family.in_other_layer(job.name, 0), (of.parent, shape))
+        if shape != expected:
+            raise ParentError(
+                f"{job.name} would be {list(shape)} from {of.parent.name} and is {list(expected)} in layers from "
+                f"{model.name}: layers of different shape cannot be stacked"
             )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoConfig
 
-from merging.errors import RecipeError
+from merging.errors import ParentError, RecipeError
+from merging.indexes import parent_facts
+from merging.plans import plan
+from merging.recipes import WHOLE_MODEL, LayerGroup, Source, passthrough_recipe
 from merging.stacks import stacked_config
+from tests.merging.models import config as of_folder
+from tests.merging.models import parent, write_parent
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -87,3 +94,32 @@ def test_what_only_some_of_the_models_list_is_refused() -> None:
     listed = QWEN | {"mlp_layer_types": ["dense"] * 4}
     with pytest.raises(RecipeError, match="mlp_layer_types has no entry for layer 1 of one of the models"):
         stacked_config(listed, [(listed, 0), (QWEN, 1)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"attention_bias": True},
+            "would have model.layers.1.self_attn.q_proj.bias, which a model like a does not have",
+        ),
+        (
+            {"intermediate_size": 32},
+            r"model.layers.1.mlp.gate_proj.weight would be \[32, 16\] from b and is \[24, 16\]",
+        ),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_layers_that_are_no_model_together_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str, order: tuple[int, int]
+) -> None:
+    """Each would be written as it is, and no library could load them: either of the two may be the donor."""
+    a, b = (parent(write_parent(tmp_path / n, of_folder(**c))) for n, c in (("a", {}), ("b", changes)))
+    facts = {model: parent_facts(model.folder) for model in (a, b)}
+    groups = tuple(
+        LayerGroup(f"layer {i}", i, i + 1, i == 0, i == 1, sources=(Source(of, i),)) for i, of in enumerate(order)
+    )
+    recipe = replace(passthrough_recipe(a), parents=(a, b), groups=groups, values=(({"scale": 1.0},),) * 2)
+    with pytest.raises(ParentError, match=message if order == (0, 1) else "layers"):
+        plan(recipe, facts)
+    assert plan(replace(recipe, parents=(b,), groups=(WHOLE_MODEL,), values=recipe.values[:1]), facts)
