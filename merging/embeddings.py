@@ -24,8 +24,9 @@ class _Source(Protocol):
 class RowSource:
     """A `TensorSource` whose embeddings have the rows of the result, in its order. All else is that of another source.
 
-    A row that a model lacks is the base model's, or the mean of the parents that have it, rounded to the model's own
-    dtype; where nobody has it, which only happens to numbers without a token, it is 0.
+    A row that a model lacks is the base model's, or the mean of the parents that have it; where nobody has it, which only
+    happens to numbers without a token, it is 0. With such rows the embedding is float32, because a mean need not be a
+    number of the model's own dtype.
     """
 
     def __init__(self, source: _Source, jobs: Sequence[TensorJob]) -> None:
@@ -41,8 +42,10 @@ class RowSource:
         own = torch.from_numpy(tokens.own[parent])
         placed = stored.index_select(0, own.clamp(min=0).to(stored.device))  # [n_rows, width]
         lacking = (own < 0).nonzero().flatten()
-        if len(lacking):
-            placed[lacking.to(stored.device)] = self._rows_for_all(job, tokens, lacking).to(stored)
+        if not len(lacking):
+            return placed
+        placed = placed.float()
+        placed[lacking.to(stored.device)] = self._rows_for_all(job, tokens, lacking)
         return placed
 
     def _rows_for_all(self, job: TensorJob, tokens: TokenRows, numbers: Tensor) -> Tensor:

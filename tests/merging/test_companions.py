@@ -37,9 +37,16 @@ def tokenizer(letters: Sequence[str], added: Sequence[str], special: bool = True
     return found
 
 
-def write_model(folder: Path, seed: int, words: PreTrainedTokenizerFast, n_padding: int = 0, **c: Any) -> Path:
+def write_model(
+    folder: Path,
+    seed: int,
+    words: PreTrainedTokenizerFast,
+    n_padding: int = 0,
+    dtype: torch.dtype = torch.float32,
+    **c: Any,
+) -> Path:
     ids = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id}
-    write_parent(folder, config(vocab_size=len(words) + n_padding, **ids, **c), seed=seed)
+    write_parent(folder, config(vocab_size=len(words) + n_padding, **ids, **c), seed=seed, dtype=dtype)
     words.save_pretrained(folder)
     return folder
 
@@ -105,6 +112,21 @@ def test_rows_are_merged_by_token(folders: Mapping[str, Path], tmp_path: Path, c
         start = base[text] if text in base else torch.stack(has).mean(0)
         wanted = start + 0.5 * (one.get(text, start) - start) + 0.25 * (two.get(text, start) - start)
         torch.testing.assert_close(merged[number], wanted, atol=1e-6, rtol=0)  # other order of float32 sums
+
+
+def test_a_row_that_is_a_mean_is_rounded_once(tmp_path: Path) -> None:
+    """The mean of two numbers of 16 bits is none itself, and a weight of 0 shows what a model without the token took."""
+    added = {"base": ("<s>", "</s>"), "one": ("<s>", "</s>", "<turn>"), "two": ("<s>", "</s>", "<turn>")}
+    folders = {
+        name: write_model(tmp_path / name, seed, tokenizer(ALPHABET, texts), dtype=torch.bfloat16)
+        for seed, (name, texts) in enumerate(added.items())
+    }
+    values = ({"weight": 0.0}, {"weight": 0.0})
+    found = recipe(folders, "task_arithmetic", values, Companions("union"), normalize=False, **{"lambda": 1.0})
+    build(found, tmp_path / "out")
+    for name in EMBEDDINGS:
+        one, two, merged = (rows(tmp_path / model, name)["<turn>"].float() for model in ("one", "two", "out"))
+        assert torch.equal(merged, (one + two) / 2) and not torch.equal(merged, merged.bfloat16().float())
 
 
 @pytest.mark.parametrize(("choice", "n_rows"), [("base", 261), ("first", 260), ("union", 261)])
