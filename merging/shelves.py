@@ -37,7 +37,7 @@ class ParentShelf:
         self._facts: dict[Parent, ParentFacts] = {}
         self._tensors: dict[tuple[Parent, str], Tensor] = {}
         self._n_bytes = 0
-        self._fitting: set[tuple[str, tuple[Parent, ...], Parent | None, bool, bool]] = set()
+        self._fitting: set[tuple[object, ...]] = set()
 
     def open(self, recipe: Recipe) -> Mapping[Parent, ParentFacts]:
         """Makes the recipe's models ready and returns their facts; others leave.
@@ -83,7 +83,7 @@ class ParentShelf:
         self._reader.close()
 
     def _check_fit(self, recipe: Recipe) -> None:
-        key = (recipe.method, recipe.parents, recipe.base, recipe.companions.tokenizer != "same", recipe.is_stack)
+        key = (recipe.method, recipe.parents, recipe.base, recipe.companions.tokenizer, recipe.is_stack, recipe.donor)
         if key not in self._fitting:
             check_recipe_fit(recipe)
             self._fitting.add(key)

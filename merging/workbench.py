@@ -17,17 +17,21 @@ from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
 from merging.engines import TextModel
 from merging.engines.transformers import TransformersEngine
+from merging.errors import RecipeError
 from merging.evaluation import Evaluation, Progress, Stage, evaluate, no_progress
 from merging.exports import companions_digest, write_companions
 from merging.folders import BuiltFile, built_files, complete_or_absent
+from merging.indexes import ParentFacts
 from merging.plans import plan
-from merging.recipes import Recipe
+from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
 from merging.shells import ModelShell, compute_dtype
 from merging.shelves import ParentShelf, room_for_parents
 from merging.streaming import write_model
 from merging.tensors import torch_dtype
 from merging.threads import threads_for
+from merging.token_rows import result_vocabulary
+from merging.vocabularies import read_vocabulary
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ class Workbench:
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
             progress("load", 0, 1)
-            jobs = in_order(recipe, plan(recipe, self._shelf.open(recipe)))
+            facts = self._shelf.open(recipe)
+            jobs = in_order(recipe, plan(recipe, facts))
+            _check_scorable(recipe, facts)
             progress("load", 1, 1)
             self._in_place = None  # from here on the shell is partly filled, unless all goes well
             self._seat = self._seat_for(recipe)
@@ -126,6 +132,22 @@ class Workbench:
         shell = ModelShell(donor, self.device, dtype)
         tokenizer = AutoTokenizer.from_pretrained(donor, local_files_only=True, trust_remote_code=False)
         return _Seat(key, shell, TransformersEngine(shell.model, tokenizer))
+
+
+def _check_scorable(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
+    """RecipeError unless the result has the layers and the tokens of its donor, which is what models are scored in."""
+    if recipe.is_stack or _has_other_tokens(recipe, facts):
+        raise RecipeError(
+            f"the result has other {'layers' if recipe.is_stack else 'tokens'} than {recipe.donor.name}: it can be built "
+            "but not scored; build it, and score the folder as a model of its own"
+        )
+
+
+def _has_other_tokens(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> bool:
+    donor, found = facts[recipe.donor], result_vocabulary(recipe, facts)
+    return found is not None and (
+        found.rows.n_rows != donor.vocab_size or found.vocabulary.numbers != read_vocabulary(donor.folder).numbers
+    )
 
 
 def _counted(tensors: Iterator[NamedTensor], stage: Stage, n: int, progress: Progress) -> Iterator[NamedTensor]:

@@ -20,9 +20,19 @@ from merging.errors import MergingError, ParentError, RecipeError, TensorError
 from merging.evaluation import Stage
 from merging.genomes import parameter_space
 from merging.indexes import parent_facts
-from merging.recipes import DTYPES, Dtype, Parent, Recipe, passthrough_recipe, uniform_average
+from merging.recipes import (
+    DTYPES,
+    WHOLE_MODEL,
+    Companions,
+    Dtype,
+    Parent,
+    Recipe,
+    Source,
+    passthrough_recipe,
+    uniform_average,
+)
 from merging.workbench import Workbench
-from tests.merging.models import config, parent, write_parent
+from tests.merging.models import config, edit_json, parent, write_parent
 
 REPRODUCE = """
 import json, sys
@@ -180,6 +190,29 @@ def test_parents_that_do_not_fit_are_refused(relatives: dict[str, Parent], tmp_p
     other = parent(write_parent(tmp_path / "other", config(hidden_size=32)))
     with pytest.raises(ParentError, match="hidden_size is 32 in other and 16 in one"):
         Workbench("cpu").evaluate(uniform_average((relatives["one"], other)), benchmark(), "search")
+
+
+def test_what_can_only_be_built_is_not_scored_as_its_donor(relatives: dict[str, Parent], tmp_path: Path) -> None:
+    """The layers' order alone would fill a shell without a word, though the configuration says more of each layer."""
+    bench, one = Workbench("cpu"), passthrough_recipe(relatives["one"])
+    groups = [replace(WHOLE_MODEL, start=i, stop=i + 1, before=i == 0, after=i == 2) for i in range(3)]
+    sources = [replace(group, sources=(Source(0, 2 - i),)) for i, group in enumerate(groups)]
+    with pytest.raises(RecipeError, match="other layers than one: it can be built but not scored"):
+        bench.model(replace(one, groups=tuple(sources), values=one.values * 3))
+    other = write_parent(tmp_path / "other", config(vocab_size=260))
+    edit_json(other / "tokenizer.json", lambda value: value["added_tokens"].append({"id": 259, "content": "<new>"}))
+    average = uniform_average((relatives["one"], parent(other)))
+    with pytest.raises(RecipeError, match="other tokens than one"):
+        bench.model(replace(average, companions=Companions("union")))
+    assert bench.model(replace(average, companions=Companions("first")))
+
+
+def test_the_same_models_are_checked_again_for_another_donor(relatives: dict[str, Parent], tmp_path: Path) -> None:
+    bench, tied = Workbench("cpu"), parent(write_parent(tmp_path / "tied", config(tie_word_embeddings=True)))
+    chosen = replace(recipe(relatives), base=tied, companions=Companions("first"))
+    assert bench.model(chosen)
+    with pytest.raises(ParentError, match="no place for an output embedding"):
+        bench.model(replace(chosen, companions=Companions("base")))
 
 
 def test_a_failed_merge_leaves_no_folder_and_a_bench_that_works(relatives: dict[str, Parent], tmp_path: Path) -> None:
