@@ -18,11 +18,11 @@ from merging.cards import read_card
 from merging.configs import read_json
 from merging.errors import ParentError, RecipeError
 from merging.families import families
-from merging.files import read_regular
 from merging.indexes import ParentFacts, listed, parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.recipes import Parent, Recipe, Tokenizer, check_parents
+from merging.tokenizers import SETTINGS, chat_template
 from merging.vocabularies import Vocabulary, read_vocabulary
 
 T = TypeVar("T")
@@ -32,8 +32,6 @@ MAX_ROWS: Final = 60
 """Differing tensors that the table shows; the rest are counted."""
 MISSING: Final = "–"
 ALIKE: Final = "the same in all models"
-TEMPLATE: Final = "chat_template.jinja"
-MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,12 @@ def fit(
     """How these models fit each other. Nothing is raised for what a folder holds: that is a finding.
 
     Rows of embeddings are found by token unless `tokenizer` is "same". Layers of a stack may be of any number, and their
-    shapes are checked when it is planned. `donor` is whose configuration the result has: the base model with its
-    tokenizer, otherwise the first parent.
+    shapes are checked when it is planned. `donor` is whose configuration the result has: the base model where it has its
+    tokenizer or a union, otherwise the first parent.
     """
     models = [*([base] if base is not None else []), *parents]
-    chosen = donor or (base if base is not None and tokenizer == "base" else parents[0] if parents else models[0])
+    of_base = base is not None and tokenizer in ("base", "union")
+    chosen = donor or (parents[0] if parents and not of_base else models[0])
     known = [_Model.read(model) for model in models]
     comparison = _Comparison(tuple(known), models.index(chosen), tokenizer, is_stack)
     findings = [*(_number_of(method, parents, base) if method else ()), *comparison.findings()]
@@ -514,16 +513,16 @@ def _caught(problems: list[str], read: Callable[[], T]) -> T | None:
 
 
 def _template(folder: Path) -> str:
-    """The chat template as a file of its own or in the tokenizer's settings; of several, the default one."""
-    if (folder / TEMPLATE).is_file():
-        return read_regular(folder / TEMPLATE, MAX_TEMPLATE_BYTES).decode("utf-8", errors="replace")
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        found = read_json(folder / name).get("chat_template") if (folder / name).is_file() else None
-        if isinstance(found, list):
-            found = next((item.get("template") for item in found if isinstance(item, dict)), None)
-        if isinstance(found, str):
-            return found
-    return ""
+    """The chat template; of several in the tokenizer's settings, the default one."""
+    found = chat_template(folder)
+    listed = read_json(folder / SETTINGS).get("chat_template") if not found and (folder / SETTINGS).is_file() else None
+    named = (
+        {one.get("name"): one.get("template") for one in listed if isinstance(one, dict)}
+        if isinstance(listed, list)
+        else {}
+    )
+    default = named.get("default", next(iter(named.values()), None))
+    return default if isinstance(default, str) else found
 
 
 def _end(folder: Path, words: Vocabulary | None) -> str:

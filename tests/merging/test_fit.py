@@ -210,6 +210,23 @@ def test_one_embedding_is_read_as_two_where_the_result_has_two(tmp_path: Path, o
     assert torch.allclose(load_file(tmp_path / "out" / SINGLE)["lm_head.weight"], expected, atol=1e-7)  # one rounding
 
 
+@pytest.mark.parametrize(("tokenizer", "is_barred"), [("base", True), ("union", True), ("first", False)])
+def test_a_result_is_like_the_base_where_it_has_its_tokens(
+    tmp_path: Path, tokenizer: Tokenizer, is_barred: bool
+) -> None:
+    """A base model with tied embeddings has no place for the output embedding that its parents have."""
+    tied, loose = write_parent(tmp_path / "tied", config(tie_word_embeddings=True)), write_parent(tmp_path / "loose")
+    assert bool(of(loose, base=tied, tokenizer=tokenizer).errors) == is_barred
+
+
+def test_of_several_chat_templates_the_default_one_is_compared(tmp_path: Path) -> None:
+    a, b = two(tmp_path)
+    named = [{"name": "tools", "template": "{{ tools }}"}, {"name": "default", "template": "{{ messages }}"}]
+    edit_json(a / "tokenizer_config.json", lambda value: value.update(chat_template=named))
+    (b / "chat_template.jinja").write_text("{{ messages }}")
+    assert not of(a, b).of("warning")
+
+
 def test_a_chat_template_that_only_some_have_or_that_differs_is_a_warning(tmp_path: Path) -> None:
     a, b = two(tmp_path)
     (b / "chat_template.jinja").write_text("{{ messages }}")
