@@ -79,9 +79,15 @@ def integer(value: object, what: str, error: Kind) -> int:
 
 
 def real(value: object, what: str, error: Kind) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise error(f"{what} is {show(value)}; expected a finite number")
-    return float(value)
+    try:
+        found = float(value)  # a whole number may have more digits than fit
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise error(f"{what} is {show(value)}; expected a finite number")
+    return found
 
 
 def optional_real(value: object, what: str, error: Kind) -> float | None:

@@ -40,6 +40,7 @@ def test_fields_names_what_is_missing_and_what_is_unknown() -> None:
         (plain.integer, 1.0),
         (plain.real, float("nan")),
         (plain.real, float("inf")),
+        (plain.real, 10**400),
         (plain.real, "1"),
         (plain.flag, 1),
         (plain.mapping, [1]),
