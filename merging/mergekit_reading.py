@@ -304,6 +304,9 @@ class _Reading:
 
     def _sorted(self, one: _Slice) -> _Slice:
         """The slice with its base model told apart, or put first where it is one of two equals."""
+        names = [source.model for source in one.parents]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise RecipeError(f"{one.what} has the model {twice} {names.count(twice)} times; expected once")
         is_first = self._method.name in FIRST_IS_BASE
         if self._base is None and is_first:
             raise RecipeError(f"base_model is missing; {self._method.title} starts from it")
@@ -311,8 +314,8 @@ class _Reading:
             return one
         bases = [source for source in one.parents if source.model == self._base]
         others = tuple(source for source in one.parents if source.model != self._base)
-        if len(bases) != 1:
-            raise RecipeError(f"{one.what} has the base model {self._base} {len(bases)} times; expected once")
+        if not bases:
+            raise RecipeError(f"{one.what} lacks the base model {self._base}; expected it among the sources")
         return replace(one, parents=(*bases, *others)) if is_first else replace(one, parents=others, base=bases[0])
 
     def _parameters(self, found: Mapping[str, object], what: str, is_model: bool) -> Mapping[str, Choices]:

@@ -442,8 +442,9 @@ SLICE = "merge_method: linear\ndtype: float32\nparameters: {weight: 1}\nslices:\
         (SLICE % "[{model: one, layer_range: [0, 2]}]\nbase_model: two", "takes part in no slice"),
         (
             SLICE.replace("linear", "ties") % "[{model: one, layer_range: [0, 2]}]\nbase_model: two",
-            "0 times; expected once",
+            r"slices\[0\] lacks the base model two",
         ),
+        (LINEAR.replace("]", ", {model: one}]") % 1, "models has the model one 2 times; expected once"),
     ],
 )
 def test_what_cannot_be_built_as_written_is_refused(text: str, message: str) -> None:
