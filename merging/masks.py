@@ -70,8 +70,8 @@ def _divide_by_agreeing(mixed: Tensor, scaled: Sequence[Tensor], weights: Sequen
 
 
 def magnitude_thresholds(tau: Tensor, density: float, gamma: float = 0.0) -> tuple[float, float]:
-    """The least and the largest magnitude to keep, when the int(gamma x n) largest go and the next max(1, round(density x
-    n)) stay.
+    """The least and the largest magnitude to keep, when the int(gamma x n) largest go, the smallest never among them, and
+    the next max(1, round(density x n)) stay.
 
     Without largest ones to drop the upper bound is infinite. An empty tensor keeps all it has.
     """
@@ -86,7 +86,7 @@ def kept_places(n: int, density: float, gamma: float = 0.0) -> tuple[int | None,
     """The places, counted from 1 for the largest, of the smallest and the largest of n magnitudes that `magnitude_thresholds`
     keeps; None where it sets no bound.
     """
-    n_top, n_kept = int(gamma * n), max(1, round(density * n))
+    n_top, n_kept = max(0, min(int(gamma * n), n - 1)), max(1, round(density * n))
     return n_top + n_kept if n_top + n_kept < n else None, n_top + 1 if n_top else None
 
 

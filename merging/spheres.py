@@ -97,7 +97,7 @@ def mean_direction(cosines: Sequence[Sequence[float]], max_iter: int, tol: float
     mean; None where they cancel out or there are none.
 
     A step is the mean of the tangent vectors log_m(u_i) = theta_i / sin theta_i (u_i - cos theta_i m) and goes along its
-    own great circle; one shorter than `tol` is not taken. Opposite to m there is no way that is shortest, and none counts.
+    own great circle; one no longer than `tol` is not taken. Opposite to m there is no way that is shortest, and none counts.
     """
     n = len(cosines)
     mean = [1.0] * n
@@ -110,7 +110,7 @@ def mean_direction(cosines: Sequence[Sequence[float]], max_iter: int, tol: float
         inward = math.fsum(map(mul, pulls, dots))
         tangent = [pull - inward * c for pull, c in zip(pulls, mean, strict=True)]
         angle = length_of(tangent, cosines)
-        if angle < tol:
+        if angle <= tol:
             break
         along = math.sin(angle) / angle
         mean = _unit([math.cos(angle) * c + along * to for c, to in zip(mean, tangent, strict=True)], cosines)

@@ -24,9 +24,8 @@ def merge(
 
     Runs on the inner products of the parents in float64, so an iteration costs nothing and the default goes on until
     float32 can tell no difference; mergekit stops at a step of 1e-5 or the tenth, in the tensors' own type, with lengths
-    summed in float32 (see `merging.spheres`). Zero tensors
-    have no direction and count with length 0. Where directions cancel out there is no centre, and the result is the
-    plain mean; mergekit takes the first parent's direction.
+    summed in float32 (see `merging.spheres`). Zero tensors have no direction and count with length 0. Where directions
+    cancel out there is no centre, and the result is the plain mean; mergekit takes the first parent's direction.
     """
     return combine(parents, _coefficients(products(parents), settings))
 

@@ -64,6 +64,11 @@ def test_breadcrumbs_keep_what_lies_between_outliers_and_noise() -> None:
     assert keep_middle(tau, 0.9, 0.2).tolist() == [0, -4, 3, -2, 1]
 
 
+def test_however_many_are_outliers_one_element_stays() -> None:
+    assert torch.equal(keep_middle(torch.tensor([3.0, -1.0, 2.0]), 0.5, gamma=1.0), torch.tensor([0.0, -1.0, 0.0]))
+    assert keep_middle(torch.empty(0), 0.5, gamma=1.0).numel() == 0
+
+
 def test_della_keeps_the_large_more_often_in_equal_steps() -> None:
     """Ten ranks, 4,000 rows: shares kept within 0.04 of 0.35 to 0.65, five standard deviations of 0.0079."""
     tau = torch.arange(1.0, 11.0).repeat(4000, 1)

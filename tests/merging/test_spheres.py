@@ -102,6 +102,13 @@ def test_in_the_plane_the_mean_direction_is_the_mean_of_the_angles(angles: list[
     assert angle_of(combine(units, found)) == pytest.approx(sum(angles) / len(angles), abs=2e-6)
 
 
+def test_a_step_of_no_length_is_the_last_one() -> None:
+    """Whatever `tol` is: the mean of one direction, or of the same one many times, is that direction."""
+    for n in (1, 2, 4):
+        mean = mean_direction([[1.0] * n] * n, max_iter=10, tol=0.0)
+        assert mean is not None and sum(mean) == pytest.approx(1.0, abs=1e-12)  # a few roundings of float64
+
+
 def test_directions_that_cancel_out_have_no_mean() -> None:
     third = 2 * math.pi / 3
     for units in ([], [along(0), along(math.pi)], [along(i * third).double() for i in range(3)]):
