@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Final
 
 from merging.errors import ParentError, RecipeError
 from merging.families import Place
 from merging.indexes import ParentFacts
 from merging.recipes import LayerGroup, Parent, Recipe, Source, layer_ranges
 from merging.token_rows import ResultVocabulary, TokenRows, result_vocabulary
+
+SCALED_BY_NUMBER: Final = "scale_attn_by_inverse_layer_idx"
+"""GPT-2's: with it a layer with another number is another layer."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,10 @@ def _check_stack(recipe: Recipe, jobs: Sequence[TensorJob], facts: Mapping[Paren
     """ParentError unless stacked layers are a model: the tensors that the donor's configuration asks for, and of each kind
     of layer's tensor one shape. Layers of another family, of another width or with biases of their own are none.
     """
+    if scaled := [model.name for model in recipe.models if facts[model].config.arithmetic.get(SCALED_BY_NUMBER)]:
+        raise ParentError(
+            f"{scaled[0]} divides attention by a layer's number ({SCALED_BY_NUMBER}): it cannot be stacked"
+        )
     config = facts[recipe.donor].config
     layers = [(facts[model].config.layout, layer) for model, layer in stacked_layers(recipe)]
     dense = frozenset(i for i, (layout, layer) in enumerate(layers) if layer in layout.dense)

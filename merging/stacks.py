@@ -11,6 +11,7 @@ from typing import Final
 
 from merging import plain
 from merging.errors import RecipeError
+from merging.families import families
 
 DEPTHS: Final = ("num_hidden_layers", "n_layer", "num_layers")
 """What configurations call the number of layers."""
@@ -94,12 +95,18 @@ def _rule(config: Config, layer: int) -> str | None:
     listed = config.get("layer_types")
     if isinstance(listed, list):
         return str(_entry(config, "layer_types", layer))
-    every, first = config.get("sliding_window_pattern"), config.get("max_window_layers")
+    every, first = config.get("sliding_window_pattern", _full_every(config)), config.get("max_window_layers")
     if isinstance(every, int) and every > 0:
         return SLIDING if (layer + 1) % every else FULL
     if config.get("use_sliding_window") is True and isinstance(first, int):
         return SLIDING if layer >= first else FULL
     return None
+
+
+def _full_every(config: Config) -> int:
+    """A rule that a family has and its configurations do not say: of Gemma 2 they never did."""
+    model_type = config.get("model_type")
+    return families.get(model_type).window.full_every if isinstance(model_type, str) and model_type in families else 0
 
 
 def _positions(layers: Sequence[Layer]) -> dict[str, object]:

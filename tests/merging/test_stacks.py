@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from merging.errors import ParentError, RecipeError
 from merging.indexes import parent_facts
@@ -15,7 +15,7 @@ from merging.plans import plan
 from merging.recipes import WHOLE_MODEL, LayerGroup, Source, passthrough_recipe
 from merging.stacks import stacked_config
 from tests.merging.models import config as of_folder
-from tests.merging.models import parent, write_parent
+from tests.merging.models import parent, tokenizer, write_parent
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -56,6 +56,14 @@ def test_every_sixth_layer_is_written_out() -> None:
     for config in (GEMMA, old):
         made = stacked_config(config, [(config, layer) for layer in (4, 5, 0, 5)])
         assert read(made).layer_types == [SLIDING, FULL, SLIDING, FULL]
+
+
+def test_a_rule_that_only_the_family_knows_is_written_out() -> None:
+    """Gemma 2's own files say nothing of which layers have a window."""
+    config = {n: value for n, value in written("gemma2", num_hidden_layers=4).items() if n != "layer_types"}
+    expected = [read(config).layer_types[layer] for layer in (1, 1, 2, 3)]
+    assert expected == [FULL, FULL, SLIDING, FULL]
+    assert read(stacked_config(config, [(config, layer) for layer in (1, 1, 2, 3)])).layer_types == expected
 
 
 def test_layers_without_experts_are_counted_anew() -> None:
@@ -123,3 +131,21 @@ def test_layers_that_are_no_model_together_are_refused(
     with pytest.raises(ParentError, match=message if order == (0, 1) else "layers"):
         plan(recipe, facts)
     assert plan(replace(recipe, parents=(b,), groups=(WHOLE_MODEL,), values=recipe.values[:1]), facts)
+
+
+def test_layers_that_compute_with_their_number_are_not_stacked(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 259, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
+    for scaled in (False, True):
+        folder = tmp_path / str(scaled)
+        model = AutoModelForCausalLM.from_config(read(written("gpt2", scale_attn_by_inverse_layer_idx=scaled, **sizes)))
+        model.save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        one = passthrough_recipe(parent(folder))
+        groups = tuple(LayerGroup(f"layer {i}", i, i + 1, i == 0, i == 1, sources=(Source(0, 0),)) for i in range(2))
+        recipe = replace(one, groups=groups, values=one.values * 2)
+        facts = {recipe.parents[0]: parent_facts(folder)}
+        if not scaled:
+            assert len(plan(recipe, facts)) == 28
+            continue
+        with pytest.raises(ParentError, match="it cannot be stacked"):
+            plan(recipe, facts)
