@@ -16,11 +16,11 @@ from torch import Tensor
 from merging.draws import Draws
 from merging.embeddings import RowSource
 from merging.errors import TensorError
-from merging.kernels import cpu
+from merging.kernels import cpu, gpu
 from merging.kernels.keepers import TensorKeepers
 from merging.kernels.passes import Pass
 from merging.kernels.peer import PeerMerge, as_pass, reads
-from merging.kernels.spectra import Spectra, Spectrum
+from merging.kernels.spectra import AnySpectrum, Spectra, spectrum
 from merging.methods import methods
 from merging.peer_rules import PeerDraws, rules
 from merging.plans import TensorJob
@@ -62,12 +62,47 @@ def assemble(
     Arithmetic is float32 and rounds once, at the end; mergekit's where the recipe says so, and then jobs come in the order
     of `merging.shards.in_order`, by which its random numbers are drawn.
 
-    TensorError for a merged tensor that is not finite: such a model must not be scored.
+    TensorError for a merged tensor that is not finite: such a model must not be scored. From a GPU the error comes after
+    the last tensor, because a look at any other would wait for the GPU.
     """
     peer = None if recipe.as_mergekit is None else _Peer(torch_dtype(recipe.as_mergekit), PeerDraws(recipe.seed))
     rows = RowSource(source, jobs)
+    promised: list[tuple[TensorJob, Tensor]] = []
     for job in jobs:
-        yield job.name, _Merge(recipe, job, rows, place, peer).result()
+        merge = _Merge(recipe, job, rows, place, peer)
+        merged, is_finite = merge.result()
+        if isinstance(is_finite, Tensor):
+            promised.append((job, is_finite))
+        elif not is_finite:
+            raise merge.refusal()
+        yield job.name, merged
+    if promised and not torch.stack([is_finite for _, is_finite in promised]).all():
+        broken = next(job for job, is_finite in promised if not is_finite)
+        raise _Merge(recipe, broken, rows, place, peer).refusal()
+
+
+_IsFinite = bool | Tensor
+"""Of a merged tensor; from a GPU a tensor there, which is not looked at before it has to be."""
+
+
+class _Kernel(Protocol):
+    """What merges tensors of one kind of processor in one pass; see `merging.kernels.cpu`."""
+
+    def takes(self, tensors: Sequence[Tensor]) -> bool: ...
+
+    def knows(self, task: Pass) -> bool: ...
+
+    def merge(
+        self, target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype: torch.dtype, task: Pass
+    ) -> _IsFinite: ...
+
+
+_KERNELS: Final[tuple[_Kernel, ...]] = (cpu, gpu)
+
+
+def _kernel_for(tensors: Sequence[Tensor]) -> _Kernel | None:
+    """None: there are only torch's own operations."""
+    return next((kernel for kernel in _KERNELS if kernel.takes(tensors)), None)
 
 
 @dataclass(frozen=True)
@@ -91,12 +126,12 @@ class _Merge:
         self._draws = Draws(recipe.seed, job.name)
         self._dtype = torch_dtype(recipe.dtype)
 
-    def result(self) -> Tensor:
-        merged, is_finite = self._as_method() if self._peer is None else self._as_peer(self._peer)
-        if not is_finite:
-            told = f"{self._job.name} is not finite after merging: {self._recipe.sentence()}"
-            raise TensorError(f"{told} {self._origin()}")
-        return merged
+    def result(self) -> tuple[Tensor, _IsFinite]:
+        return self._as_method() if self._peer is None else self._as_peer(self._peer)
+
+    def refusal(self) -> TensorError:
+        told = f"{self._job.name} is not finite after merging: {self._recipe.sentence()}"
+        return TensorError(f"{told} {self._origin()}")
 
     def _origin(self) -> str:
         """Whose numbers were not finite before."""
@@ -106,17 +141,18 @@ class _Merge:
                 return f"{of.parent.name} is damaged: {n} numbers of its {of.name} are not finite."
         return "All numbers of its parents are finite: the recipe's values are too large for its dtype."
 
-    def _as_method(self) -> tuple[Tensor, bool]:
-        if self._method.as_pass is not None and cpu.takes(self._stored):
+    def _as_method(self) -> tuple[Tensor, _IsFinite]:
+        kernel = _kernel_for(self._stored)
+        if self._method.as_pass is not None and kernel is not None:
             keepers = TensorKeepers(self._base, self._parents, self._draws, self._spectrum)
             task = self._method.as_pass(self._values, self._settings, keepers)
-            if task is not None:
+            if task is not None and kernel.knows(task):
                 target = self._target()
-                return target, cpu.merge(target, self._base, self._parents, self._dtype, task)
+                return target, kernel.merge(target, self._base, self._parents, self._dtype, task)
         base, parents = self._all_as(torch.float32)
         return self._rounded(self._method.merge(base, parents, self._values, self._settings, self._draws))
 
-    def _as_peer(self, peer: _Peer) -> tuple[Tensor, bool]:
+    def _as_peer(self, peer: _Peer) -> tuple[Tensor, _IsFinite]:
         fused = PeerMerge(
             self._method.name,
             self._base,
@@ -147,23 +183,23 @@ class _Merge:
         base = None if self._base is None else self._base.to(dtype)
         return base, [parent.to(dtype) for parent in self._parents]
 
-    def _rounded(self, merged: Tensor) -> tuple[Tensor, bool]:
+    def _rounded(self, merged: Tensor) -> tuple[Tensor, _IsFinite]:
         merged = merged.contiguous()
-        if cpu.takes([merged]):
+        if (kernel := _kernel_for([merged])) is not None:
             target = self._target()
-            return target, cpu.merge(target, None, [merged], self._dtype, Pass((1.0,)))
+            return target, kernel.merge(target, None, [merged], self._dtype, Pass((1.0,)))
         rounded = merged.to(self._dtype)
-        return rounded, bool(torch.isfinite(rounded).all())
+        return rounded, torch.isfinite(rounded).all()
 
     def _target(self) -> Tensor:
         like = self._stored[0]
         found = self._place.targets.get(self._job.name)
         fits = found is not None and found.shape == like.shape and found.dtype in (self._dtype, torch.float32)
-        if found is not None and fits and cpu.takes([found]):
+        if found is not None and fits and found.device == like.device and found.is_contiguous():
             return found
-        return torch.empty(like.shape, dtype=self._dtype)
+        return torch.empty(like.shape, dtype=self._dtype, device=like.device)
 
-    def _spectrum(self, parent: int, base: Tensor) -> Spectrum:
+    def _spectrum(self, parent: int, base: Tensor) -> AnySpectrum:
         if self._place.spectra is None or self._job.base is None or self._job.tokens is not None:
-            return Spectrum(base, self._parents[parent])
+            return spectrum(base, self._parents[parent])
         return self._place.spectra.of(self._job.base, self._job.sources[parent], base, self._parents[parent])

@@ -42,6 +42,11 @@ def takes(tensors: Sequence[Tensor]) -> bool:
     return all(one.device.type == "cpu" and one.dtype in _WORDS and one.is_contiguous() for one in tensors)
 
 
+def knows(task: Pass) -> bool:
+    """Whether its rules have been written for a CPU: all have."""
+    return True
+
+
 def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype: torch.dtype, task: Pass) -> bool:
     """Writes the merged tensor into `target` and tells whether all of it is finite.
 
@@ -112,7 +117,7 @@ class _Numbers:
         is_divided = task.normalize and not task.elect and abs(total) >= TINY_WEIGHT
         tables = [_table(keep) for keep in self._ranked]
         self._before = (
-            tuple(f4(weight) for weight in _possible_weights(task)),
+            tuple(f4(weight) for weight in possible_weights(task)),
             tuple(f4(window.low) for window in windows) or None,
             tuple(f4(window.high) for window in windows) if is_bounded else None,
             tuple(f4(lottery.divisor) for lottery in lotteries) or None,
@@ -147,7 +152,7 @@ class _Numbers:
         return (*self._before, keys or None, u4(position), ranks, *self._tables, *self._after)
 
 
-def _possible_weights(task: Pass) -> Iterator[float]:
+def possible_weights(task: Pass) -> Iterator[float]:
     """The weights, but 0 for a parent of which no word is low enough to keep anything."""
     for i, weight in enumerate(task.weights):
         keep = task.keep[i] if task.keep else None

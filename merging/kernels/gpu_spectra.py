@@ -31,9 +31,9 @@ class GpuSpectrum:
         values = torch.empty(0, dtype=torch.int32, device=base.device)
         counts = torch.empty(0, dtype=torch.int64, device=base.device)
         for bits in _pieces(base, parent):
-            more = bits.unique(return_counts=True)
+            more = torch.unique(bits, return_counts=True)
             both = torch.cat([values, more[0]]), torch.cat([counts, more[1]])
-            values, places = both[0].unique(return_inverse=True)  # rising
+            values, places = torch.unique(both[0], return_inverse=True)  # rising
             counts = torch.zeros_like(values, dtype=torch.int64).index_add_(0, places, both[1])
             if len(values) > room:
                 return
@@ -52,7 +52,7 @@ class GpuSpectrum:
 
 def _pieces(base: Tensor, parent: Tensor) -> Iterator[Tensor]:
     """The bits of |tau| of all elements, as numbers that have the same order."""
-    for below, above in zip(base.view(-1).split(PIECE), parent.view(-1).split(PIECE), strict=True):
+    for below, above in zip(torch.split(base.view(-1), PIECE), torch.split(parent.view(-1), PIECE), strict=True):
         yield (above.float() - below.float()).abs_().view(torch.int32)
 
 
