@@ -41,7 +41,13 @@ def to_yaml(recipe: Recipe, call: Callable[[Parent], str] = _folder) -> str:
         content["models"] = [_source(recipe, numbers, i, names) for i in range(len(recipe.parents))]
         parameters = _settings_out(recipe) | _shared(recipe, numbers)
     else:
-        content["slices"] = [_slice(recipe, numbers, names) for numbers in layer_ranges(recipe.groups)]
+        ranges = layer_ranges(recipe.groups)
+        first, last = (len(recipe.sources_in(numbers[0])) for numbers in (ranges[0], ranges[-1]))
+        if last > first:
+            raise RecipeError(
+                f"mergekit makes what comes after the layers from {first} models, as many as its first slice has, here from {last}"
+            )
+        content["slices"] = [_slice(recipe, numbers, names) for numbers in ranges]
         parameters = _settings_out(recipe)
     if parameters:
         content["parameters"] = parameters

@@ -176,6 +176,15 @@ STACK = (
             {"method": "karcher", "groups": STACK, "values": (({}, {}),) * 3, "shared": ()},
             "looks for the filter 'layers.2' in other names",
         ),
+        (
+            {
+                "method": "karcher",
+                "groups": (replace(STACK[0], sources=(Source(0, 0),)), STACK[2]),
+                "values": (({},), ({}, {})),
+                "shared": (),
+            },
+            "after the layers from 1 models, as many as its first slice has, here from 2",
+        ),
     ],
 )
 def test_what_mergekit_cannot_be_told_is_said(changes: dict[str, Any], message: str) -> None:
