@@ -106,15 +106,6 @@ def fit(
     return Fit(tuple(model.name for model in models), tuple(findings), tuple(comparison.table()))
 
 
-def check_fit(method: Method, parents: Sequence[Parent], base: Parent | None, tokenizer: Tokenizer = "same") -> None:
-    """ParentError unless these folders can be merged with each other; names every mismatch.
-
-    RecipeError for their number.
-    """
-    check_parents(method, parents, base)
-    _refuse(fit(parents, base, tokenizer=tokenizer))
-
-
 def check_recipe_fit(recipe: Recipe) -> None:
     """ParentError unless the folders of a recipe can be merged as it wants."""
     if not recipe.is_stack:
@@ -516,13 +507,10 @@ def _template(folder: Path) -> str:
     """The chat template; of several in the tokenizer's settings, the default one."""
     found = chat_template(folder)
     listed = read_json(folder / SETTINGS).get("chat_template") if not found and (folder / SETTINGS).is_file() else None
-    named = (
-        {one.get("name"): one.get("template") for one in listed if isinstance(one, dict)}
-        if isinstance(listed, list)
-        else {}
-    )
-    default = named.get("default", next(iter(named.values()), None))
-    return default if isinstance(default, str) else found
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("name") == "default" and isinstance(text := one.get("template"), str):
+            return text
+    return found
 
 
 def _end(folder: Path, words: Vocabulary | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from merging.__main__ import main
 from merging.cards import Card, read_card
-from merging.errors import ParentError, RecipeError
-from merging.fit import Finding, Fit, Level, check_fit, check_recipe_fit, fit
+from merging.errors import ParentError
+from merging.fit import Finding, Fit, Level, check_recipe_fit, fit
 from merging.indexes import SINGLE, parent_facts
 from merging.methods import methods
-from merging.recipes import Parent, Tokenizer, passthrough_recipe, uniform_average
+from merging.recipes import WHOLE_MODEL, Parent, Recipe, Tokenizer, passthrough_recipe, uniform_average
 from tests.merging.models import config, edit_json, parent, set_config, shard, tensors, write_parent
 
 
@@ -37,8 +37,16 @@ def only(found: Fit, level: Level) -> Finding:
     return finding
 
 
+def check(parents: Sequence[Parent], base: Parent) -> None:
+    """As a TIES recipe is checked before it is built."""
+    ties, row = methods.get("ties"), ({"weight": 1.0, "density": 0.5},) * len(parents)
+    check_recipe_fit(
+        Recipe("ties", base, tuple(parents), (WHOLE_MODEL,), (row,), ties.default_settings(), 0, "float32")
+    )
+
+
 def refuse(base: Path, *others: Path) -> None:
-    check_fit(methods.get("ties"), [parent(other) for other in others], parent(base))
+    check([parent(other) for other in others], parent(base))
 
 
 def two(tmp_path: Path, **changes: Any) -> tuple[Path, Path]:
@@ -51,7 +59,7 @@ def card(folder: Path, front: str) -> None:
 
 
 def test_relatives_fit(relatives: dict[str, Parent]) -> None:
-    check_fit(methods.get("ties"), (relatives["one"], relatives["two"]), relatives["base"])
+    check((relatives["one"], relatives["two"]), relatives["base"])
     found = fit((relatives["one"], relatives["two"]), relatives["base"], methods.get("ties"))
     assert found.models == ("base", "one", "two") and found.sentence == "These models can be merged."
     assert {finding.level for finding in found.findings} == {"info"}
@@ -181,15 +189,13 @@ def test_a_folder_that_cannot_take_part_is_an_error_and_the_rest_is_compared(
     findings = of(a, b).errors
     assert message in findings[0].found and findings[0].models == ("b",) and "b" in findings[0].remedy
     with pytest.raises(ParentError, match=message.replace(".", r"\.")):
-        check_fit(methods.get("passthrough"), [parent(b)], None)
+        check_recipe_fit(passthrough_recipe(parent(b)))
 
 
 def test_the_number_of_parents_is_the_method_s_business(tmp_path: Path) -> None:
     folder = write_parent(tmp_path / "a")
-    pair, message = [parent(folder), parent(folder, "b")], "Passthrough takes"
-    with pytest.raises(RecipeError, match=message):
-        check_fit(methods.get("passthrough"), pair, None)
-    assert fit(pair, method=methods.get("passthrough")).errors[0].found.startswith(message)
+    found = fit([parent(folder), parent(folder, "b")], method=methods.get("passthrough"))
+    assert found.errors[0].found.startswith("Passthrough takes 1 parent, found 2")
 
 
 @pytest.mark.parametrize("order", ["tied first", "tied second"])

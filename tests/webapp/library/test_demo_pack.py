@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 
 from merging.demo import BASE, EXPERTS
-from merging.fit import check_fit
+from merging.fit import fit
 from merging.methods import methods
 from merging.recipes import Parent as Ingredient
 from webapp.library.actions import hide, install_demo_pack
@@ -32,7 +32,7 @@ def test_installing_again_changes_nothing_and_shows_nothing_that_was_hidden(memb
 def test_the_parents_of_the_demo_fit_each_other(db: None) -> None:
     install_demo_pack()
     base, *experts = (Ingredient(row.name, row.folder, row.fingerprint) for row in Parent.objects.order_by("id"))
-    check_fit(methods.get("ties"), experts, base)
+    assert not fit(experts, base, methods.get("ties")).errors
 
 
 def test_the_presets_can_be_launched_as_they_are(db: None) -> None:
