@@ -12,7 +12,19 @@ from tests.test_architecture import TORCH_FILES, modules
 
 ROOT = Path(__file__).parents[2] / "merging"
 WITH_TORCH = {*TORCH_FILES, "merging.__main__"}
-HEAVY = ("torch", "transformers", "numba", "lingua", "cma", "safetensors", "django", "celery", "channels", "webapp", "workers")
+HEAVY = (
+    "torch",
+    "transformers",
+    "numba",
+    "lingua",
+    "cma",
+    "safetensors",
+    "django",
+    "celery",
+    "channels",
+    "webapp",
+    "workers",
+)
 
 
 def test_the_files_that_import_torch_are_known() -> None:
