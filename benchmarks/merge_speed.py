@@ -5,9 +5,10 @@
 FOLDER takes synthetic parents in bfloat16 (a base and three variants of it, base + N(0, 1e-3), shaped like Llama), which
 are used again when they are there. PYTHON is the interpreter of an environment with mergekit; without it only this program
 is measured. Both merge the same file with the same cores, in turns, and the fastest turn counts: other work on the machine
-only adds. Prints a Markdown table: wall seconds from start to exit, the peak of memory of its own (RssAnon, sampled),
-their seconds over ours, and the share of the limit: the time that the bytes would need, read from the page cache and
-written to the disk as fast as this machine does it in the same run.
+only adds, and so does the first use of a program that has to be compiled yet. Prints a Markdown table: wall seconds from
+start to exit, the peak of memory of its own (RssAnon, sampled), their seconds over ours, and the share of the limit: the
+time that the bytes would need, read from the page cache and written to the disk as fast as this machine does it in the
+same run.
 """
 
 from __future__ import annotations
@@ -154,10 +155,11 @@ def _row(method: str, parents: Sequence[Path], folder: Path, limits: Limits, mer
 def _run(command: Sequence[str], out: Path) -> Run:
     """One merge into a new folder, which is removed. RuntimeError with what the command said when it fails."""
     shutil.rmtree(out, ignore_errors=True)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     peak, said = 0, out.with_name("said.txt")
     with said.open("w") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
         while process.poll() is None:
             peak = max(peak, _anonymous(process.pid))
             time.sleep(0.01)
