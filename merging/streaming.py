@@ -18,6 +18,7 @@ from torch import Tensor
 
 from merging.assembly import NamedTensor, assemble
 from merging.indexes import ParentFacts
+from merging.memory import keep_freed_memory
 from merging.plans import TensorJob, TensorOf
 from merging.recipes import Parent, Recipe
 from merging.shards import SHARD_BYTES, TensorShape, layout
@@ -97,6 +98,7 @@ def merge_files(
     recipe: Recipe, jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts], folder: Path, heard: Heard
 ) -> None:
     """Merges the parents' files into a model's files in a folder; see `write_model` for what ends it early."""
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with FileSource(jobs, facts, device) as source:
         write_model(assemble(recipe, jobs, source), layout(jobs, facts, recipe.dtype), folder, heard)

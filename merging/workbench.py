@@ -22,6 +22,7 @@ from merging.evaluation import Evaluation, Progress, Stage, evaluate, no_progres
 from merging.exports import companions_digest, write_companions
 from merging.folders import BuiltFile, built_files, complete_or_absent
 from merging.indexes import ParentFacts
+from merging.memory import keep_freed_memory
 from merging.plans import plan
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
@@ -56,6 +57,7 @@ class Workbench:
     """
 
     def __init__(self, device: str | None = None, parent_bytes: int | None = None) -> None:
+        keep_freed_memory()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._shelf = ParentShelf(self.device, room_for_parents(self.device) if parent_bytes is None else parent_bytes)
         self._seat: _Seat | None = None

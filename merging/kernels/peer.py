@@ -17,21 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, as_array, in_threads, of_one_dtype, span_of_rows, takes
-from merging.kernels.inner import products
 from merging.kernels.loops import MT_WORDS, draw_mask, f4, merge_as_peer, rank_rows, write_magnitudes
 from merging.kernels.passes import Pass
 from merging.kernels.spectra import AnySpectrum
 from merging.masks import row_of
 from merging.methods.method import Settings, Values
-from merging.peer_rules import PeerDraws, shares_by_rank
+from merging.peer_rules import PeerDraws, shares_by_rank, slerp_shares
 
 ELECTING: Final = ("ties", "breadcrumbs_ties", "dare_ties", "della")
 FAMILY: Final = ("linear", "task_arithmetic", "breadcrumbs", "dare_linear", "della_linear", *ELECTING)
 MOST_PARENTS: Final = 16
 """Torch sums so many numbers one by one; more, in parts."""
-
-STRAIGHT: Final = 0.9995
-"""The cosine above which slerp takes the straight line."""
 
 NO_BOUNDS: Final = (0.0, math.inf)
 
@@ -175,20 +171,10 @@ def reads(stored: Sequence[Tensor], dtype: torch.dtype) -> bool:
 
 
 def as_pass(method: str, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings) -> Pass | None:
-    """The rules that are float32 and round once, as our own methods do: passthrough, and slerp where it is a straight line."""
+    """The rules that are float32 and round once, as our own methods do."""
     if method == "passthrough":
         return Pass((values[0]["scale"],))
-    if method == "slerp" and _is_straight(parents):
-        t = f4(settings["t"])
-        return Pass((float(f4(1) - t), float(t)))
-    return None
-
-
-def _is_straight(parents: Sequence[Tensor]) -> bool:
-    """Whether slerp takes these for parallel. Nearer to its bound than sums in float32 can tell, the rule must say itself."""
-    inner = products(parents, None)
-    lengths = inner.diagonal().sqrt()
-    return bool((lengths > 1e-7).all()) and float((inner[0, 1] / lengths.prod()).abs()) > STRAIGHT + 1e-5
+    return Pass(tuple(slerp_shares(parents, settings["t"]))) if method == "slerp" else None
 
 
 @dataclass

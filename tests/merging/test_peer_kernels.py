@@ -101,17 +101,14 @@ def test_what_mergekit_refuses_is_refused() -> None:
 
 @pytest.mark.parametrize("dtype", [BF16, F32])
 @pytest.mark.parametrize("scale", [0.001, 1.0])
-def test_slerp_of_nearly_parallel_tensors_is_one_pass_and_others_are_left_to_the_rule(
-    dtype: torch.dtype, scale: float
-) -> None:
-    one = some((30, 70), 1, 0.3)
-    ends = [one.to(dtype), (one + some(one.shape, 2, scale)).to(dtype)]
-    task = as_pass("slerp", ends, [{}, {}], {"t": 0.3})
-    assert (task is not None) == (scale < 1)
-    if task is not None:
-        found = torch.empty(one.shape, dtype=dtype)
-        assert cpu.merge(found, None, ends, dtype, task)
-        assert torch.equal(bits(found), bits(rules["slerp"](None, ends, [{}, {}], {"t": 0.3}, PeerDraws(0))))
+@pytest.mark.parametrize("shape", [(30, 70), (3, 400_000), (1,)])
+def test_slerp_is_a_sum_by_shares(dtype: torch.dtype, scale: float, shape: tuple[int, ...]) -> None:
+    """Of nearly parallel tensors and of others."""
+    one = some(shape, 1, 0.3)
+    ends = [one.to(dtype), (one + some(shape, 2, scale)).to(dtype)]
+    task, found = as_pass("slerp", ends, [{}, {}], {"t": 0.3}), torch.empty(shape, dtype=dtype)
+    assert task is not None and cpu.merge(found, None, ends, dtype, task)
+    assert torch.equal(bits(found), bits(rules["slerp"](None, ends, [{}, {}], {"t": 0.3}, PeerDraws(0))))
 
 
 def test_a_parent_as_it_is_has_the_bits_of_the_rule() -> None:
