@@ -139,7 +139,7 @@ class _Merge:
         for of, tensor in zip(named, self._stored, strict=True):
             if n := int((~torch.isfinite(tensor)).sum()):
                 return f"{of.parent.name} is damaged: {n} numbers of its {of.name} are not finite."
-        return "All numbers of its parents are finite: the recipe's values are too large for its dtype."
+        return "All numbers of its parents are finite: the recipe's values are too large for its dtype, or sum to 0 and divide."
 
     def _as_method(self) -> tuple[Tensor, _IsFinite]:
         kernel = _kernel_for(self._stored)
