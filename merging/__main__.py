@@ -7,6 +7,7 @@ are merged: until then, and while it loads, threads hash the parents' files.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from argparse import ArgumentParser
@@ -115,6 +116,9 @@ def _build(recipe: Recipe, out: Path, fingerprints: Fingerprints) -> Recipe:
     facts = {model: parent_facts(model.folder) for model in recipe.models}
     jobs = in_order(recipe, plan(recipe, facts))
     with complete_or_absent(out) as partial, _shown() as heard:
+        # Torch's threads would otherwise spin between its operations, on cores that hash, merge and write meanwhile: mergekit's
+        # slerp of 125 M parameters took 12.3 s on two busy cores with it, 3.3 s without.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from merging import streaming  # torch takes seconds
 
         streaming.merge_files(recipe, jobs, facts, partial, heard)
