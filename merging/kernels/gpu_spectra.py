@@ -15,7 +15,7 @@ from merging.kernels.loops import N_BINS, N_WORDS
 PIECE: Final = 1 << 25
 """Elements whose magnitudes exist at a time: with what sorting them takes, about a gigabyte."""
 SHARE_KEPT: Final = 32
-"""As in `merging.kernels.spectra`; here at 12 bytes each, in the memory of the machine."""
+"""One of so many elements may have a magnitude of its own; they are kept at 12 bytes each, in the memory of the machine."""
 
 
 class GpuSpectrum:

@@ -17,10 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging import assembly
-from merging.draws import Draws
 from merging.kernels import cpu, gpu
 from merging.kernels.gpu_spectra import GpuSpectrum
-from merging.kernels.keepers import TensorKeepers
 from merging.kernels.passes import Lottery, Pass, RankedLottery
 from merging.masks import magnitude_thresholds
 from merging.methods import methods
@@ -28,6 +26,7 @@ from merging.methods.method import Method
 from merging.plans import TensorJob, TensorOf
 from merging.recipes import WHOLE_MODEL, Parent, Recipe
 from tests.merging.models import bits
+from tests.merging.passes import DENSITIES, WEIGHTS, both, some
 
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -41,11 +40,6 @@ FUSED = [m for m in methods if m.as_pass is not None and not m.name.startswith("
 # base, parents, result, target
 DTYPES = [(BF16, BF16, BF16, BF16), (F16, F16, F16, F16), (F32, F32, F32, F32), (F32, BF16, F16, F32)]
 SHAPES = [(1,), (7,), (33, 5), (), (0,), (3, gpu.SIZE), (2, 1999)]
-WEIGHTS, DENSITIES = (0.3, -0.5, 0.9), (0.2, 0.5, 1.0)
-
-
-def some(shape: tuple[int, ...], seed: int, dtype: torch.dtype, scale: float = 0.3) -> torch.Tensor:
-    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * scale).to(dtype)
 
 
 def check(
@@ -59,21 +53,14 @@ def check(
     **changed: float | bool,
 ) -> None:
     """The kernel's bits are those of `merge` with one rounding."""
-    per_parent = [{"weight": w, "density": d, "scale": w} for w, d in zip(weights, densities, strict=False)]
-    names = [parameter.name for parameter in method.per_parent()]
-    values = [{name: row[name] for name in names} for row in per_parent[: len(parents)]]
-    chosen = method.default_settings() | {k: v for k, v in changed.items() if k in method.default_settings()}
-    chosen |= {parameter.name: 0.3 for parameter in method.per_group()}
-    below, draws = None if method.base == "none" else base, Draws(3, "t")
-    floats = [parent.float() for parent in parents]
-    expected = method.merge(None if below is None else below.float(), floats, values, chosen, draws).to(result)
-    keepers = TensorKeepers(below, parents, draws, lambda _parent, base: GpuSpectrum(base.numel()))
-    task = None if method.as_pass is None else method.as_pass(values, chosen, keepers)
-    assert task is not None and gpu.knows(task)
+    made = both(
+        method, base, parents, result, weights, densities, changed, lambda _parent, base: GpuSpectrum(base.numel())
+    )
     found = torch.empty(base.shape, dtype=target, device=CARD)
     there = [parent.to(CARD) for parent in parents]
-    assert gpu.merge(found, None if below is None else below.to(CARD), there, result, task)
-    assert torch.equal(bits(found.cpu()), bits(expected.to(target)))
+    assert gpu.knows(made.task)
+    assert gpu.merge(found, None if made.base is None else made.base.to(CARD), there, result, made.task)
+    assert torch.equal(bits(found.cpu()), bits(made.expected.to(target)))
 
 
 @NEEDS_TRITON

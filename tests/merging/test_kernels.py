@@ -21,6 +21,7 @@ from merging.methods.method import Method
 from merging.plans import TensorOf
 from merging.recipes import Parent
 from tests.merging.models import bits
+from tests.merging.passes import DENSITIES, WEIGHTS, both, some
 
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 FUSED = [method for method in methods if method.as_pass is not None]
@@ -28,7 +29,6 @@ OF_EACH = pytest.mark.parametrize("method", FUSED, ids=lambda method: method.nam
 # base, parents, result, target
 DTYPES = [(BF16, BF16, BF16, BF16), (F16, F16, F16, F16), (F32, F32, F32, F32), (F32, BF16, F16, F32)]
 SHAPES = [(1,), (7,), (33, 5), (3, 1), (), (0,), (0, 4), (64, 2049)]
-WEIGHTS, DENSITIES = (0.3, -0.5, 0.9), (0.2, 0.5, 1.0)
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
@@ -37,10 +37,6 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
-
-
-def some(shape: tuple[int, ...], seed: int, dtype: torch.dtype, scale: float = 0.3) -> torch.Tensor:
-    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * scale).to(dtype)
 
 
 def check(
@@ -54,19 +50,12 @@ def check(
     **changed: float | bool,
 ) -> None:
     """The kernel's bits are those of `merge` with one rounding."""
-    per_parent = [{"weight": w, "density": d, "scale": w} for w, d in zip(weights, densities, strict=False)]
-    names = [parameter.name for parameter in method.per_parent()]
-    values = [{name: row[name] for name in names} for row in per_parent[: len(parents)]]
-    chosen = method.default_settings() | {k: v for k, v in changed.items() if k in method.default_settings()}
-    chosen |= {parameter.name: 0.3 for parameter in method.per_group()}
-    below, draws = None if method.base == "none" else base, Draws(3, "t")
-    floats = [parent.float() for parent in parents]
-    expected = method.merge(None if below is None else below.float(), floats, values, chosen, draws).to(result)
-    keepers = TensorKeepers(below, parents, draws, lambda parent, base: Spectrum(base, parents[parent]))
+    made = both(
+        method, base, parents, result, weights, densities, changed, lambda parent, base: Spectrum(base, parents[parent])
+    )
     found = torch.empty(base.shape, dtype=target)
-    task = None if method.as_pass is None else method.as_pass(values, chosen, keepers)
-    assert task is not None and cpu.merge(found, below, parents, result, task)
-    assert torch.equal(bits(found), bits(expected.to(target)))
+    assert cpu.merge(found, made.base, parents, result, made.task)
+    assert torch.equal(bits(found), bits(made.expected.to(target)))
 
 
 @OF_EACH
