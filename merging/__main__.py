@@ -76,7 +76,7 @@ def merge(path: Path, out: Path, seed: int, folder_of: FolderOf) -> str:
     with Fingerprints() as fingerprints:
         recipe = read_recipe(path, folder_of, seed)
         for model in recipe.models:
-            fingerprints.start(model.folder)
+            fingerprints.start(model)
         built = _build(recipe, out.absolute(), fingerprints)
     sizes = [file.stat().st_size for file in out.iterdir()]
     told = f"{out}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB. {built.sentence()}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from merging.errors import ParentError
+from merging.fingerprints import fingerprint
 from merging.fit import check_recipe_fit
 from merging.headers import TensorEntry
 from merging.indexes import ParentFacts, parent_facts
@@ -99,7 +100,7 @@ def room_for_parents(device: torch.device) -> int:
 
 def _checked(parent: Parent) -> ParentFacts:
     facts = parent_facts(parent.folder)
-    if facts.fingerprint != parent.fingerprint:
+    if fingerprint(parent.folder, parent.fingerprint) != parent.fingerprint:
         raise ParentError(
             f"the files of {parent.name} in {parent.folder} have changed since it was chosen: add it again"
         )

@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from blake3 import blake3
 from safetensors.torch import load_file, save_file
 
-from merging import fingerprints
+from merging import fingerprints, plain
 from merging.errors import ParentError
-from merging.fingerprints import Inventory, file_hash, fingerprint, take_inventory
+from merging.fingerprints import UNREAD, Algorithm, Fingerprints, Inventory, file_hash, fingerprint, take_inventory
 from merging.headers import read_header
 from merging.indexes import SINGLE
+from merging.recipes import Parent, passthrough_recipe
 from tests.merging.models import write_parent
 
 NAME = "model.layers.1.mlp.up_proj.weight"
@@ -46,15 +48,37 @@ def test_an_inventory_has_the_sums_of_files_and_tensors(
 ) -> None:
     monkeypatch.setattr(fingerprints, "HASH_BYTES", block)
     found, content = take_inventory(folder).files[SINGLE], (folder / SINGLE).read_bytes()
-    assert (found.n_bytes, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (found.n_bytes, found.hash) == (len(content), blake3(content).hexdigest())
     assert found.tensors == {e.name: zlib.crc32(content[e.start : e.stop]) for e in read_header(folder / SINGLE)}
     assert take_inventory(folder).fingerprint == fingerprint(folder)
 
 
-def test_an_inventory_comes_back_from_json(folder: Path) -> None:
-    inventory = take_inventory(folder)
+@pytest.mark.parametrize("algorithm", ["blake3", "sha256"])
+def test_an_inventory_comes_back_from_json(folder: Path, algorithm: Algorithm) -> None:
+    inventory = take_inventory(folder, algorithm)
     again = Inventory.from_json(json.loads(json.dumps(inventory.to_json())))
     assert again == inventory and list(again.files[SINGLE].tensors) == list(inventory.files[SINGLE].tensors)
+
+
+def test_what_was_written_down_with_sha256_is_compared_by_sha256(folder: Path) -> None:
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".json", ".safetensors")}
+    known = plain.digest([[name, hashlib.sha256(files[name]).hexdigest()] for name in sorted(files)])
+    assert fingerprint(folder, known) == known != fingerprint(folder)
+    before = take_inventory(folder, "sha256")
+    assert before.fingerprint == known and before.to_json()["config.json"]["sha256"]
+    flip_bit(folder / SINGLE, os.path.getsize(folder / SINGLE) - 1)
+    os.utime(folder / SINGLE)
+    assert fingerprint(folder, known) != known
+    assert "has the checksum" in before.change(take_inventory(folder, before.algorithm))
+
+
+def test_mapped_files_have_the_fingerprint_of_files_that_are_read(folder: Path) -> None:
+    (folder / "empty.json").touch()
+    recipe = passthrough_recipe(Parent("a", str(folder), UNREAD))
+    with Fingerprints() as hashes:
+        found = hashes.completed(recipe).parents[0].fingerprint
+    fingerprints._known.clear()
+    assert found == fingerprint(folder) == take_inventory(folder).fingerprint
 
 
 def test_every_flipped_bit_is_told_by_file_and_tensor(folder: Path) -> None:
@@ -79,9 +103,9 @@ def change_tensors(folder: Path, **changed: torch.Tensor | None) -> None:
     [
         (lambda f: (f / SINGLE).unlink(), f"{SINGLE} is missing"),
         (lambda f: (f / "more.json").write_text("{}"), "more.json was not there"),
-        (lambda f: flip_bit(f / "config.json", 5), "config.json is another file: its sha256 is "),
+        (lambda f: flip_bit(f / "config.json", 5), "config.json is another file: its blake3 is "),
         (lambda f: os.truncate(f / SINGLE, 100), "it has 100 bytes, expected "),
-        (lambda f: flip_bit(f / SINGLE, 3), f"{SINGLE} is another file: its sha256 is "),
+        (lambda f: flip_bit(f / SINGLE, 3), f"{SINGLE} is another file: its blake3 is "),
         (lambda f: change_tensors(f, tensor=torch.zeros(24, 16)), f"tensor {NAME} has the checksum "),
         (lambda f: change_tensors(f, tensor=None), "bytes, expected "),
     ],
@@ -120,8 +144,12 @@ def test_a_file_of_the_hub_s_cache_must_be_what_its_name_there_says(tmp_path: Pa
     blob.parent.mkdir()
     blob.write_bytes(content)
     (snapshot / "config.json").symlink_to(f"../../blobs/{name}")
-    fingerprint(snapshot)
+    known = fingerprint(snapshot)
     flip_bit(blob, 50)
+    os.utime(blob)
+    assert fingerprint(snapshot, known) != known  # which tells it already: names are not looked at
+    with pytest.raises(ParentError, match="is damaged"):
+        fingerprint(snapshot)
     with pytest.raises(ParentError, match=f"config.json in .*abc is damaged: its hash is .* calls it {name}"):
         take_inventory(snapshot)
 

@@ -88,8 +88,11 @@ def hide(row: Parent | Benchmark) -> None:
 def what_changed(folder: str, fingerprint: str) -> str:
     """Where the files differ from those that were registered with this fingerprint; "" when nobody knows. Reads all of them."""
     row = Parent.objects.filter(folder=folder, fingerprint=fingerprint).exclude(inventory={}).first()
+    if row is None:
+        return ""
+    known = Inventory.from_json(row.inventory)
     try:
-        return Inventory.from_json(row.inventory).change(take_inventory(folder)) if row else ""
+        return known.change(take_inventory(folder, known.algorithm))
     except ParentError as error:
         return str(error)
 

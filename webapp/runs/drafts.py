@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeVar
 
 from merging.benchmarks import Benchmark, BenchmarkSpec, Split
 from merging.errors import BenchmarkError, MergingError, ParentError
+from merging.fingerprints import fingerprint
 from merging.genomes import GenomeSpace, check_effect, layer_parts
 from merging.indexes import parent_facts
 from merging.methods import methods
@@ -182,7 +183,7 @@ def _dtype(row: ParentRow) -> Dtype:
 
 
 def _check_unchanged(row: ParentRow) -> None:
-    if parent_facts(row.folder).fingerprint != row.fingerprint:
+    if fingerprint(row.folder, row.fingerprint) != row.fingerprint:
         change = what_changed(row.folder, row.fingerprint)
         raise ParentError(
             f"the files of {row.name} in {row.folder} have changed since it was registered{f' ({change})' if change else ''}: "
