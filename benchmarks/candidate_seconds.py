@@ -67,7 +67,7 @@ def _candidate(bench: Workbench, space: GenomeSpace, asked: Benchmark, n: int, r
 
 def _print_generate(bench: Workbench, asked: Benchmark, n: int) -> None:
     recipe = _space("task_arithmetic").origin
-    prompts = [asked.prompt_for(sample) for sample in asked.take("search", n)]
+    prompts = [asked.rendered(sample) for sample in asked.take("search", n)]
     ours = [completion.text for completion in bench.model(recipe).complete(prompts, asked.max_new_tokens)]
     model, tokenizer = _loaded(recipe, bench)
     print("\n| completions | seconds | per second | equal to ours |\n|---|---:|---:|---:|")

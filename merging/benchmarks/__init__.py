@@ -4,7 +4,8 @@ A file in this folder with a `BUILTIN` is a benchmark everywhere.
 """
 
 from merging.benchmarks.builtin import Builtin, benchmarks
-from merging.benchmarks.jsonl import read_jsonl
+from merging.benchmarks.question_files import read_questions
+from merging.benchmarks.questions import Questions
 from merging.benchmarks.samples import SPLITS, Benchmark, Sample, Split
 from merging.benchmarks.scorers import Scorer, scorers
 from merging.benchmarks.spec import BenchmarkSpec, QuestionFile
@@ -20,10 +21,11 @@ __all__ = [
     "BenchmarkSpec",
     "Builtin",
     "QuestionFile",
+    "Questions",
     "Sample",
     "Scorer",
     "Split",
     "benchmarks",
-    "read_jsonl",
+    "read_questions",
     "scorers",
 ]

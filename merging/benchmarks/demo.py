@@ -1,19 +1,20 @@
 """The demo pack's benchmark: sums told in Japanese, to be answered rightly and in Japanese."""
 
 from merging.benchmarks.builtin import Builtin
-from merging.benchmarks.samples import SPLITS, Benchmark, Sample, Split
+from merging.benchmarks.questions import Questions
+from merging.benchmarks.samples import SPLITS, Sample, Split
 from merging.demo.texts import MAX_NEW_TOKENS, questions
 
 NAME = "japanese-sums"
 TITLE = "Japanese sums"
 
 
-def load() -> Benchmark:
+def load() -> Questions:
     """400 samples a split, with operands that no other split and no training text of the pack shares."""
-    return Benchmark(
+    return Questions(
         name=NAME,
         title=TITLE,
-        scorer="last_number",
+        scorer_name="last_number",
         language_gate=True,
         max_new_tokens=MAX_NEW_TOKENS,
         prompt="{question}\n",

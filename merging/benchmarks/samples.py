@@ -1,125 +1,120 @@
-"""A benchmark: samples in three splits, how they are asked, and what counts as right. Knows no files and no models."""
+"""What every benchmark promises, whatever kind it is: samples in three splits, how one is asked, and what came of it.
+
+Knows no files and no models.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Final, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, get_args
 
-from merging import plain
-from merging.benchmarks.scorers import scorers
+from merging.engines import Progress, TextModel
 from merging.errors import BenchmarkError
+from merging.outcomes import SampleOutcome
 
 Split = Literal["search", "validation", "final"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-QUESTION: Final = "{question}"
-MAX_NEW_TOKENS: Final = 8192
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One question with its answer. `language` is the ISO 639-1 code that a completion is expected in; None: any."""
+    """One question with its answer.
+
+    `language` is the ISO 639-1 code that a completion is expected in; None: any. `choices` are all the answers that are
+    offered, the right one among them, or none for a question that is answered freely.
+    """
 
     id: str
     question: str
     answer: str
     language: str | None = None
+    choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Benchmark:
+class Benchmark(Protocol):
     """Samples by split, each in its frozen order. The search sees the search split, people choose on validation, and
     the final split is scored once, at the end.
 
-    `prompt` is what a model reads, with `{question}` where the question goes. A completion ends at its end token, at a
-    `stop` string or after `max_new_tokens`. With `language_gate` a completion scores only in its sample's language.
+    Immutable, and the same digest means the same score of the same model. `samples` may lack splits that are kept from
+    this process.
     """
 
-    name: str
-    title: str
-    scorer: str
-    language_gate: bool
-    max_new_tokens: int
-    prompt: str
-    stop: tuple[str, ...]
-    samples: Mapping[Split, tuple[Sample, ...]]
+    @property
+    def name(self) -> str: ...
 
-    def __post_init__(self) -> None:
-        _check_asking(self)
-        _check_samples(self)
-        _check_disjoint(self)
+    @property
+    def title(self) -> str: ...
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """`sha256:...` of everything that a score depends on: samples, order, splits, prompt, limits and the scorer's version."""
-        samples = {split: [asdict(sample) for sample in self.samples[split]] for split in SPLITS}
-        asking = [self.prompt, list(self.stop), self.max_new_tokens, self.language_gate]
-        return plain.digest([scorers.get(self.scorer).id, asking, samples])
+        """`sha256:...` of everything that a score depends on; the same with or without the splits that are kept away."""
+        ...
+
+    @property
+    def scorer(self) -> str:
+        """Name and version of what judges: `last_number@1`."""
+        ...
+
+    @property
+    def language_gate(self) -> bool:
+        """Whether a completion scores only in its sample's language."""
+        ...
+
+    @property
+    def samples(self) -> Mapping[Split, tuple[Sample, ...]]: ...
+
+    @property
+    def has_binary_scores(self) -> bool:
+        """Whether every score is 0 or 1: what decides between a share's statistics and a mean's."""
+        ...
 
     def take(self, split: Split, n: int | None = None) -> tuple[Sample, ...]:
-        """The first n samples of a split, all for None; BenchmarkError when there are fewer."""
-        found = self.samples[split]
-        if n is not None and not 1 <= n <= len(found):
-            raise BenchmarkError(
-                f"{n} samples of the {split} split of {self.name}; expected 1 to {len(found)}, which it holds"
-            )
-        return found[:n]
+        """The first n samples of a split, all for None; BenchmarkError when there are fewer or none may be seen."""
+        ...
 
-    def prompt_for(self, sample: Sample) -> str:
-        """What a model reads."""
-        return self.prompt.replace(QUESTION, sample.question)
+    def rendered(self, sample: Sample) -> str:
+        """What a model reads, before the model's own chat template."""
+        ...
+
+    def ask(self, model: TextModel, samples: Sequence[Sample], progress: Progress | None = None) -> list[SampleOutcome]:
+        """Ask the model and score its answers: one outcome for each sample, in their order.
+
+        `progress` is told samples, or questions that samples consist of, done and in total.
+        """
+        ...
+
+
+def take(benchmark: Benchmark, split: Split, n: int | None = None) -> tuple[Sample, ...]:
+    """`Benchmark.take`, the same for every kind."""
+    if split not in benchmark.samples:
+        raise BenchmarkError(f"the {split} split of {benchmark.name} is sealed here: only the final exam may open it")
+    found = benchmark.samples[split]
+    if n is not None and not 1 <= n <= len(found):
+        raise BenchmarkError(
+            f"{n} samples of the {split} split of {benchmark.name}; expected 1 to {len(found)}, which it holds"
+        )
+    return found[:n]
+
+
+def check_disjoint(name: str, samples: Mapping[Split, Sequence[Sample]], shots: Sequence[Sample] = ()) -> None:
+    """No id and no question twice, in one split or over two or among the shots; BenchmarkError names both places.
+
+    A model tuned on a question, or shown it with its answer, must not be tested on it.
+    """
+    ids: dict[str, str] = {}
+    questions: dict[str, str] = {}
+    for place, group in [("shots", shots), *samples.items()]:
+        for sample in group:
+            if sample.id in ids:
+                raise BenchmarkError(f"sample {sample.id} comes twice in {name}: in {ids[sample.id]} and {place}")
+            text = normalised(sample.question)
+            if text in questions:
+                raise BenchmarkError(f"samples {questions[text]} and {sample.id} of {name} ask the same question")
+            ids[sample.id], questions[text] = place, sample.id
 
 
 def normalised(question: str) -> str:
     """Questions that a reader would call the same are the same text: compatible characters, case and spacing are folded."""
     return " ".join(unicodedata.normalize("NFKC", question).casefold().split())
-
-
-def _check_asking(benchmark: Benchmark) -> None:
-    if benchmark.prompt.count(QUESTION) != 1:
-        raise BenchmarkError(
-            f"the prompt of {benchmark.name} is {benchmark.prompt!r}; expected {QUESTION} in it exactly once"
-        )
-    if not 1 <= benchmark.max_new_tokens <= MAX_NEW_TOKENS:
-        raise BenchmarkError(
-            f"{benchmark.name} allows {benchmark.max_new_tokens} new tokens; expected 1 to {MAX_NEW_TOKENS}"
-        )
-    if not all(benchmark.stop):
-        raise BenchmarkError(f"{benchmark.name} has an empty stop string, which would end every completion at once")
-
-
-def _check_samples(benchmark: Benchmark) -> None:
-    if set(benchmark.samples) != set(SPLITS):
-        raise BenchmarkError(
-            f"{benchmark.name} has the splits {sorted(benchmark.samples)}; expected {', '.join(SPLITS)}"
-        )
-    scorer = scorers.get(benchmark.scorer)
-    for split in SPLITS:
-        if not benchmark.samples[split]:
-            raise BenchmarkError(f"the {split} split of {benchmark.name} has no samples; expected at least one")
-        for sample in benchmark.samples[split]:
-            scorer.check_answer(sample.answer, f"sample {sample.id} of {benchmark.name}")
-            if benchmark.language_gate and sample.language is None:
-                raise BenchmarkError(
-                    f"sample {sample.id} of {benchmark.name} has no language, which its language gate needs"
-                )
-
-
-def _check_disjoint(benchmark: Benchmark) -> None:
-    """No id and no question twice, in one split or over two: a model tuned on a question must not be tested on it."""
-    ids: dict[str, Split] = {}
-    questions: dict[str, str] = {}
-    for split in SPLITS:
-        for sample in benchmark.samples[split]:
-            if sample.id in ids:
-                raise BenchmarkError(
-                    f"sample {sample.id} comes twice in {benchmark.name}: in {ids[sample.id]} and {split}"
-                )
-            text = normalised(sample.question)
-            if text in questions:
-                raise BenchmarkError(
-                    f"samples {questions[text]} and {sample.id} of {benchmark.name} ask the same question"
-                )
-            ids[sample.id], questions[text] = split, sample.id

@@ -1,21 +1,28 @@
-"""What names a benchmark in a run's frozen configuration: a built-in one, or a file and how to read it; both with a digest."""
+"""What names a benchmark in a run's frozen configuration: where its samples are, and the digest of all that a score depends on.
+
+A worker is given this with every request. What opens a sealed final split is not in it: see `BenchmarkSpec.load`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from merging import plain
 from merging.benchmarks.builtin import benchmarks
-from merging.benchmarks.jsonl import N_NEW_TOKENS, PROMPT, read_jsonl
-from merging.benchmarks.samples import Benchmark
+from merging.benchmarks.question_files import N_NEW_TOKENS, PROMPT, read_questions
+from merging.benchmarks.samples import SPLITS, Benchmark, Split
+from merging.benchmarks.sealed import SealedFolder
 from merging.errors import BenchmarkError
 
+Kind = Literal["builtin", "file", "sealed"]
 
 @dataclass(frozen=True)
 class QuestionFile:
-    """A file of questions and how it is asked; see `read_jsonl`."""
+    """A file of questions and how it is asked; see `read_questions`."""
 
     path: str
     scorer: str
@@ -26,7 +33,7 @@ class QuestionFile:
     max_new_tokens: int = N_NEW_TOKENS
 
     def read(self, name: str) -> Benchmark:
-        return read_jsonl(
+        return read_questions(
             self.path,
             name=name,
             scorer=self.scorer,
@@ -40,11 +47,17 @@ class QuestionFile:
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """The benchmark `name` with these very samples, from a `file` or, for None, built in."""
+    """The benchmark `name` with these very samples: from a `sealed` folder, from a `file`, or, for None, built in.
+
+    Only a sealed folder keeps its final split from who reads it. A built-in benchmark is code that anybody can run, and
+    a file lies there in plain text: their final splits are public by nature, and only the code that grants requests
+    withholds them.
+    """
 
     name: str
     digest: str
     file: QuestionFile | None = None
+    sealed: SealedFolder | None = None
 
     @staticmethod
     def of_builtin(name: str) -> BenchmarkSpec:
@@ -58,32 +71,63 @@ class BenchmarkSpec:
             raise BenchmarkError(f"the file of {name} is {file.path!r}; expected an absolute path")
         return BenchmarkSpec(name, file.read(name).digest, file)
 
-    def load(self) -> Benchmark:
-        """The benchmark; BenchmarkError when its samples are not those of the digest any more. Kept in memory."""
-        return _load(self)
+    @property
+    def kind(self) -> Kind:
+        """Where the samples come from."""
+        return "sealed" if self.sealed else "file" if self.file else "builtin"
+
+    def load(self, key: str | None = None) -> Benchmark:
+        """The benchmark; a sealed one has its final split only with its `key`, and refuses to `take` from it without.
+
+        BenchmarkError when its samples are not those of the digest any more. Kept in memory when no key is needed.
+        """
+        return _load(self) if key is None or self.sealed is None else _read(self, key)
+
+    def sizes(self) -> Mapping[Split, int]:
+        """How many samples every split holds; nothing has to be opened for that."""
+        found = self.load().samples
+        return {split: len(found[split]) if split in found else self._n_sealed for split in SPLITS}
+
+    @property
+    def _n_sealed(self) -> int:
+        return self.sealed.n_final if self.sealed else 0
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types, the opposite of `from_json`."""
         file = None if self.file is None else asdict(self.file) | {"stop": list(self.file.stop)}
-        return {"name": self.name, "digest": self.digest, "file": file}
+        sealed = {} if self.sealed is None else {"sealed": self.sealed.to_json()}
+        return {"name": self.name, "digest": self.digest, "file": file, **sealed}
 
     @staticmethod
     def from_json(value: object) -> BenchmarkSpec:
         """The spec that `to_json` wrote; BenchmarkError names what is missing, unknown or wrong."""
-        found = plain.fields(value, ("name", "digest", "file"), "the benchmark", BenchmarkError)
+        found = plain.mapping(value, "the benchmark", BenchmarkError)
+        names = ("name", "digest", "file", *(["sealed"] if "sealed" in found else []))
+        found = plain.fields(found, names, "the benchmark", BenchmarkError)
         return BenchmarkSpec(
             name=plain.text(found["name"], "name of the benchmark", BenchmarkError),
             digest=plain.text(found["digest"], "digest of the benchmark", BenchmarkError),
             file=None if found["file"] is None else _file(found["file"]),
+            sealed=SealedFolder.from_json(found["sealed"]) if "sealed" in found else None,
         )
 
 
 @lru_cache(maxsize=8)
 def _load(spec: BenchmarkSpec) -> Benchmark:
-    benchmark = benchmarks.get(spec.name).load() if spec.file is None else spec.file.read(spec.name)
+    return _read(spec, None)
+
+
+def _read(spec: BenchmarkSpec, key: str | None) -> Benchmark:
+    if spec.sealed:
+        benchmark: Benchmark = spec.sealed.read(spec.name, key)
+    elif spec.file:
+        benchmark = spec.file.read(spec.name)
+    else:
+        benchmark = benchmarks.get(spec.name).load()
     if benchmark.digest != spec.digest:
         raise BenchmarkError(
-            f"the samples of {spec.name} have changed since it was chosen: add it again under another name"
+            f"the samples of {spec.name}, or how they are scored, have changed since it was chosen: "
+            "add it again under another name"
         )
     return benchmark
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from merging.evaluation import Evaluation as Score
-from merging.evaluation import SampleOutcome
+from merging.health import health_of
+from merging.outcomes import SampleOutcome
 from merging.recipes import Recipe
 from merging.statistics import wilson
 
@@ -24,7 +25,7 @@ def score(split: str, mean: float, completion: str = "2") -> Score:
     n_right = round(mean * N_SAMPLES)
     interval = wilson(n_right, N_SAMPLES)
     outcomes = tuple(
-        SampleOutcome(f"s{i}", completion, "2", None, i < n_right, float(i < n_right), 1, None)
+        SampleOutcome(f"s{i}", "0" * 16, completion, "2", None, i < n_right, float(i < n_right), 1, 0.0, True, None)
         for i in range(N_SAMPLES)
     )
     return Score(
@@ -37,6 +38,7 @@ def score(split: str, mean: float, completion: str = "2") -> Score:
         high=interval.high,
         right=mean,
         in_language=None,
+        health=health_of(outcomes, {}),
         seconds=0.01,
         outcomes=outcomes,
     )

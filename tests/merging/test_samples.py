@@ -26,7 +26,7 @@ def with_search(*samples: Sample) -> Benchmark:
 
 
 def test_a_prompt_takes_any_question_as_it_is() -> None:
-    assert benchmark().prompt_for(sample(1, question="{x} {question} %s")) == "Q: {x} {question} %s\nA:"
+    assert benchmark().rendered(sample(1, question="{x} {question} %s")) == "Q: {x} {question} %s\nA:"
 
 
 def test_take_gives_the_first_in_the_frozen_order() -> None:

@@ -95,7 +95,7 @@ def test_exports_are_the_models_that_were_scored(relatives: dict[str, Parent], t
         folders.append(str(tmp_path / dtype))
         bench.build(chosen, Path(folders[-1]))
         assert AutoModelForCausalLM.from_pretrained(folders[-1]).dtype == getattr(torch, dtype)
-    prompts = json.dumps([benchmark().prompt_for(sample) for sample in benchmark().take("search")])
+    prompts = json.dumps([benchmark().rendered(sample) for sample in benchmark().take("search")])
     command = [sys.executable, "-c", REPRODUCE, prompts, *folders]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert [json.loads(line) for line in done.stdout.splitlines()[-3:]] == scored

@@ -8,7 +8,7 @@ from django import forms
 from django.forms.boundfield import BoundWidget
 
 from merging.benchmarks import QuestionFile, Scorer, scorers
-from merging.benchmarks.jsonl import N_NEW_TOKENS, PROMPT
+from merging.benchmarks.question_files import N_NEW_TOKENS, PROMPT
 
 
 class ParentForm(forms.Form):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from merging.benchmarks import BenchmarkSpec, Sample
+from merging.benchmarks import BenchmarkSpec, Sample, Split
 from merging.errors import MergingError
-from merging.evaluation import SampleOutcome
+from merging.outcomes import SampleOutcome
 from webapp.runs import outcomes
-from webapp.runs.models import Evaluation, Outcomes
+from webapp.runs.models import Outcomes, Score
 
 Show = Literal["all", "right", "wrong", "gained", "lost"]
 SHOWN: Final[tuple[Show, ...]] = get_args(Show)
@@ -29,16 +28,15 @@ class Answer:
 
     def is_in(self, show: Show) -> bool:
         """Whether a filter lets it through."""
-        if show == "gained":
-            return self.is_right and self.other_is_right is False
-        if show == "lost":
-            return not self.is_right and self.other_is_right is True
+        if show in ("gained", "lost"):
+            theirs, mine = (self.other.score, self.outcome.score) if self.other else (0.0, 0.0)
+            return mine > theirs if show == "gained" else mine < theirs
         return show == "all" or self.is_right == (show == "right")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers of one evaluation; `problem` says why the questions cannot be shown, if so."""
+    """The answers on one benchmark; `problem` says why the questions cannot be shown, if so."""
 
     answers: list[Answer]
     problem: str
@@ -48,28 +46,24 @@ class Answers:
         return sum(answer.is_in(show) for answer in self.answers)
 
 
-def answers(spec: BenchmarkSpec, own: Evaluation, parent: Evaluation | None) -> Answers:
+def answers(spec: BenchmarkSpec, split: Split, own: Score, parent: Score | None) -> Answers:
     """What `own` answered, beside what `parent` answered to the same questions."""
-    samples, problem = _samples(spec, own)
-    rows = dict(Outcomes.objects.filter(pk__in=[own.pk, parent.pk if parent else own.pk]).values_list("pk", "samples"))
-    mine = _outcomes(rows[own.pk])
-    others = {outcome.id: outcome for outcome in _outcomes(rows[parent.pk])} if parent else {}
-    return Answers([_answer(i, outcome, samples, others) for i, outcome in enumerate(mine, 1)], problem)
+    samples, problem = _samples(spec, split)
+    rows = Outcomes.objects.in_bulk([own.pk, *([parent.pk] if parent else [])])
+    others = {outcome.id: outcome for outcome in outcomes.unpacked(rows[parent.pk])} if parent else {}
+    mine = zip(outcomes.places(rows[own.pk]), outcomes.unpacked(rows[own.pk]), strict=True)
+    return Answers([_answer(place + 1, outcome, samples, others) for place, outcome in mine], problem)
 
 
 def _answer(number: int, mine: SampleOutcome, samples: dict[str, Sample], others: dict[str, SampleOutcome]) -> Answer:
     other = others.get(mine.id)
-    other_is_right = None if other is None else other.score >= outcomes.FULL_SCORE
-    return Answer(number, samples.get(mine.id), mine, mine.score >= outcomes.FULL_SCORE, other, other_is_right)
+    other_is_right = None if other is None else outcomes.is_right(other.score)
+    return Answer(number, samples.get(mine.id), mine, outcomes.is_right(mine.score), other, other_is_right)
 
 
-def _outcomes(rows: Sequence[object]) -> list[SampleOutcome]:
-    return [SampleOutcome.from_json(row) for row in rows]
-
-
-def _samples(spec: BenchmarkSpec, evaluation: Evaluation) -> tuple[dict[str, Sample], str]:
+def _samples(spec: BenchmarkSpec, split: Split) -> tuple[dict[str, Sample], str]:
     try:
-        found = spec.load().samples[evaluation.split]  # type: ignore[index]
+        found = spec.load().samples[split]
     except MergingError as error:
         return {}, f"The questions cannot be shown: {error}"
     return {sample.id: sample for sample in found}, ""

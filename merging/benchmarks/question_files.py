@@ -14,7 +14,8 @@ from typing import Final
 
 from merging import plain
 from merging.benchmarks.languages import check_language
-from merging.benchmarks.samples import QUESTION, Benchmark, Sample, Split, normalised
+from merging.benchmarks.questions import QUESTION, Questions
+from merging.benchmarks.samples import Sample, Split, normalised
 from merging.benchmarks.scorers import scorers
 from merging.errors import BenchmarkError
 
@@ -26,7 +27,7 @@ PROMPT: Final = QUESTION + "\n"
 N_NEW_TOKENS: Final = 256
 
 
-def read_jsonl(
+def read_questions(
     path: str | Path,
     *,
     name: str,
@@ -36,7 +37,7 @@ def read_jsonl(
     prompt: str = PROMPT,
     stop: tuple[str, ...] = (),
     max_new_tokens: int = N_NEW_TOKENS,
-) -> Benchmark:
+) -> Questions:
     """The benchmark of a file: half of it to search, a quarter each for validation and final, dealt by `seed`.
 
     `language` is expected of every sample that names none; once any sample expects one, all must. BenchmarkError names
@@ -48,10 +49,10 @@ def read_jsonl(
         raise BenchmarkError(
             f"{source.name} has {len(samples)} questions; expected at least {MIN_SAMPLES}, one for each split"
         )
-    return Benchmark(
+    return Questions(
         name=name,
         title=name,
-        scorer=scorer,
+        scorer_name=scorer,
         language_gate=any(sample.language is not None for sample in samples),
         max_new_tokens=max_new_tokens,
         prompt=prompt,
