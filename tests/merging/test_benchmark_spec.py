@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from merging.benchmarks import BenchmarkSpec, QuestionFile, benchmarks
+from merging.benchmarks import BenchmarkSpec, QuestionFile, Questions, benchmarks
+from merging.benchmarks.sealed import new_key, seal
 from merging.errors import BenchmarkError, UnknownNameError
 
 
@@ -34,7 +35,7 @@ def test_samples_that_changed_are_noticed(file: QuestionFile) -> None:
     spec = BenchmarkSpec.of_file("sums", file)
     with Path(file.path).open("a") as opened:
         opened.write('{"question": "one more", "answer": 1}\n')
-    with pytest.raises(BenchmarkError, match="the samples of sums have changed since it was chosen"):
+    with pytest.raises(BenchmarkError, match="the samples of sums, .*, have changed since it was chosen"):
         spec.load()
 
 
@@ -54,3 +55,79 @@ def test_json_of_another_shape_is_refused(file: QuestionFile) -> None:
         BenchmarkSpec.from_json({"name": "x", "file": None})
     with pytest.raises(BenchmarkError, match="the benchmark's file lacks"):
         BenchmarkSpec.from_json(value | {"file": {"path": "/x"}})
+
+
+@pytest.fixture
+def key() -> str:
+    return new_key()
+
+
+@pytest.fixture
+def questions(file: QuestionFile) -> Questions:
+    return file.read("sums")
+
+
+@pytest.fixture
+def sealed(questions: Questions, tmp_path: Path, key: str) -> BenchmarkSpec:
+    return BenchmarkSpec("sums", questions.digest, sealed=seal(questions, tmp_path / "frozen", key))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_sealed_benchmark_comes_back_from_json_with_all_but_its_final_split(
+    sealed: BenchmarkSpec, questions: Questions
+) -> None:
+    again = BenchmarkSpec.from_json(json.loads(json.dumps(sealed.to_json())))
+    found = again.load()
+    assert again == sealed and found.digest == questions.digest
+    assert found.take("search") == questions.take("search") and found.take("validation") == questions.take("validation")
+    with pytest.raises(BenchmarkError, match="the final split of sums is sealed"):
+        found.take("final")
+
+
+def test_the_key_opens_the_final_split_and_nothing_keeps_it_open(
+    sealed: BenchmarkSpec, questions: Questions, key: str
+) -> None:
+    opened = sealed.load(key)
+    assert opened == questions and opened.digest == sealed.digest
+    assert "final" not in sealed.load().samples
+
+
+def test_another_key_is_refused(sealed: BenchmarkSpec) -> None:
+    for wrong in (new_key(), "", "no key at all"):
+        with pytest.raises(BenchmarkError, match="the final split of sums does not open with this key"):
+            sealed.load(wrong)
+
+
+def test_neither_the_folder_nor_the_spec_tells_a_final_question_or_the_key(
+    sealed: BenchmarkSpec, questions: Questions, key: str, tmp_path: Path
+) -> None:
+    said = b"".join(contents(tmp_path / "frozen").values()) + json.dumps(sealed.to_json()).encode()
+    assert key.encode() not in said
+    assert [sample.id for sample in questions.take("final") if f'"{sample.question}"'.encode() in said] == []
+
+
+def test_how_many_samples_a_sealed_split_holds_is_known_without_its_key(sealed: BenchmarkSpec) -> None:
+    assert sealed.sizes() == {"search": 5, "validation": 2, "final": 2}
+
+
+@pytest.mark.parametrize("name", ["search.jsonl", "validation.jsonl", "shots.jsonl", "asked.json", "final.sealed"])
+def test_a_sealed_folder_that_is_damaged_is_noticed(
+    sealed: BenchmarkSpec, key: str, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "frozen" / name
+    path.write_bytes(path.read_bytes()[:-9] + b"}\n" if path.stat().st_size else b"{}\n")
+    with pytest.raises(BenchmarkError):
+        sealed.load(key)
+    path.unlink()
+    with pytest.raises(BenchmarkError, match=f"{name} of the benchmark sums cannot be read"):
+        sealed.load(key)
+
+
+def test_freezing_again_leaves_one_whole_folder(questions: Questions, tmp_path: Path, key: str) -> None:
+    first = seal(questions, tmp_path / "frozen", new_key())
+    assert seal(questions, tmp_path / "frozen", key) == first
+    assert BenchmarkSpec("sums", questions.digest, sealed=first).load(key) == questions
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frozen", "sums.jsonl"]
