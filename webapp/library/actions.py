@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -9,15 +10,17 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 
-from merging.benchmarks import BenchmarkSpec, QuestionFile, benchmarks
+from merging.benchmarks import BenchmarkSpec, QuestionFile, Questions, benchmarks
 from merging.demo import BASE, EXPERTS, PACK, Skill
-from merging.errors import BenchmarkError, ParentError
+from merging.errors import BenchmarkError, MergingError, ParentError
 from merging.fingerprints import Inventory, take_inventory
 from merging.indexes import parent_facts
 from webapp.library.models import Benchmark, Parent
-from webapp.library.question_files import stored
+from webapp.library.question_files import sealed
 
 Row = TypeVar("Row", Parent, Benchmark)
+MAX_NAME: Final = 200
+log = logging.getLogger(__name__)
 SUMMARIES: Final[dict[Skill, str]] = {
     "base": "The common ancestor: reads both languages, does one-digit sums, answers in English.",
     "japanese": "Answers in Japanese by default; cannot add two-digit numbers.",
@@ -45,21 +48,49 @@ def register_parent(owner: User | None, folder: Path, name: str = "") -> Parent:
     return Parent.objects.create(owner=owner, folder=str(folder), name=chosen, title=chosen, **facts)
 
 
+def add_benchmark(owner: User, file: QuestionFile, name: str = "", is_public_test: bool = False) -> Benchmark:
+    """Freeze a file of questions and add them under `name`, or the file's. BenchmarkError when a line cannot be used."""
+    return keep_questions(owner, file.read(name or Path(file.path).stem[:MAX_NAME]), is_public_test)
+
+
 @transaction.atomic
-def add_benchmark(owner: User, file: QuestionFile, name: str = "") -> Benchmark:
-    """Keep a copy of a file of questions and add it under `name`, or the file's. BenchmarkError when a line cannot be used.
+def keep_questions(owner: User, questions: Questions, is_public_test: bool = False) -> Benchmark:
+    """Freeze questions in a sealed folder and add them under their name.
 
     The same questions asked in the same way under the same name are the benchmark that is there already.
     """
-    chosen = name or Path(file.path).stem
-    file.read(chosen)
-    spec = BenchmarkSpec.of_file(chosen, stored(file))
-    known = Benchmark.objects.filter(owner=owner, name=chosen).first()
-    if known and known.digest == spec.digest:
-        return _changed(known, {"hidden_at": None, "spec": spec.to_json()})
-    if known or Benchmark.objects.filter(owner=None, name=chosen).exists():
-        raise BenchmarkError(f"there is another benchmark named {chosen} already: choose another name")
-    return Benchmark.objects.create(owner=owner, name=chosen, title=chosen, **_described(spec))
+    known = Benchmark.objects.filter(owner=owner, name=questions.name).first()
+    others = Benchmark.objects.filter(owner=None, name=questions.name)
+    if (known and known.digest != questions.digest) or others.exists():
+        raise BenchmarkError(f"there is another benchmark named {questions.name} already: choose another name")
+    spec, key = sealed(questions)
+    facts = _described(spec) | {"key": key, "is_public_test": is_public_test}
+    if known:
+        return _changed(known, facts | {"hidden_at": None})
+    return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.name, **facts)
+
+
+def key_of(spec: BenchmarkSpec) -> str | None:
+    """What opens the final split of a sealed benchmark; None for others, which need no key, and where nobody knows it.
+
+    For whoever grants a request for the final split: the key goes to the process that scores it, beside the spec, with
+    that request and no other (`BenchmarkSpec.load(key)`), and is never stored anywhere but in the benchmark's row.
+    """
+    keys = Benchmark.objects.filter(digest=spec.digest).exclude(key="").values_list("key", flat=True)
+    return keys.first() if spec.sealed else None
+
+
+def seal_older() -> None:
+    """Seal what was added when a benchmark was one file in plain text. Such a file stays, for the runs that name it."""
+    for row in Benchmark.objects.filter(key="").exclude(owner=None):
+        try:
+            spec = BenchmarkSpec.from_json(row.spec)
+            if spec.file:
+                with transaction.atomic():
+                    spec, key = sealed(spec.file.read(spec.name))
+                    _changed(row, _described(spec) | {"key": key})
+        except MergingError as error:
+            log.warning("the benchmark %s stays as it is: %s", row.name, error)
 
 
 @transaction.atomic
@@ -78,6 +109,7 @@ def install_demo_pack() -> None:
             "summary": builtin.summary,
         }
         Benchmark.objects.update_or_create(owner=None, name=builtin.name, defaults=described)
+    seal_older()
 
 
 def hide(row: Parent | Benchmark) -> None:
@@ -114,13 +146,14 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _described(spec: BenchmarkSpec) -> dict[str, Any]:
-    samples = spec.load().samples
+    sizes = spec.sizes()
     return {
         "spec": spec.to_json(),
         "digest": spec.digest,
-        "n_search": len(samples["search"]),
-        "n_validation": len(samples["validation"]),
-        "n_final": len(samples["final"]),
+        "scorer": spec.load().scorer,
+        "n_search": sizes["search"],
+        "n_validation": sizes["validation"],
+        "n_final": sizes["final"],
     }
 
 

@@ -11,8 +11,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from merging.families import families
+from webapp.leases import Leased
 
 M = TypeVar("M", bound=models.Model)
 
@@ -73,7 +75,10 @@ class Parent(models.Model):
 
 
 class Benchmark(models.Model):
-    """A task with a score. `spec` is what `merging.benchmarks.BenchmarkSpec` reads; its samples are frozen by `digest`."""
+    """A task with a score. `spec` is what `merging.benchmarks.BenchmarkSpec` reads; its samples are frozen by `digest`.
+
+    What opens the final split is here alone, not in the spec: runs freeze specs, and workers are given them.
+    """
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
@@ -83,6 +88,13 @@ class Benchmark(models.Model):
     summary = models.TextField(blank=True)
     spec = models.JSONField()
     digest = models.CharField(max_length=80)
+    scorer = models.CharField(max_length=120, blank=True, help_text="with its version, such as last_number@1")
+    is_public_test = models.BooleanField(
+        default=False, help_text="The questions are from a public test set: a search on them is refused by default"
+    )
+    key = models.CharField(
+        max_length=100, blank=True, help_text="Opens the final split; is handed out with a request for it and never else"
+    )
     n_search = models.PositiveIntegerField()
     n_validation = models.PositiveIntegerField()
     n_final = models.PositiveIntegerField()
@@ -99,3 +111,20 @@ class Benchmark(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Fetch(Leased):
+    """A public task to be fetched once and frozen as a benchmark. A worker sees to it, in a process of its own."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    task = models.CharField(max_length=200)
+    stage = models.CharField(max_length=200, blank=True)
+    benchmark = models.ForeignKey(Benchmark, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(db_default=Now())
+    finished = models.DateTimeField(null=True, blank=True)
+
+    class Meta(Leased.Meta):
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.task

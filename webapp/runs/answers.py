@@ -63,7 +63,7 @@ def _answer(number: int, mine: SampleOutcome, samples: dict[str, Sample], others
 
 def _samples(spec: BenchmarkSpec, split: Split) -> tuple[dict[str, Sample], str]:
     try:
-        found = spec.load().samples[split]
+        found = spec.load().take(split)
     except MergingError as error:
         return {}, f"The questions cannot be shown: {error}"
     return {sample.id: sample for sample in found}, ""

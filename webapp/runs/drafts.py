@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from merging.benchmarks import Benchmark, BenchmarkSpec, Split
+from merging.benchmarks import BenchmarkSpec, Split
 from merging.errors import BenchmarkError, MergingError, ParentError
 from merging.fingerprints import fingerprint
 from merging.genomes import GenomeSpace, check_effect, layer_parts
@@ -193,15 +193,16 @@ def _check_unchanged(row: ParentRow) -> None:
 
 def _counts(draft: Draft, problems: _Problems) -> dict[str, int]:
     """How many samples of each split an evaluation takes; checked against what the benchmark holds now."""
-    benchmark = problems.catch("benchmark", lambda: _spec(draft).load())
-    if benchmark is None:
+    spec = problems.catch("benchmark", lambda: _spec(draft))
+    sizes = problems.catch("benchmark", spec.sizes) if spec else None
+    if spec is None or sizes is None:
         return {}
     asked: tuple[tuple[Field, Split, int | None], ...] = (
         ("n_search", "search", draft.n_search),
         ("n_validation", "validation", draft.n_validation),
         ("n_final", "final", draft.n_final),
     )
-    return {name: _count(benchmark, name, split, n, problems) for name, split, n in asked}
+    return {name: _count(spec.name, sizes[split], name, split, n, problems) for name, split, n in asked}
 
 
 def _spec(draft: Draft) -> BenchmarkSpec:
@@ -210,11 +211,10 @@ def _spec(draft: Draft) -> BenchmarkSpec:
     return BenchmarkSpec.from_json(draft.benchmark.spec)
 
 
-def _count(benchmark: Benchmark, name: Field, split: Split, asked: int | None, problems: _Problems) -> int:
-    held = len(benchmark.samples[split])
+def _count(title: str, held: int, name: Field, split: Split, asked: int | None, problems: _Problems) -> int:
     n = held if asked is None else asked
     if not 1 <= n <= held:
-        problems.found[name].append(f"{n} {split} questions; {benchmark.title} holds {held}: expected 1 to {held}")
+        problems.found[name].append(f"{n} {split} questions; {title} holds {held}: expected 1 to {held}")
     return n
 
 
