@@ -14,6 +14,7 @@ from merging.benchmarks import BenchmarkSpec, Split
 from merging.errors import EvaluationError
 from merging.evaluation import Evaluation
 from merging.fitness import fitness
+from merging.statistics import Interval, mover
 
 FIELDS = ("benchmark", "weight", "n_search", "n_validation", "n_final")
 
@@ -83,17 +84,14 @@ def shares(weights: Sequence[float]) -> tuple[float, ...]:
 def combine(parts: Sequence[Combined | Evaluation], weights: Sequence[float]) -> Combined:
     """The mean of the parts' means by weight, with an interval from the parts' own; one part is itself, exactly.
 
-    The parts are asked of different samples, so they vary independently: the bounds are those of MOVER (Zou and Donner,
-    Stat. Med. 27, 2008, eq. 2), which keeps what each interval knows of its own skewness.
+    The parts are asked different samples, so they vary independently: see `mover`.
     """
     _check_parts(len(parts), weights)
-    of = shares(weights)
-    mean = math.fsum(share * part.mean for share, part in zip(of, parts, strict=True))
-    below = math.hypot(*(share * (part.mean - part.low) for share, part in zip(of, parts, strict=True)))
-    above = math.hypot(*(share * (part.high - part.mean) for share, part in zip(of, parts, strict=True)))
     if len(parts) == 1:  # where mean - (mean - low) would differ from low in the last bit
         return Combined(parts[0].mean, parts[0].low, parts[0].high)
-    return Combined(mean, max(0.0, mean - below), min(1.0, mean + above))
+    interval = mover([part.mean for part in parts], [Interval(part.low, part.high) for part in parts], weights)
+    mean = math.fsum(share * part.mean for share, part in zip(shares(weights), parts, strict=True))
+    return Combined(mean, max(0.0, interval.low), min(1.0, interval.high))
 
 
 def combined_fitness(evaluations: Sequence[Evaluation], weights: Sequence[float]) -> float:

@@ -6,28 +6,40 @@ Checked once, here, by the code that the engine uses; stored as JSON in `Run.con
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from merging import plain
-from merging.benchmarks import BenchmarkSpec
+from merging.benchmarks import Split
 from merging.genomes import GRADIENT, GenomeSpace, parameter_space
 from merging.indexes import parent_facts
+from merging.objectives import Objective
 from merging.plans import check_granularity
 from merging.recipes import Dtype, Parent
+
+N_FINALISTS: Final = 3
+
+
+@dataclass(frozen=True)
+class Override:
+    """Who allowed a run to search on a public test set, and when (ISO 8601, UTC)."""
+
+    by: str
+    at: str
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that decides which candidates a run proposes and how they are scored.
 
-    Counts of samples are per evaluation and at most what the split holds. `groups` and `filters` are those of
-    `merging.genomes.layer_groups`. `settings` are the method's own, one value per recipe. `population_size` None is the search's default
-    for the number of genes.
+    `objectives`: at least one, no benchmark twice; counts of samples are per evaluation and at most what the split holds. The best
+    `n_finalists` take the final exam. `override` is set when an objective's search split comes from a public test set. `groups` and
+    `filters` are those of `merging.genomes.layer_groups`. `settings` are the method's own, one value per recipe. `population_size` None
+    is the search's default for the number of genes.
     """
 
     parents: tuple[Parent, ...]
     base: Parent | None
-    benchmark: BenchmarkSpec
+    objectives: tuple[Objective, ...]
     method: str
     groups: str
     settings: tuple[tuple[str, float | bool], ...]
@@ -35,11 +47,25 @@ class RunConfig:
     population_size: int | None
     budget: int
     seed: int
-    n_search: int
-    n_validation: int
-    n_final: int
     dtype: Dtype
     filters: tuple[str, ...] = ()
+    n_finalists: int = N_FINALISTS
+    override: Override | None = None
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """How much each objective counts."""
+        return tuple(objective.weight for objective in self.objectives)
+
+    @property
+    def benchmark_names(self) -> str:
+        """`japanese-sums`, or `japanese-sums and gsm8k`."""
+        names = [objective.spec.name for objective in self.objectives]
+        return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+    def n_samples(self, split: Split) -> int:
+        """How many samples an evaluation on this split takes, of all benchmarks together."""
+        return sum(objective.n(split) for objective in self.objectives)
 
     @property
     def groups_in_words(self) -> str:
@@ -81,22 +107,33 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, the opposite of `from_json`."""
-        return asdict(self) | {"benchmark": self.benchmark.to_json()}
+        return asdict(self) | {"objectives": [objective.to_json() for objective in self.objectives]}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The configuration that `to_json` wrote, or did before there were filters. It was checked when it was written."""
+        """The configuration that `to_json` wrote, also long ago: with one benchmark, or without filters. It was checked then."""
+        found = _with_objectives(value)
         return cls(
-            **value
+            **found
             | {
-                "parents": tuple(Parent(**parent) for parent in value["parents"]),
-                "base": Parent(**value["base"]) if value["base"] else None,
-                "benchmark": BenchmarkSpec.from_json(value["benchmark"]),
-                "settings": tuple((name, setting) for name, setting in value["settings"]),
-                "filters": tuple(value.get("filters", ())),
+                "parents": tuple(Parent(**parent) for parent in found["parents"]),
+                "base": Parent(**found["base"]) if found["base"] else None,
+                "objectives": tuple(map(Objective.from_json, found["objectives"])),
+                "settings": tuple((name, setting) for name, setting in found["settings"]),
+                "filters": tuple(found.get("filters", ())),
+                "override": Override(**found["override"]) if found.get("override") else None,
             }
         )
 
     def digest(self) -> str:
         """sha256 of the canonical JSON."""
         return plain.digest(self.to_json())
+
+
+def _with_objectives(value: dict[str, Any]) -> dict[str, Any]:
+    """The same, with the one benchmark of a run from before as its only objective."""
+    if "objectives" in value:
+        return value
+    names = ("benchmark", "n_search", "n_validation", "n_final")
+    only = {name: value[name] for name in names} | {"weight": 1.0}
+    return {name: found for name, found in value.items() if name not in names} | {"objectives": [only]}

@@ -1,7 +1,7 @@
 """The ledger's rows: runs, generations, candidates, their evaluations, attempts and events. Postgres holds the truth; all else is a hint.
 
     Run 1--n Generation 1--n Candidate 1--n Evaluation 1--n Attempt
-     `--n Candidate (parents and baselines: no generation)    `--1 Outcomes
+     `--n Candidate (parents and baselines: no generation)    `--n Score 1--1 Outcomes
      `--n Event (the outbox: gapless numbers per run)
 
 Nothing here starts work: people act through `actions.py`, workers through `workers/ledger.py`.
@@ -42,8 +42,8 @@ class Run(models.Model):
                               pausing --no live lease--> paused      (also by itself, with a `message`, when a whole generation failed)
         any live state --cannot go on--> failed
 
-    In `pausing` nothing new is claimed, and results in flight still count. In `finishing` the winner, the parents and the baselines are
-    scored on the validation and the final split: once, at the end, never seen by the search.
+    In `pausing` nothing new is claimed, and results in flight still count. In `finishing` the finalists, the parents and the baselines are
+    scored on the validation and the final split. That is the final exam: held once, dated by `examined`, never seen by the search.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -61,8 +61,13 @@ class Run(models.Model):
     idempotency_key = models.CharField(max_length=64, null=True, blank=True)
     next_seq = models.BigIntegerField(default=1)
     winner = models.ForeignKey("Candidate", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    baseline_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="baseline_runs",
+        help_text="the run that this random search of the same budget is compared with",
+    )  # fmt: skip
     created = models.DateTimeField(db_default=Now())
     started = models.DateTimeField(null=True, blank=True, help_text="the first claim")
+    examined = models.DateTimeField(null=True, blank=True, help_text="the end of the final exam, which is locked since")
     ended = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
@@ -87,6 +92,9 @@ class Generation(models.Model):
     sigma = models.FloatField(null=True, blank=True, help_text="step size of the search when it asked")
     environment = models.JSONField(
         default=dict, help_text="what bit-reproducibility depends on: versions, processor, threads"
+    )
+    plan = models.JSONField(
+        null=True, blank=True, help_text="what its candidates are asked, when that is less than all"
     )
     opened = models.DateTimeField(db_default=Now())
     closed = models.DateTimeField(null=True, blank=True)
@@ -139,10 +147,11 @@ class Candidate(models.Model):
 
 
 class Evaluation(Leased):
-    """The unit of work: one candidate on one split. A done evaluation counts once, ever; `lease_token` is that of the accepted attempt.
+    """The unit of work: one candidate on one split, asked all benchmarks of its run. A done evaluation counts once, ever; `lease_token` is
+    that of the accepted attempt.
 
-    `fitness` is what the search maximises (finite; the database refuses the rest); `mean` is the benchmark's score in [0, 1] with its 95 %
-    interval. `rank` orders the claims of a run: parents and baselines first, then generation by generation.
+    `fitness` is what the search maximises (finite; the database refuses the rest); `mean` is the benchmarks' weighted score in [0, 1] with
+    its 95 % interval, over `n` samples in all. `rank` orders the claims of a run: parents and baselines first, then by generation.
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="evaluations")
@@ -154,9 +163,12 @@ class Evaluation(Leased):
     low = models.FloatField(null=True, blank=True)
     high = models.FloatField(null=True, blank=True)
     n = models.PositiveIntegerField(null=True, blank=True)
-    right = models.FloatField(null=True, blank=True, help_text="share of right answers in whatever language")
-    in_language = models.FloatField(null=True, blank=True, help_text="share of completions in the expected language")
-    scorer = models.CharField(max_length=80, blank=True, help_text="name and version")
+    is_estimate = models.BooleanField(
+        default=False, db_default=False, help_text="fewer samples were asked than the run's, and the mean is inferred"
+    )
+    is_healthy = models.BooleanField(
+        default=True, db_default=True, help_text="its answers can be trusted; the scores say why not"
+    )
     merge_seconds = models.FloatField(null=True, blank=True)
     evaluate_seconds = models.FloatField(null=True, blank=True)
     created = models.DateTimeField(db_default=Now())
@@ -199,17 +211,66 @@ class Evaluation(Leased):
         return f"{self.candidate} on the {self.split} split"
 
 
-class Outcomes(models.Model):
-    """Every sample's outcome of one evaluation, in the order of the split: a list of merging.evaluation.SampleOutcome as JSON."""
+class Score(models.Model):
+    """What a done evaluation scored on one benchmark, the `index`-th objective of its run. Written once, with the evaluation.
 
-    evaluation = models.OneToOneField(Evaluation, primary_key=True, on_delete=models.CASCADE, related_name="outcomes")
-    samples = models.JSONField()
+    `mean` is in [0, 1] with its 95 % interval, over `n` samples. `health` counts what is wrong with the answers as such, and `concerns`
+    says in words why they cannot be trusted; empty when they can.
+    """
+
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="scores")
+    index = models.PositiveSmallIntegerField()
+    benchmark = models.CharField(max_length=200)
+    digest = models.CharField(max_length=80, help_text="of the benchmark's samples and how they are asked and judged")
+    scorer = models.CharField(max_length=80, help_text="name and version")
+    mean = models.FloatField()
+    low = models.FloatField()
+    high = models.FloatField()
+    n = models.PositiveIntegerField()
+    right = models.FloatField(help_text="share of right answers in whatever language")
+    in_language = models.FloatField(null=True, blank=True, help_text="share of completions in the expected language")
+    health = models.JSONField(default=dict, help_text="merging.health.Health; empty when it was not taken")
+    concerns = ArrayField(models.TextField(), default=list, blank=True)
+    seconds = models.FloatField(help_text="wall time of asking, the model included")
+
+    class Meta:
+        ordering = ["evaluation", "index"]
+        constraints = [
+            models.UniqueConstraint(fields=["evaluation", "index"], name="score_once"),
+            models.CheckConstraint(condition=Q(n__gte=1), name="score_has_samples"),
+            models.CheckConstraint(
+                condition=Q(mean__gte=0.0, mean__lte=1.0, low__gte=0.0, high__lte=1.0), name="score_is_share"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.evaluation_id} on {self.benchmark}"
+
+
+class Real(models.FloatField):  # type: ignore[type-arg]
+    """A number of four bytes: enough for a sample's score."""
+
+    def db_type(self, connection: object) -> str:
+        return "real"
+
+
+class Outcomes(models.Model):
+    """Every sample's outcome behind one score, in the order of the split. `webapp.runs.outcomes` packs and unpacks them.
+
+    `positions` are the samples' places in the split when they are not its first n. `scores` are what intervals, bands and estimators read;
+    all else about a sample is in `rest`, by column, as compressed JSON.
+    """
+
+    score = models.OneToOneField(Score, primary_key=True, on_delete=models.CASCADE, related_name="outcomes")
+    positions = ArrayField(models.PositiveIntegerField(), null=True, blank=True)
+    scores = ArrayField(Real())
+    rest = models.BinaryField()
 
     class Meta:
         verbose_name_plural = "outcomes"
 
     def __str__(self) -> str:
-        return f"outcomes of {self.evaluation_id}"
+        return f"outcomes of {self.score_id}"
 
 
 class Attempt(models.Model):
