@@ -5,9 +5,10 @@ Knows nothing of runs, rows or queues: whoever has a recipe can have it scored o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import AutoTokenizer
@@ -15,8 +16,9 @@ from transformers import AutoTokenizer
 from merging import plain
 from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
-from merging.engines import TextModel
+from merging.engines import TokenModel
 from merging.engines.transformers import TransformersEngine
+from merging.engines.vllm import VllmEngine, check_usable
 from merging.errors import RecipeError
 from merging.evaluation import Evaluation, Progress, Stage, evaluate, no_progress
 from merging.exports import companions_digest, write_companions
@@ -34,18 +36,21 @@ from merging.threads import threads_for
 from merging.token_rows import result_vocabulary
 from merging.vocabularies import read_vocabulary
 
+EngineName = Literal["transformers", "vllm"]
+
 
 @dataclass(frozen=True)
 class _Seat:
-    """A shell with its engine. `key` is everything but tensors that they depend on: files of the donor and the dtype."""
+    """A shell with its engine; vLLM is both. `key` is everything but tensors that they depend on: files of the donor and the dtype.
+
+    `leave` gives back what would otherwise stay.
+    """
 
     key: str
-    shell: ModelShell
-    engine: TransformersEngine
-
-    @property
-    def n_parameters(self) -> int:
-        return self.shell.model.num_parameters()
+    shell: ModelShell | VllmEngine
+    engine: TokenModel
+    n_parameters: int
+    leave: Callable[[], None] = lambda: None
 
 
 class Workbench:
@@ -54,11 +59,18 @@ class Workbench:
     `device` is a torch device such as "cpu" or "cuda:0"; None takes a GPU if there is one. Parents' tensors stay in
     memory up to `parent_bytes`, by default a quarter of the machine's memory or of what is free on the GPU; a candidate
     then reads no file. After an exception, also one that `progress` raises, the bench can be used again.
+
+    EvaluationError, with what to do, where the engine is vLLM and cannot run.
     """
 
-    def __init__(self, device: str | None = None, parent_bytes: int | None = None) -> None:
+    def __init__(
+        self, device: str | None = None, parent_bytes: int | None = None, engine: EngineName = "transformers"
+    ) -> None:
         keep_freed_memory()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if engine == "vllm":
+            check_usable(self.device)
+        self._engine = engine
         self._shelf = ParentShelf(self.device, room_for_parents(self.device) if parent_bytes is None else parent_bytes)
         self._seat: _Seat | None = None
         self._in_place: str | None = None
@@ -74,7 +86,7 @@ class Workbench:
         """The score of the merged model on the first n samples of a split, all for None."""
         return evaluate(self.model(recipe, progress), benchmark, split, n, progress)
 
-    def model(self, recipe: Recipe, progress: Progress = no_progress) -> TextModel:
+    def model(self, recipe: Recipe, progress: Progress = no_progress) -> TokenModel:
         """The merged model, until the next call. A recipe that is in place already is not merged again."""
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
@@ -121,7 +133,7 @@ class Workbench:
     def close(self) -> None:
         """Gives all memory back. The bench can be used again."""
         self._shelf.close()
-        self._seat = self._in_place = None
+        self._stand_up()
 
     def _seat_for(self, recipe: Recipe) -> _Seat:
         """The seat there is, or a new one for a donor with other files or another dtype."""
@@ -130,10 +142,18 @@ class Workbench:
         key = plain.digest([str(dtype), companions_digest(donor)])
         if self._seat is not None and self._seat.key == key:
             return self._seat
-        self._seat = None  # two models at once may not fit
-        shell = ModelShell(donor, self.device, dtype)
+        self._stand_up()  # two models at once may not fit
         tokenizer = AutoTokenizer.from_pretrained(donor, local_files_only=True, trust_remote_code=False)
-        return _Seat(key, shell, TransformersEngine(shell.model, tokenizer))
+        if self._engine == "vllm":
+            engine = VllmEngine(donor, dtype, tokenizer)
+            return _Seat(key, engine, engine, engine.n_parameters, engine.close)
+        shell = ModelShell(donor, self.device, dtype)
+        return _Seat(key, shell, TransformersEngine(shell.model, tokenizer), shell.model.num_parameters())
+
+    def _stand_up(self) -> None:
+        seat, self._seat, self._in_place = self._seat, None, None
+        if seat is not None:
+            seat.leave()
 
 
 def _check_scorable(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
