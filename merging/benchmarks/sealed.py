@@ -46,7 +46,11 @@ class SealedFolder:
         if key is not None:
             samples["final"] = _samples(_opened(_content(folder / SEALED, name), key, name))
         return _questions(
-            _content(folder / ASKED, name), name, samples, _samples(_content(folder / f"{SHOTS}.jsonl", name)), self.final
+            _content(folder / ASKED, name),
+            name,
+            samples,
+            _samples(_content(folder / f"{SHOTS}.jsonl", name)),
+            self.final,
         )
 
     def to_json(self) -> dict[str, object]:

@@ -14,11 +14,13 @@ from typing import Literal
 from merging import plain
 from merging.benchmarks.builtin import benchmarks
 from merging.benchmarks.question_files import N_NEW_TOKENS, PROMPT, read_questions
+from merging.benchmarks.questions import Questions
 from merging.benchmarks.samples import SPLITS, Benchmark, Split
 from merging.benchmarks.sealed import SealedFolder
 from merging.errors import BenchmarkError
 
 Kind = Literal["builtin", "file", "sealed"]
+
 
 @dataclass(frozen=True)
 class QuestionFile:
@@ -31,8 +33,10 @@ class QuestionFile:
     prompt: str = PROMPT
     stop: tuple[str, ...] = ()
     max_new_tokens: int = N_NEW_TOKENS
+    pattern: str = ""
+    as_chat: bool = False
 
-    def read(self, name: str) -> Benchmark:
+    def read(self, name: str) -> Questions:
         return read_questions(
             self.path,
             name=name,
@@ -42,6 +46,8 @@ class QuestionFile:
             prompt=self.prompt,
             stop=self.stop,
             max_new_tokens=self.max_new_tokens,
+            pattern=self.pattern,
+            as_chat=self.as_chat,
         )
 
 
@@ -133,7 +139,10 @@ def _read(spec: BenchmarkSpec, key: str | None) -> Benchmark:
 
 
 def _file(value: object) -> QuestionFile:
-    found = plain.fields(value, tuple(QuestionFile.__dataclass_fields__), "the benchmark's file", BenchmarkError)
+    """A file as `to_json` wrote it; the last two fields are younger than some runs."""
+    younger = {"pattern": "", "as_chat": False}
+    found = younger | dict(plain.mapping(value, "the benchmark's file", BenchmarkError))
+    found = plain.fields(found, tuple(QuestionFile.__dataclass_fields__), "the benchmark's file", BenchmarkError)
     return QuestionFile(
         path=plain.text(found["path"], "path", BenchmarkError),
         scorer=plain.text(found["scorer"], "scorer", BenchmarkError),
@@ -142,6 +151,8 @@ def _file(value: object) -> QuestionFile:
         prompt=plain.text(found["prompt"], "prompt", BenchmarkError),
         stop=plain.items(found["stop"], "stop", BenchmarkError, _stop),
         max_new_tokens=plain.integer(found["max_new_tokens"], "max_new_tokens", BenchmarkError),
+        pattern=plain.text(found["pattern"], "pattern", BenchmarkError),
+        as_chat=plain.flag(found["as_chat"], "as_chat", BenchmarkError),
     )
 
 

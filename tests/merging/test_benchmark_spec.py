@@ -114,9 +114,7 @@ def test_how_many_samples_a_sealed_split_holds_is_known_without_its_key(sealed: 
 
 
 @pytest.mark.parametrize("name", ["search.jsonl", "validation.jsonl", "shots.jsonl", "asked.json", "final.sealed"])
-def test_a_sealed_folder_that_is_damaged_is_noticed(
-    sealed: BenchmarkSpec, key: str, tmp_path: Path, name: str
-) -> None:
+def test_a_sealed_folder_that_is_damaged_is_noticed(sealed: BenchmarkSpec, key: str, tmp_path: Path, name: str) -> None:
     path = tmp_path / "frozen" / name
     path.write_bytes(path.read_bytes()[:-9] + b"}\n" if path.stat().st_size else b"{}\n")
     with pytest.raises(BenchmarkError):

@@ -59,15 +59,22 @@ def keep_questions(owner: User, questions: Questions, is_public_test: bool = Fal
 
     The same questions asked in the same way under the same name are the benchmark that is there already.
     """
-    known = Benchmark.objects.filter(owner=owner, name=questions.name).first()
-    others = Benchmark.objects.filter(owner=None, name=questions.name)
-    if (known and known.digest != questions.digest) or others.exists():
-        raise BenchmarkError(f"there is another benchmark named {questions.name} already: choose another name")
+    User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # one at a time, so that a name is taken once
+    known = check_name(owner, questions)
     spec, key = sealed(questions)
     facts = _described(spec) | {"key": key, "is_public_test": is_public_test}
     if known:
         return _changed(known, facts | {"hidden_at": None})
     return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.name, **facts)
+
+
+def check_name(owner: User, questions: Questions) -> Benchmark | None:
+    """The row that has just these questions under their name; BenchmarkError when others have the name."""
+    known = Benchmark.objects.filter(owner=owner, name=questions.name).first()
+    others = Benchmark.objects.filter(owner=None, name=questions.name)
+    if (known and known.digest != questions.digest) or others.exists():
+        raise BenchmarkError(f"there is another benchmark named {questions.name} already: choose another name")
+    return known
 
 
 def key_of(spec: BenchmarkSpec) -> str | None:

@@ -93,7 +93,9 @@ class Benchmark(models.Model):
         default=False, help_text="The questions are from a public test set: a search on them is refused by default"
     )
     key = models.CharField(
-        max_length=100, blank=True, help_text="Opens the final split; is handed out with a request for it and never else"
+        max_length=100,
+        blank=True,
+        help_text="Opens the final split; is handed out with a request for it and never else",
     )
     n_search = models.PositiveIntegerField()
     n_validation = models.PositiveIntegerField()
@@ -111,6 +113,13 @@ class Benchmark(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def kind_in_words(self) -> str:
+        """Where its samples come from."""
+        if self.spec.get("harness"):
+            return "lm-eval task"
+        return "questions from a file" if self.spec.get("sealed") or self.spec.get("file") else "built in"
 
 
 class Fetch(Leased):

@@ -62,4 +62,4 @@ def _opens(folder: SealedFolder, key: str, questions: Questions) -> bool:
 def _harmless(name: str) -> str:
     """A name that every file system takes and every message can show."""
     path = Path("".join(letter for letter in name if letter.isprintable() and letter != "/"))
-    return (path.stem[:MAX_STEM].strip(". ") or "questions") + path.suffix[:MAX_STEM // 4]
+    return (path.stem[:MAX_STEM].strip(". ") or "questions") + path.suffix[: MAX_STEM // 4]

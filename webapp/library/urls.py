@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from webapp.library import views
+from webapp.library.views import benchmarks, parents
 
 app_name = "library"
 urlpatterns = [
-    path("models/", views.parents, name="parents"),
-    path("models/<int:parent_id>/hide/", views.parent_hide, name="parent_hide"),
-    path("benchmarks/", views.benchmarks, name="benchmarks"),
-    path("benchmarks/<int:benchmark_id>/", views.benchmark, name="benchmark"),
-    path("benchmarks/<int:benchmark_id>/hide/", views.benchmark_hide, name="benchmark_hide"),
+    path("models/", parents.parents, name="parents"),
+    path("models/<int:parent_id>/hide/", parents.parent_hide, name="parent_hide"),
+    path("benchmarks/", benchmarks.benchmarks, name="benchmarks"),
+    path("benchmarks/new/", benchmarks.benchmark_new, name="benchmark_new"),
+    path("benchmarks/template.<str:form>", benchmarks.benchmark_template, name="benchmark_template"),
+    path("benchmarks/<int:benchmark_id>/", benchmarks.benchmark, name="benchmark"),
+    path("benchmarks/<int:benchmark_id>/hide/", benchmarks.benchmark_hide, name="benchmark_hide"),
 ]

@@ -1,8 +1,9 @@
-"""Benchmarks: who sees them, what is kept of a file, what is refused, and what nobody gets to see."""
+"""Benchmarks: who sees them, what is kept of a file and when, what is refused, and what nobody gets to see."""
 
 from __future__ import annotations
 
-import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,20 @@ from django.test import Client
 from merging.benchmarks import BenchmarkSpec
 from merging.errors import BenchmarkError
 from tests.webapp.library.folders import question_file
-from webapp.library.actions import add_benchmark
+from webapp.library.actions import add_benchmark, install_demo_pack, key_of, seal_older
 from webapp.library.models import Benchmark
 
 ASKED = {
     "name": "",
     "scorer": "last_number",
+    "pattern": "",
     "language": "",
     "prompt": "{question}\n",
     "stop": "",
     "max_new_tokens": "9",
     "seed": "0",
 }
+HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
@@ -33,43 +36,112 @@ def added(owner: User, tmp_path: Path) -> Benchmark:
     return add_benchmark(owner, question_file(tmp_path / "sums.jsonl"))
 
 
-def upload(client: Client, content: bytes, **changes: str) -> str:
+@pytest.fixture
+def sums(tmp_path: Path) -> bytes:
+    return Path(question_file(tmp_path / "mine.jsonl").path).read_bytes()
+
+
+def post(client: Client, content: bytes, file: str = "mine.jsonl", htmx: bool = False, **changes: str) -> str:
     """The page after posting a file; the address when the page is another one."""
-    answer = client.post("/benchmarks/", ASKED | changes | {"file": SimpleUploadedFile("mine.jsonl", content)})
-    return answer.url if answer.status_code == 302 else answer.content.decode()
+    data = ASKED | changes | {"file": SimpleUploadedFile(file, content)}
+    answer = client.post("/benchmarks/new/", data, headers=HTMX if htmx else {})
+    moved = answer.headers.get("HX-Redirect") or answer.headers.get("Location")
+    assert answer.status_code == (302 if moved and not htmx else 200)
+    return moved or answer.content.decode()
 
 
-def test_a_file_is_kept_under_the_hash_of_its_content(added: Benchmark, tmp_path: Path) -> None:
-    content = (tmp_path / "sums.jsonl").read_bytes()
-    kept = Path(added.spec["file"]["path"])
-    assert kept == Path(settings.DATA_DIR) / "benchmarks" / f"{hashlib.sha256(content).hexdigest()}.jsonl"
-    assert kept.read_bytes() == content
-    assert not list(kept.parent.glob("*.part"))
+def add(client: Client, content: bytes, htmx: bool = False, **changes: str) -> str:
+    """The page after checking a file and adding what was found."""
+    found = re.search('name="checked" value="([^"]+)"', post(client, content, htmx=htmx, **changes))
+    return post(client, content, htmx=htmx, step="add", checked=found[1] if found else "", **changes)
 
 
-def test_the_row_counts_the_splits_and_its_spec_loads(added: Benchmark) -> None:
-    samples = BenchmarkSpec.from_json(added.spec).load().samples
+def folder(row: Benchmark) -> Path:
+    return Path(settings.DATA_DIR) / "benchmarks" / row.digest.removeprefix("sha256:")
+
+
+def test_questions_are_kept_in_a_folder_named_by_their_digest(added: Benchmark) -> None:
+    assert added.spec["sealed"]["path"] == str(folder(added))
+    assert {file.name for file in folder(added).iterdir()} >= {"search.jsonl", "validation.jsonl", "final.sealed"}
+    assert not list(folder(added).parent.glob("*.part"))
+
+
+def test_the_row_counts_the_splits_and_names_the_scorer(added: Benchmark) -> None:
     assert (added.n_search, added.n_validation, added.n_final) == (20, 10, 10)
-    assert len(samples["final"]) == 10
+    assert added.scorer == "last_number@1"
+
+
+def test_the_key_is_in_the_row_alone_and_opens_the_final_split(added: Benchmark) -> None:
+    spec = BenchmarkSpec.from_json(added.spec)
+    key = key_of(spec)
+    assert key and key == added.key and key not in json.dumps(added.spec)
+    assert len(spec.load(key).take("final")) == 10
+    with pytest.raises(BenchmarkError, match="sealed"):
+        spec.load().take("final")
+
+
+def test_a_built_in_benchmark_has_no_key(db: None) -> None:
+    install_demo_pack()
+    assert [key_of(BenchmarkSpec.from_json(row.spec)) for row in Benchmark.objects.filter(owner=None)][:1] == [None]
 
 
 def test_the_same_file_twice_is_one_benchmark_and_another_needs_another_name(
     added: Benchmark, owner: User, tmp_path: Path
 ) -> None:
-    assert add_benchmark(owner, question_file(tmp_path / "sums.jsonl")).pk == added.pk
-    other = question_file(tmp_path / "sums.jsonl", n=50)
+    again = add_benchmark(owner, question_file(tmp_path / "sums.jsonl"))
+    assert (again.pk, again.key) == (added.pk, added.key)
     with pytest.raises(BenchmarkError, match="another benchmark named sums"):
-        add_benchmark(owner, other)
+        add_benchmark(owner, question_file(tmp_path / "sums.jsonl", n=50))
+
+
+def test_two_people_with_the_same_questions_share_folder_and_key(
+    added: Benchmark, member: User, tmp_path: Path
+) -> None:
+    theirs = add_benchmark(member, question_file(tmp_path / "theirs.jsonl"))
+    assert theirs.pk != added.pk and theirs.key == added.key and theirs.spec["sealed"] == added.spec["sealed"]
+
+
+def test_a_folder_that_was_lost_is_made_again(added: Benchmark, owner: User, tmp_path: Path) -> None:
+    (folder(added) / "final.sealed").write_bytes(b"not what it was")
+    add_benchmark(owner, question_file(tmp_path / "sums.jsonl"))
+    assert len(BenchmarkSpec.from_json(added.spec).load(added.key).take("final")) == 10
+
+
+def test_what_was_added_in_plain_text_is_sealed(owner: User, tmp_path: Path) -> None:
+    spec = BenchmarkSpec.of_file("old", question_file(tmp_path / "old.jsonl"))
+    facts = {"digest": "sha256:of an older version", "n_search": 1, "n_validation": 1, "n_final": 1}
+    row = Benchmark.objects.create(owner=owner, name="old", title="old", spec=spec.to_json(), **facts)
+    seal_older()
+    row.refresh_from_db()
+    found = BenchmarkSpec.from_json(row.spec)
+    assert row.n_final == 10 and row.key and (tmp_path / "old.jsonl").is_file()
+    assert found.load(row.key).samples == spec.load().samples
+
+
+@pytest.mark.parametrize("htmx", [False, True])
+def test_nothing_is_kept_before_it_was_shown(owner_client: Client, sums: bytes, htmx: bool) -> None:
+    page = post(owner_client, sums, htmx=htmx)
+    assert "40 questions can be used" in page and "+ 1 = ?\n</pre>" in page
+    assert ("<html" in page) != htmx
+    assert not Benchmark.objects.exists()
+    assert add(owner_client, sums, htmx=htmx) == f"/benchmarks/{Benchmark.objects.get().pk}/"
+
+
+def test_what_changed_after_it_was_shown_is_shown_again(owner_client: Client, sums: bytes) -> None:
+    found = re.search('name="checked" value="([^"]+)"', post(owner_client, sums))
+    assert found
+    page = post(owner_client, sums, step="add", checked=found[1], seed="1")
+    assert "has changed since it was checked" in page and not Benchmark.objects.exists()
 
 
 def test_an_upload_can_be_chosen_by_who_made_it_alone(
-    owner_client: Client, member_client: Client, stranger_client: Client, tmp_path: Path
+    owner_client: Client, member_client: Client, stranger_client: Client, sums: bytes
 ) -> None:
-    content = Path(question_file(tmp_path / "q.jsonl").path).read_bytes()
-    assert upload(stranger_client, content).startswith("/sign-in/")
-    address = upload(owner_client, content, stop="\r\nQ:\r\n")
-    assert Benchmark.objects.get().spec["file"]["stop"] == ["Q:"]
-    assert owner_client.get(address).status_code == 200
+    assert add(stranger_client, sums).startswith("/sign-in/")
+    address = add(owner_client, sums, stop="\r\nQ:\r\n\\n\r\n", is_public_test="on")
+    row = Benchmark.objects.get()
+    assert BenchmarkSpec.from_json(row.spec).load().stop == ("Q:", "\n") and row.is_public_test  # type: ignore[attr-defined]
+    assert "public test set" in owner_client.get(address).content.decode()
     assert member_client.get(address).status_code == 404
     assert stranger_client.get(address).status_code == 302
     assert ">mine<" in owner_client.get("/benchmarks/").content.decode()
@@ -88,26 +160,64 @@ def test_an_upload_can_be_chosen_by_who_made_it_alone(
 def test_a_file_that_cannot_be_used_is_refused_with_its_line(
     owner_client: Client, content: bytes, complaint: str
 ) -> None:
-    assert complaint in upload(owner_client, content, name="kept")
+    assert complaint in post(owner_client, content)
     assert not Benchmark.objects.exists()
 
 
+def test_many_bad_lines_are_named_at_once(owner_client: Client, sums: bytes) -> None:
+    page = post(owner_client, b"no\n" + sums + b'{"question": "x", "answer": "y"}\n{"answer": 1}\n')
+    assert all(f"line {number} of mine.jsonl" in page for number in (1, 42, 43))
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("mine.zip", "Unpack an archive"), ("mine.xlsx", "save a table as CSV"), ("mine", "expected a name that ends in")],
+)
+def test_what_is_no_file_of_lines_is_refused_by_its_name(owner_client: Client, name: str, complaint: str) -> None:
+    page = post(owner_client, b"PK\x03\x04" + bytes(99), file=name)
+    assert complaint in page and name in page
+
+
 def test_nothing_typed_is_lost_when_a_file_is_refused(owner_client: Client) -> None:
-    page = upload(owner_client, b"no", name="kept", prompt="Q: {question}", max_new_tokens="77")
-    assert all(text in page for text in ('value="kept"', "Q: {question}", 'value="77"'))
+    page = post(owner_client, b"no", **{"prompt": "Q: {question}", "max_new_tokens": "77"})
+    assert all(text in page for text in ("Q: {question}", 'value="77"'))
+
+
+def test_a_name_that_is_taken_is_told_before_anything_is_added(
+    added: Benchmark, owner_client: Client, tmp_path: Path
+) -> None:
+    other = Path(question_file(tmp_path / "other.jsonl", n=50).path).read_bytes()
+    assert "another benchmark named sums" in post(owner_client, other, **{"name": "sums"})
+
+
+def test_questions_that_differ_in_numbers_only_give_pause(owner_client: Client, sums: bytes) -> None:
+    assert "but for digits and signs" in post(owner_client, sums.replace(b" + ", b" and ").replace(b" = ", b" is "))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_template_can_be_used_as_it_is(owner_client: Client, form: str) -> None:
+    template = owner_client.get(f"/benchmarks/template.{form}").content
+    assert "3 questions can be used" in post(owner_client, template, file=f"questions.{form}")
+    assert owner_client.get("/benchmarks/template.exe").status_code == 404
+
+
+def test_cells_that_a_spreadsheet_would_compute_are_text(owner_client: Client) -> None:
+    rows = "".join(f'=1+{i},"=HYPERLINK(""x"") {i}"\n' for i in range(9))
+    page = post(owner_client, f"question,answer\n{rows}".encode(), file="cells.csv", **{"scorer": "exact_match"})
+    assert "9 questions can be used" in page and "=HYPERLINK(" in page
 
 
 def test_the_final_split_is_shown_to_nobody(added: Benchmark, owner_client: Client) -> None:
     page = owner_client.get(f"/benchmarks/{added.pk}/").content.decode()
-    samples = BenchmarkSpec.from_json(added.spec).load().samples
-    assert samples["search"][0].question in page
-    assert samples["validation"][0].question in page
-    assert not [sample for sample in samples["final"] if f">{sample.question}<" in page]
+    samples = BenchmarkSpec.from_json(added.spec).load(added.key).samples
+    assert f">{samples['search'][0].question}\n<" in page
+    assert f">{samples['validation'][0].question}<" in page
+    assert not [sample for sample in samples["final"] if f">{sample.question}" in page]
+    assert added.key not in page
 
 
-def test_a_benchmark_whose_file_changed_says_so(added: Benchmark, owner_client: Client, tmp_path: Path) -> None:
-    other = question_file(tmp_path / "other.jsonl", n=41)
-    Benchmark.objects.update(spec=added.spec | {"file": added.spec["file"] | {"path": other.path}})
+def test_a_benchmark_whose_folder_changed_says_so(added: Benchmark, owner_client: Client) -> None:
+    Benchmark.objects.update(spec=added.spec | {"digest": "sha256:another"})
     assert "have changed since" in owner_client.get(f"/benchmarks/{added.pk}/").content.decode()
 
 

@@ -1,0 +1,108 @@
+"""The pages of the benchmarks that one may choose: the list, one of them, and adding a file of questions in two steps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from merging.benchmarks import BenchmarkSpec, Questions
+from merging.errors import BenchmarkError, MergingError
+from webapp.accounts.requests import SignedIn
+from webapp.library import actions
+from webapp.library.forms import LINE_END, BenchmarkForm
+from webapp.library.models import Benchmark
+from webapp.library.previews import N_SHOWN, Size, preview, shown, size
+from webapp.library.question_files import on_disk
+from webapp.library.views.hiding import hide, may_hide
+
+TEMPLATES: Final = {
+    "jsonl": (
+        '{"question": "Tom has 2 apples and buys 3 more. How many has he?", "answer": 5, "language": "en", "few_shot": true}\n'
+        '{"question": "A box holds 12 eggs. How many do 4 boxes hold?", "answer": 48, "language": "en"}\n'
+        '{"question": "Ms Ito had 30 pens and lost 4. How many are left?", "answer": 26, "language": "en"}\n'
+        '{"question": "Which is a prime number?", "answer": "7", "choices": ["4", "6", "7"], "language": "en"}\n'
+    ),
+    "csv": (
+        "question,answer,choices,language,few_shot\n"
+        '"Tom has 2 apples and buys 3 more. How many has he?",5,,en,yes\n'
+        '"A box holds 12 eggs. How many do 4 boxes hold?",48,,en,\n'
+        '"Ms Ito had 30 pens and lost 4. How many are left?",26,,en,\n'
+        "Which is a prime number?,7,4|6|7,en,\n"
+    ),
+}
+
+
+def benchmarks(request: SignedIn) -> HttpResponse:
+    """The benchmarks that one may choose."""
+    rows = Benchmark.objects.visible_to(request.user)
+    return render(request, "library/benchmarks.html", {"benchmarks": rows})
+
+
+def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
+    """One benchmark with its first questions; of the final split only how many there are."""
+    row = get_object_or_404(Benchmark.objects.visible_to(request.user), pk=benchmark_id)
+    context = {"benchmark": row, "may_hide": may_hide(request.user, row), "sizes": _sizes(row)}
+    try:
+        spec = BenchmarkSpec.from_json(row.spec)
+        asked = spec.load()
+    except MergingError as error:
+        return render(request, "library/benchmark.html", context | {"error": str(error)})
+    about = {
+        "spec": spec,
+        "asked": asked,
+        "stops": [stop.replace("\n", LINE_END) for stop in getattr(asked, "stop", ())],
+        "shown": shown(asked, "search"),
+        "validation": asked.samples["validation"][:N_SHOWN],
+    }
+    return render(request, "library/benchmark.html", context | about)
+
+
+def benchmark_new(request: SignedIn) -> HttpResponse:
+    """A file of questions is checked and shown; posted again with what was shown, it is added. Nothing is kept in between."""
+    form = BenchmarkForm(request.POST, request.FILES) if request.method == "POST" else BenchmarkForm()
+    context: dict[str, object] = {"form": form}
+    if form.is_valid():
+        with on_disk(form.cleaned_data["file"]) as path:
+            try:
+                questions = form.question_file(path).read(form.cleaned_data["name"] or path.stem)
+                if request.POST.get("step") == "add" and request.POST.get("checked") == questions.digest:
+                    return _added(request, questions, form)
+                actions.check_name(request.user, questions)
+                context |= {"preview": preview(questions), "is_stale": request.POST.get("step") == "add"}
+            except BenchmarkError as error:
+                context["problems"] = getattr(error, "problems", (str(error),))
+    template = "library/_preview.html" if request.htmx else "library/benchmark_new.html"
+    return render(request, template, context)
+
+
+def benchmark_template(request: SignedIn, form: str) -> HttpResponse:
+    """A file to begin with."""
+    if form not in TEMPLATES:
+        raise Http404(f"there is no template {form}")
+    content_type = "text/csv" if form == "csv" else "application/jsonl"
+    headers = {"Content-Disposition": f'attachment; filename="questions.{form}"'}
+    return HttpResponse(TEMPLATES[form], content_type=f"{content_type}; charset=utf-8", headers=headers)
+
+
+@require_POST
+def benchmark_hide(request: SignedIn, benchmark_id: int) -> HttpResponse:
+    row = get_object_or_404(Benchmark.objects.visible_to(request.user), pk=benchmark_id)
+    return hide(request, row, "library:benchmarks")
+
+
+def _added(request: SignedIn, questions: Questions, form: BenchmarkForm) -> HttpResponse:
+    """To the page of what was added."""
+    row = actions.keep_questions(request.user, questions, form.cleaned_data["is_public_test"])
+    messages.success(request, f"{row.title} can be chosen now.")
+    address = reverse("library:benchmark", args=[row.pk])
+    return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
+
+
+def _sizes(row: Benchmark) -> list[Size]:
+    return [size("search", row.n_search), size("validation", row.n_validation), size("final", row.n_final)]
