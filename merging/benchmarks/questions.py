@@ -24,6 +24,7 @@ from merging.outcomes import MAX_CHARACTERS, MAX_EXTRACTED, RIGHT_FROM, SampleOu
 
 QUESTION: Final = "{question}"
 MAX_NEW_TOKENS: Final = 8192
+MAX_SHOT_CHARACTERS: Final = 100_000
 BETWEEN_SHOTS: Final = "\n\n"
 MIN_CHOICES, MAX_CHOICES = 2, 26
 
@@ -203,7 +204,12 @@ def _check_splits(questions: Questions) -> None:
     if sorted(found) != sorted(SPLITS):
         raise BenchmarkError(f"{questions.name} has the splits {sorted(found)}; expected {', '.join(SPLITS)}")
     for shot in questions.shots:
-        check_sample(shot, questions.judge, f"shot {shot.id} of {questions.name}")
+        check_sample(shot, None, f"shot {shot.id} of {questions.name}")
+    if (n := sum(len(shot.question) + len(shot.answer) for shot in questions.shots)) > MAX_SHOT_CHARACTERS:
+        raise BenchmarkError(
+            f"the examples that {questions.name} shows before every question have {n:,} characters; "
+            f"expected at most {MAX_SHOT_CHARACTERS:,}"
+        )
     for split, samples in questions.samples.items():
         if not samples:
             raise BenchmarkError(f"the {split} split of {questions.name} has no samples; expected at least one")
@@ -215,21 +221,29 @@ def _check_splits(questions: Questions) -> None:
                 )
 
 
-def check_sample(sample: Sample, scorer: Scorer, where: str) -> None:
-    """BenchmarkError for an answer that no completion could match and for choices that are not a choice."""
-    scorer.check_answer(sample.answer, where)
+def check_sample(sample: Sample, scorer: Scorer | None, where: str) -> None:
+    """BenchmarkError for an answer that no completion could match and for choices that are not a choice.
+
+    None for an example that is only shown: its answer may be any text, such as a worked solution.
+    """
+    if scorer is not None:
+        scorer.check_answer(sample.answer, where)
+    if sample.choices:
+        _check_choices(sample, where)
+    elif isinstance(scorer, ChoiceScorer):
+        raise BenchmarkError(f"{where} has no choices; {scorer.name} needs {MIN_CHOICES} to {MAX_CHOICES}")
+
+
+def _check_choices(sample: Sample, where: str) -> None:
     choices = sample.choices
-    if not choices:
-        if isinstance(scorer, ChoiceScorer):
-            raise BenchmarkError(f"{where} has no choices; {scorer.name} needs {MIN_CHOICES} to {MAX_CHOICES}")
-        return
     if not MIN_CHOICES <= len(choices) <= MAX_CHOICES:
         raise BenchmarkError(f"{where} has {len(choices)} choices; expected {MIN_CHOICES} to {MAX_CHOICES}")
     if not all(choice.strip() for choice in choices):
         raise BenchmarkError(f"{where} has an empty choice; expected text")
-    if len(set(choices)) < len(choices):
+    if len({choice.strip() for choice in choices}) < len(choices):
         raise BenchmarkError(f"{where} offers a choice twice: {', '.join(choices)[:200]}")
     if sample.answer not in choices:
         raise BenchmarkError(
-            f"the answer of {where} is {sample.answer[:80]!r}; expected one of its choices: {', '.join(choices)[:200]}"
+            f"the answer of {where} is {sample.answer[:80]!r}; expected one of its choices or the letter of one: "
+            f"{', '.join(choices)[:200]}"
         )

@@ -109,10 +109,16 @@ def check_disjoint(name: str, samples: Mapping[Split, Sequence[Sample]], shots: 
         for sample in group:
             if sample.id in ids:
                 raise BenchmarkError(f"sample {sample.id} comes twice in {name}: in {ids[sample.id]} and {place}")
-            text = normalised(sample.question)
+            text = question_key(sample)
             if text in questions:
                 raise BenchmarkError(f"samples {questions[text]} and {sample.id} of {name} ask the same question")
             ids[sample.id], questions[text] = place, sample.id
+
+
+def question_key(sample: Sample) -> str:
+    """The same for samples that ask the same: the question with the choices that it offers, in whatever order."""
+    choices = sorted(normalised(choice) for choice in sample.choices)
+    return "\n".join([normalised(sample.question), *choices])
 
 
 def normalised(question: str) -> str:

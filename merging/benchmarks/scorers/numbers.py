@@ -38,6 +38,22 @@ def _same_number(found: str, answer: str) -> float:
     return float(Decimal(found) == Decimal(expected))
 
 
+# SakanaAI/evolutionary-model-merge, evomerge/eval/ja_mgsm.py: no signs, no thousands; any script's digits.
+_PAPER_NUMBER: Final = re.compile(r"\d*\.?\d+")
+
+
+def last_number_paper(text: str) -> str | None:
+    """The last number as the paper's authors read it: `1,000` gives `000`, `-5` gives `5`."""
+    found = None
+    for match in _PAPER_NUMBER.finditer(text):
+        found = match
+    return found[0] if found else None
+
+
+def _same_float(found: str, answer: str) -> float:
+    return float(float(found) == float(answer.strip().translate(_PLAIN).replace(",", "")))
+
+
 SCORERS: Final = (
     TextScorer(
         name="last_number",
@@ -46,6 +62,15 @@ SCORERS: Final = (
         expected="a number such as 42, -3.5 or 1,234",
         extract=last_number,
         score=_same_number,
+        accepts=_is_number,
+    ),
+    TextScorer(
+        name="last_number_paper",
+        version=1,
+        summary="The last number as the paper read it, for comparing with its tables. Reads 1,000 as 0 and loses signs.",
+        expected="a number such as 42 or 3.5",
+        extract=last_number_paper,
+        score=_same_float,
         accepts=_is_number,
     ),
 )
