@@ -1,0 +1,174 @@
+"""The reference engine: completions and log-likelihoods of any causal model of `transformers`. Knows no benchmark.
+
+texts        text to tokens and back
+rows         what a model keeps of rows it has read, and how it reads on
+attention    one query a row, on a CPU
+completing   greedy completion with continuous batching
+likelihoods  of continuations
+by_library   the same with the library's own `generate`, for models whose memory cannot be moved from row to row
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+from jinja2 import TemplateError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from merging.engines import Completion, Decided, Likelihood, Progress
+from merging.engines.transformers import by_library
+from merging.engines.transformers.completing import Row, Rules, Sizes, complete
+from merging.engines.transformers.likelihoods import Pair, likelihoods
+from merging.engines.transformers.rows import Tokens, can_move_rows
+from merging.engines.transformers.texts import Texts, end_tokens, first_stop, max_length, positions
+from merging.errors import EvaluationError
+from merging.threads import threads_for
+
+CPU_BATCH: Final = 128
+MAX_BATCH: Final = 512
+CPU_TOKENS: Final = 2048
+GPU_TOKENS: Final = 16384
+"""Tokens of prompts in one pass."""
+MEMORY_SHARE: Final = 0.25
+"""Of all memory, for keys and values. Not of what is free: how rows are batched, and with it every bit, would depend on the moment."""
+
+
+class TransformersEngine:
+    """A `TokenModel` over a causal language model. The model may be given other tensors between two calls."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None = None
+    ) -> None:
+        self._model = model
+        self._texts = Texts(tokenizer)
+        self._batch_size = batch_size
+        self._end_tokens = end_tokens(model, tokenizer)
+        self._n_parameters = model.num_parameters()
+        self._kinds = (complete, likelihoods) if can_move_rows(model) else (by_library.complete, by_library.likelihoods)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """See `TokenModel`."""
+        return self._texts.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """See `TokenModel`."""
+        return max_length(self._model, self.tokenizer)
+
+    @property
+    def prefix_token(self) -> int:
+        """See `TokenModel`."""
+        return self._texts.prefix_token
+
+    def as_chat(self, question: str) -> str:
+        """See `TextModel`."""
+        if not self.tokenizer.chat_template:
+            raise EvaluationError("the model's tokenizer has no chat template; ask the benchmark without it")
+        try:
+            turns = [{"role": "user", "content": question}]
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:
+            raise EvaluationError(f"the chat template cannot take a single user's turn: {error}") from error
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        progress: Progress | None = None,
+        decided: Decided | None = None,
+    ) -> list[Completion]:
+        """See `TextModel`. Equal to the library's greedy search up to the order of float additions."""
+        rows = [self._texts.tokens(prompt) for prompt in prompts]
+        return self.complete_tokens(rows, max_new_tokens, stop, progress, decided)
+
+    @torch.inference_mode()
+    def complete_tokens(
+        self,
+        rows: Sequence[Tokens],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        progress: Progress | None = None,
+        decided: Decided | None = None,
+    ) -> list[Completion]:
+        """See `TokenModel`."""
+        self._check_prompts(rows, max_new_tokens)
+
+        def is_over(generated: list[int]) -> bool:
+            text = self._texts.text(generated)
+            return first_stop(text, stop) is not None or (decided is not None and decided(text))
+
+        rules = Rules(max_new_tokens, self._end_tokens, is_over if stop or decided else None)
+        sizes = self._sizes(max(map(len, rows), default=1) + max_new_tokens)
+        with threads_for(self._n_parameters):
+            done = self._kinds[0](self._model, rows, rules, sizes, _teller(progress, len(rows)))
+        return [self._completion(row, stop) for row in done]
+
+    def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
+        """See `TextModel`."""
+        return self.likelihoods_of_tokens([self._texts.pair(*pair) for pair in pairs], progress)
+
+    @torch.inference_mode()
+    def likelihoods_of_tokens(
+        self, rows: Sequence[tuple[Tokens, Tokens]], progress: Progress | None = None
+    ) -> list[Likelihood]:
+        """See `TokenModel`."""
+        pairs = [self._pair(i, *row) for i, row in enumerate(rows)]
+        sizes = self._sizes(max((len(pair.read) for pair in pairs), default=1))
+        with threads_for(self._n_parameters):
+            return self._kinds[1](self._model, pairs, sizes, _teller(progress, len(pairs)))
+
+    def _completion(self, row: Row, stop: Sequence[str]) -> Completion:
+        text = self._texts.text(row.generated)
+        cut = first_stop(text, stop)
+        return Completion(text[:cut], n_tokens=len(row.generated), finished=row.finished or cut is not None)
+
+    def _pair(self, i: int, context: Tokens, continuation: Tokens) -> Pair:
+        limit = self.max_length
+        if not context or not continuation:
+            empty = "continuation" if context else "context"
+            raise EvaluationError(f"the {empty} of pair {i} has no tokens; expected at least one")
+        if len(continuation) > limit:
+            raise EvaluationError(
+                f"the continuation of pair {i} has {len(continuation)} tokens: the model has {limit} positions"
+            )
+        return Pair(list(context)[-(limit + 1 - len(continuation)) :], continuation)
+
+    def _check_prompts(self, rows: Sequence[Tokens], max_new_tokens: int) -> None:
+        limit = positions(self._model)
+        for i, row in enumerate(rows):
+            if not row:
+                raise EvaluationError(f"prompt {i} has no tokens; expected at least one")
+            if limit is not None and len(row) + max_new_tokens > limit:
+                raise EvaluationError(
+                    f"prompt {i} has {len(row)} tokens and may be continued by {max_new_tokens}: "
+                    f"the model has {limit} positions. Shorten the question or allow fewer new tokens"
+                )
+
+    def _sizes(self, longest: int) -> Sizes:
+        """How many rows of `longest` tokens fit, if nobody said."""
+        device = self._model.device
+        on_gpu = device.type == "cuda"
+        memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else _main_memory()
+        fitting = int(memory * MEMORY_SHARE) // (longest * _cache_bytes_per_token(self._model))
+        n_rows = self._batch_size or max(1, min(MAX_BATCH if on_gpu else CPU_BATCH, fitting))
+        return Sizes(n_rows, GPU_TOKENS if on_gpu else CPU_TOKENS)
+
+
+def _teller(progress: Progress | None, total: int) -> Callable[[int], None]:
+    return lambda done: progress(done, total) if progress else None
+
+
+def _main_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _cache_bytes_per_token(model: PreTrainedModel) -> int:
+    config = model.config.get_text_config(decoder=True)
+    n_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * n_heads * head_size * model.dtype.itemsize)

@@ -1,0 +1,90 @@
+"""From text to tokens and back, as lm-eval's `hf` model does it; what was tokenised before is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
+
+from merging.engines.transformers.rows import Tokens
+from merging.errors import EvaluationError
+
+MAX_REMEMBERED: Final = 2**20
+"""Tokens; some 40 MB. A run asks every candidate the same questions."""
+DEFAULT_MAX_LENGTH: Final = 2048
+
+
+class Texts:
+    """A model's tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self._known: dict[str, tuple[int, ...]] = {}
+        self._n_remembered = 0
+
+    @property
+    def prefix_token(self) -> int:
+        """BOS, else EOS."""
+        for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
+            if isinstance(token, int):
+                return token
+        raise EvaluationError(
+            "the tokenizer has neither a BOS nor an EOS token; expected one to stand before an empty context"
+        )
+
+    def tokens(self, text: str) -> Tokens:
+        """With the special tokens that the tokenizer adds, unless the text begins with BOS itself."""
+        if (known := self._known.get(text)) is not None:
+            return known
+        bos = self.tokenizer.bos_token
+        has_bos = isinstance(bos, str) and text.startswith(bos)
+        found = tuple(self.tokenizer.encode(text, **({"add_special_tokens": False} if has_bos else {})))
+        if self._n_remembered + len(found) > MAX_REMEMBERED:
+            self._known.clear()
+            self._n_remembered = 0
+        self._known[text] = found
+        self._n_remembered += len(found)
+        return found
+
+    def pair(self, context: str, continuation: str) -> tuple[Tokens, Tokens]:
+        """Tokens of both texts together, parted where those of the context alone end; trailing space goes to the continuation."""
+        if not context:
+            found = self.tokenizer.encode(continuation, add_special_tokens=False)
+            return (found[:1], found[1:]) if found[:1] == [self.prefix_token] else ([self.prefix_token], found)
+        bare = context.rstrip()
+        n = len(self.tokens(bare))
+        whole = self.tokens(context + continuation)
+        return whole[:n], whole[n:]
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Without special tokens."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+
+def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens fit into the model."""
+    known = positions(model)
+    if known is None and tokenizer.model_max_length < VERY_LARGE_INTEGER:
+        known = int(tokenizer.model_max_length)
+    return DEFAULT_MAX_LENGTH if known is None else known
+
+
+def positions(model: PreTrainedModel) -> int | None:
+    """As the configuration says it; None when it does not."""
+    config = getattr(model.config, "text_config", None) or model.config
+    names = ("n_positions", "max_position_embeddings", "n_ctx")
+    return next((int(n) for name in names if (n := getattr(config, name, None)) is not None), None)
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Any of them ends a completion."""
+    named = (getattr(model.generation_config, "eos_token_id", None), model.config.eos_token_id, tokenizer.eos_token_id)
+    values = [value if isinstance(value, list) else [value] for value in named]
+    return frozenset(token for tokens in values for token in tokens if token is not None)
+
+
+def first_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Where the first of the stop strings begins."""
+    return min((at for string in stop if (at := text.find(string)) >= 0), default=None)
