@@ -13,12 +13,15 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection
 
 from merging.errors import EvaluationError
-from merging.evaluation import Evaluation as Score
+from merging.evaluation import Evaluation as Measured
+from merging.objectives import Objective
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
 from webapp.library.actions import what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
+from webapp.runs.exams import key_of
+from webapp.runs.models import SplitName
 from workers import failures
 from workers.events import ExportProgress, Progress, Publisher
 from workers.failures import Failed, Failure
@@ -93,9 +96,8 @@ def evaluate(claim: Claim, bench: Bench) -> None:
         "do": "evaluate",
         "id": claim.lease.token,
         "recipe": claim.recipe,
-        "benchmark": config.benchmark.to_json(),
         "split": claim.split,
-        "n": {"search": config.n_search, "validation": config.n_validation, "final": config.n_final}[claim.split],
+        "asks": [_ask(objective, claim.split) for objective in config.objectives],
     }
 
     def show(step: Step) -> None:
@@ -105,7 +107,7 @@ def evaluate(claim: Claim, bench: Bench) -> None:
 
     try:
         answer = bench.device.work(request, Watch(claim.lease, bench.ending, show))
-        result = _scored(answer)
+        result = _scored(config, answer)
     except Abandoned:
         persist(lambda: results.give_back(claim, "released"))
     except Failed as failed:
@@ -115,7 +117,13 @@ def evaluate(claim: Claim, bench: Bench) -> None:
     else:
         persist(lambda: results.finish(claim, result))
         seconds = result.merge_seconds + result.evaluate_seconds
-        log.info("%s on the %s split: %.3f in %.1f s", claim.name, claim.split, result.score.mean, seconds)
+        log.info("%s on the %s split: %.3f in %.1f s", claim.name, claim.split, result.mean.mean, seconds)
+
+
+def _ask(objective: Objective, split: SplitName) -> Message:
+    """What the device is to ask. The key of a sealed final split goes with a request for that split and with no other."""
+    key = key_of(objective.spec) if split == "final" else None
+    return {"benchmark": objective.spec.to_json(), "n": objective.n(split), "key": key}
 
 
 def build(claim: ExportClaim, bench: Bench) -> None:
@@ -184,10 +192,11 @@ class _ExportReport:
         self._bench.activity = {"run": str(claim.run_id), "export": str(claim.export_id), **asdict(step)}
 
 
-def _scored(answer: dict[str, Any]) -> results.Scored:
+def _scored(config: RunConfig, answer: dict[str, Any]) -> results.Scored:
     """The answer with its fitness. A number that is not finite is the candidate's failure."""
     try:
-        return results.scored(Score.from_json(answer["score"]), answer["merge_seconds"], answer["evaluate_seconds"])
+        measured = [Measured.from_json(score) for score in answer["scores"]]
+        return results.scored(config.objectives, measured, answer["merge_seconds"], answer["evaluate_seconds"])
     except EvaluationError as error:
         raise Failed(failures.of_error(error)) from error
 

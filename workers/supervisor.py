@@ -20,6 +20,7 @@ from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
 from workers import pipeline
 from workers.events import Publisher
+from workers.fetching import Fetching
 from workers.ledger import claims, exports, generations, repairs
 from workers.ledger.searches import Searches, load_libraries
 from workers.pipeline import Bench, Ending
@@ -42,6 +43,7 @@ class Supervisor:
         self._draining = threading.Lock()
         self._device = Device(device_command, self._nudge.set)
         self._bench = Bench(self._device, self._publisher, self._ending)
+        self._fetching = Fetching(name)
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -126,14 +128,22 @@ class Supervisor:
                 log.exception("the pulse of %s met an error and goes on", self.name)
             self._nudge.wait(PULSE_SECONDS)
             self._nudge.clear()
+        self._end_fetching()
         connection.close()
 
     def _look_after(self) -> None:
         self._device.keep()
         self._report()
+        self._fetching.look()
         self.reconcile()
         if self._device.ready and not self._draining.locked() and repairs.claimable():
             threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
+
+    def _end_fetching(self) -> None:
+        try:
+            self._fetching.close()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("a request to fetch is given back later: %s", error)
 
     def _drain_by_itself(self) -> None:
         try:

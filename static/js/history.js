@@ -7,6 +7,7 @@ export class History {
   nScored = 0;
   nSamples = 0;
   bestFitness = null;
+  bestIsHealthy = false;
   /** {id, number, generation, index, mean, low, high, isBest}, in the order in which they were scored */
   dots = [];
   /** generation -> {n, sum, squares, numbers, best} */
@@ -37,9 +38,9 @@ export class History {
     return fresh;
   }
 
-  #restart({ seq, state, budget, n_scored, n_samples, best, best_fitness, dots, held_out, generations, references }) {
+  #restart({ seq, state, budget, n_scored, n_samples, best, best_fitness, best_is_healthy, dots, held_out, generations, references }) {
     const isBest = new Set(best);
-    Object.assign(this, { seq, state, budget, references, nScored: n_scored, nSamples: n_samples, bestFitness: best_fitness });
+    Object.assign(this, { seq, state, budget, references, nScored: n_scored, nSamples: n_samples, bestFitness: best_fitness, bestIsHealthy: best_is_healthy });
     this.dots = dots.id.map((id, i) => ({
       id,
       number: dots.number[i],
@@ -65,10 +66,11 @@ export class History {
     else if (!this.references.some(({ id }) => id === payload.candidate)) this.references.push({ ...payload, id: payload.candidate });
   }
 
-  #score({ candidate, number, generation, index, mean, low, high, n, fitness }) {
+  #score({ candidate, number, generation, index, mean, low, high, n, fitness, is_healthy }) {
     if (number <= this.nScored) return; // the snapshot was newer than its number
-    const isBest = this.bestFitness === null || fitness > this.bestFitness;
-    if (isBest) this.bestFitness = fitness;
+    // Answers that can be trusted beat any that cannot; among equals in that, the higher fitness.
+    const isBest = this.bestFitness === null || (is_healthy === this.bestIsHealthy ? fitness > this.bestFitness : is_healthy);
+    if (isBest) Object.assign(this, { bestFitness: fitness, bestIsHealthy: is_healthy });
     this.nScored = number;
     this.nSamples = n;
     this.dots.push({ id: candidate, number, generation, index, mean, low, high, isBest });

@@ -1,4 +1,4 @@
-/** New run: shows only what belongs to the chosen method and granularity. What is hidden is disabled, so it is not sent. */
+/** New run: shows only what belongs to the chosen method, granularity and benchmarks. Settings that are hidden are disabled, so they are not sent. */
 
 const form = document.querySelector("[data-new-run]");
 
@@ -11,10 +11,21 @@ function follow() {
   }
   const shown = form.querySelector("[data-settings-of]:not([hidden])");
   form.querySelector("[data-settings]").hidden = !shown?.children.length;
-  for (const field of form.querySelectorAll("[data-shown-for]")) {
-    const [name, ...values] = field.dataset.shownFor.split(" ");
-    field.hidden = !values.includes(form.elements[name].value);
+  for (const field of form.querySelectorAll("[data-shown-for]")) field.hidden = !isChosen(field.dataset.shownFor);
+  for (const field of form.querySelectorAll("[data-hidden-for]")) field.hidden = isChosen(field.dataset.hiddenFor);
+  for (const field of form.querySelectorAll("[data-shown-with-several]")) {
+    field.hidden = chosenOf(field.dataset.shownWithSeveral).length < 2 && !("wrong" in field.dataset);
   }
+  form.querySelector("[data-public-test-notice]").hidden = !form.querySelector("[data-public-test] :checked");
+}
+
+/** The values of the buttons of this name that are on. */
+const chosenOf = (name) => [...form.querySelectorAll(`[name="${CSS.escape(name)}"]:checked`)].map(({ value }) => value);
+
+/** Whether one of the values after the name is on. */
+function isChosen(words) {
+  const [name, ...values] = words.split(" ");
+  return chosenOf(name).some((value) => values.includes(value));
 }
 
 // Before the summary asks the server, so that it sends what is shown.

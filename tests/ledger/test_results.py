@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 from django.db import IntegrityError, transaction
 
+from merging.benchmarks import BenchmarkSpec
 from merging.errors import EvaluationError
+from merging.objectives import Objective
 from tests.ledger import world
 from tests.ledger.scores import score
 from tests.ledger.test_claims import expire
-from webapp.runs import transitions
+from webapp.runs import outcomes, transitions
 from webapp.runs.models import Attempt, Evaluation, Outcomes, Run
 from workers.failures import Failure
 from workers.ledger import claims, generations, repairs, results
@@ -20,6 +22,7 @@ from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
 
+ONE = [Objective(BenchmarkSpec("sums", "sha256:0"), 1.0, 5, 5, 5)]
 HUNG = Failure("worker", "hung", "No progress for 600 s.")
 NAN_TENSORS = Failure("candidate", "tensor", "q_proj holds NaN")
 
@@ -29,7 +32,7 @@ def test_a_score_is_stored_with_every_sample(run: Run) -> None:
     assert world.finish(claim, 0.4)
     evaluation = Evaluation.objects.get(pk=claim.evaluation_id)
     assert (evaluation.status, evaluation.mean, evaluation.fitness, evaluation.n) == ("done", 0.4, 0.4, 5)
-    assert len(evaluation.outcomes.samples) == 5
+    assert len(evaluation.scores.get().outcomes.scores) == 5
     assert Attempt.objects.get(token=claim.lease.token).outcome == "accepted"
 
 
@@ -52,6 +55,7 @@ def test_the_event_tells_what_the_charts_need(run: Run) -> None:
         "low": 0,
         "high": 0,
         "n": 5,
+        "is_healthy": True,
         "number": 1,
         "seconds": 0.02,
     }
@@ -125,14 +129,14 @@ def test_three_hung_attempts_are_poison(run: Run) -> None:
 def test_text_that_postgres_refuses_is_stored_anyway(run: Run) -> None:
     claim = world.take()
     completion = "\x00\ud800" + "x" * 10**6
-    results.finish(claim, results.scored(score("search", 0.2, completion), 0.0, 0.0))
-    stored = Outcomes.objects.get(evaluation=claim.evaluation_id).samples[0]["completion"]
+    results.finish(claim, world.result(claim, 0.2, completion=completion))
+    stored = outcomes.unpacked(Outcomes.objects.get(score__evaluation=claim.evaluation_id))[0].completion
     assert stored.startswith("\ufffd\ufffdxx") and stored.endswith("[cut: 1,000,002 characters in all]")
 
 
 def test_a_fitness_that_is_not_finite_is_refused() -> None:
     with pytest.raises(EvaluationError, match="nan"):
-        results.scored(replace(score("search", 0.2), mean=math.nan), 0.0, 0.0)
+        results.scored(ONE, [replace(score("search", 0.2), mean=math.nan)], 0.0, 0.0)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -145,7 +149,7 @@ def test_the_database_refuses_numbers_that_are_not_finite(run: Run, field: str, 
 
 
 def test_the_final_split_has_no_fitness(run: Run) -> None:
-    assert results.scored(score("final", 0.2), 0.0, 0.0).fitness is None
+    assert results.scored(ONE, [score("final", 0.2)], 0.0, 0.0).fitness is None
 
 
 @pytest.mark.parametrize("change", [{"mean": 1.0}, {"status": "pending"}, {"fitness": 1.0, "mean": 1.0}])

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.families import Layout, families
+from merging.objectives import Objective
 from merging.recipes import Parent
 from merging.search import searches
 from tests.ledger.scores import N_SAMPLES, score, share
@@ -55,10 +56,11 @@ def config(folder: Path, **changes: Any) -> RunConfig:
     """Three parents, three genes, populations of four."""
     questions = folder / "questions.jsonl"
     questions.write_text("".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(60)))
+    spec = BenchmarkSpec.of_file("sums", QuestionFile(str(questions), scorer="last_number", seed=0))
     chosen: dict[str, Any] = {
         "parents": tuple(parent(folder, name) for name in ("a", "b", "c")),
         "base": None,
-        "benchmark": BenchmarkSpec.of_file("sums", QuestionFile(str(questions), scorer="last_number", seed=0)),
+        "objectives": (Objective(spec, 1.0, N_SAMPLES, N_SAMPLES, N_SAMPLES),),
         "method": "linear",
         "groups": "model",
         "settings": (("normalize", True),),
@@ -66,9 +68,6 @@ def config(folder: Path, **changes: Any) -> RunConfig:
         "population_size": 4,
         "budget": 12,
         "seed": 7,
-        "n_search": N_SAMPLES,
-        "n_validation": N_SAMPLES,
-        "n_final": N_SAMPLES,
         "dtype": "float32",
     }
     return RunConfig(**(chosen | changes))
@@ -87,8 +86,14 @@ def take(worker: str = "w1") -> Claim:
 
 def finish(claim: Claim, mean: float | None = None) -> bool:
     """The result that a device would have brought."""
-    measured = score(claim.split, share(claim.recipe) if mean is None else mean)
-    return results.finish(claim, results.scored(measured, 0.01, 0.01))
+    return results.finish(claim, result(claim, share(claim.recipe) if mean is None else mean))
+
+
+def result(claim: Claim, *means: float, completion: str = "2") -> results.Scored:
+    """These scores, one for each of the run's objectives."""
+    objectives = RunConfig.from_json(claim.config).objectives
+    measured = [score(claim.split, mean, completion) for mean in means]
+    return results.scored(objectives, measured, 0.01, 0.01)
 
 
 def work(run: Run, searches: Searches | None = None, n: int = 10_000) -> Run:

@@ -31,8 +31,8 @@ class FakeDevice:
         self._trouble(plan["trouble"].get(digest, ""), digest, progress)
         progress("evaluate", 0, 1)
         time.sleep(plan["seconds"])
-        result = score(request["split"], share(request["recipe"]))
-        return {"score": result.to_json(), "merge_seconds": 0.0, "evaluate_seconds": plan["seconds"]}
+        result = score(request["split"], share(request["recipe"])).to_json()
+        return {"scores": [result for _ in request["asks"]], "merge_seconds": 0.0, "evaluate_seconds": plan["seconds"]}
 
     def build(self, request: Message, progress: Reporter) -> Message:
         folder = Path(request["folder"])

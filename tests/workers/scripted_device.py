@@ -19,7 +19,7 @@ class Scripted:
     def evaluate(self, request: Message, progress: Reporter) -> Message:
         for word in request["recipe"]:
             self._do(word, progress)
-        return {"score": {"pid": os.getpid()}, "merge_seconds": 0.0, "evaluate_seconds": 0.0}
+        return {"scores": {"pid": os.getpid()}, "merge_seconds": 0.0, "evaluate_seconds": 0.0}
 
     def build(self, request: Message, progress: Reporter) -> Message:
         return {"files": [[request["folder"], len(request["texts"]["README.md"])]]}

@@ -13,6 +13,7 @@ from django.db import connection
 from merging.benchmarks import BenchmarkSpec
 from merging.demo import PACK
 from merging.fingerprints import fingerprint
+from merging.objectives import Objective
 from merging.recipes import Parent
 from tests.conftest import worker_command
 from tests.ledger import world
@@ -21,6 +22,7 @@ from webapp.exports.models import Export
 from webapp.runs import actions
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run
+from webapp.runs.outcomes import unpacked
 from webapp.system.models import Worker
 from webapp.system.processes import Child
 from workers.ledger.exports import folder
@@ -34,13 +36,13 @@ def launch(owner: User, **changes: int) -> Run:
     config = RunConfig(
         parents=(demo("japanese"), demo("addition")),
         base=demo("base"),
-        benchmark=BenchmarkSpec.of_builtin("japanese-sums"),
+        objectives=(Objective(BenchmarkSpec.of_builtin("japanese-sums"), 1.0, n_search=20, n_validation=10, n_final=20),),
         method="task_arithmetic",
         groups="block",
         settings=(),
         search="cma_es",
         population_size=None,
-        **{"budget": 12, "seed": 1, "n_search": 20, "n_validation": 10, "n_final": 20, **changes},
+        **{"budget": 12, "seed": 1, **changes},
         dtype="float32",
     )
     return actions.launch(owner, config, "demo")
@@ -58,8 +60,8 @@ def test_tiny_parents_evolve_and_the_winner_is_built(owner: User, worker_process
     winner = run.winner
     assert winner is not None
     assert scored.order_by("-fitness")[0].fitness == winner.evaluations.get(split="search").fitness
-    outcomes = winner.evaluations.get(split="final").outcomes.samples
-    assert len(outcomes) == 20 and any(outcome["completion"] for outcome in outcomes)
+    found = unpacked(winner.evaluations.get(split="final").scores.get().outcomes)
+    assert len(found) == 20 and any(outcome.completion for outcome in found)
 
     export = Export.objects.create(owner=owner, candidate=winner)
     actions.wake(run.pk)

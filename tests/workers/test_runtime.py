@@ -52,7 +52,7 @@ def device() -> Iterator[Device]:
 
 def test_answers_and_stays_for_the_next_request(device: Device) -> None:
     answers = [device.work(ask(n), ignore) for n in (1, 2)]
-    assert [answer["score"]["pid"] for answer in answers] == [device.pid, device.pid]
+    assert [answer["scores"]["pid"] for answer in answers] == [device.pid, device.pid]
     assert device.description == "scripted"
 
 
@@ -85,7 +85,7 @@ def test_a_killed_child_is_a_failure_of_the_worker_and_is_replaced(device: Devic
     assert (caught.value.failure.fault, caught.value.failure.kind) == ("worker", "killed")
     assert "ran out of memory" in caught.value.failure.sentence
     wait_for(lambda: device.ready)
-    assert device.work(ask(2), ignore)["score"]["pid"] == device.pid != first
+    assert device.work(ask(2), ignore)["scores"]["pid"] == device.pid != first
 
 
 def test_a_silent_child_counts_as_hung_and_is_replaced(device: Device) -> None:
@@ -111,7 +111,7 @@ def test_out_of_memory_is_the_candidates_own_and_the_child_stays(device: Device)
         device.work(ask(1, "out of memory"), ignore)
     assert (caught.value.failure.fault, caught.value.failure.kind) == ("candidate", "out_of_memory")
     assert "2.00 GiB" in caught.value.failure.sentence
-    assert device.work(ask(2), ignore)["score"]["pid"] == first
+    assert device.work(ask(2), ignore)["scores"]["pid"] == first
 
 
 def test_an_exception_nobody_understands_is_the_workers_and_the_child_is_replaced(device: Device) -> None:
@@ -132,7 +132,7 @@ def test_abandoned_work_is_cancelled_without_losing_the_child(device: Device) ->
     first = device.pid
     with pytest.raises(Abandoned):
         device.work(ask(1, "steps"), abandon)
-    assert device.work(ask(2), ignore)["score"]["pid"] == first
+    assert device.work(ask(2), ignore)["scores"]["pid"] == first
 
 
 def test_abandoned_work_that_does_not_return_is_killed(device: Device) -> None:

@@ -5,7 +5,7 @@ Written for strangers who meet the model on the Hub: parents go by their names, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -13,20 +13,22 @@ import yaml
 from merging.errors import MergingError, RecipeError
 from merging.mergekit import to_yaml
 from merging.methods import methods
+from merging.objectives import shares
 from merging.recipes import Parent, Recipe
 from merging.search import searches
 from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
-from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.models import Candidate, Evaluation, Run, Score
 from webapp.runs.standing import SPLITS
 from webapp.system.status import code_version
 
 TAGS: Final = ("mergekit", "merge", "progeny")
 UNDECIDED: Final = "other"
 
+HEADER: Final = ("Model", "Search (optimised on this)", "Validation (held out)", "Final (held out, asked once)")
 LIMITS: Final = (
-    "Its scores are those of one benchmark, asked and judged in one way. They say nothing about other tasks, languages or safety.",
+    "Its scores are those of the benchmarks above, asked and judged in one way. They say nothing about other tasks, languages or safety.",
     "Differences smaller than the intervals may be luck.",
     "Whatever its parents may not be used for, it may not be used for. The licence above was derived from what is known of the parents; "
     "it is no legal advice.",
@@ -96,12 +98,15 @@ def _front_matter(models: Sequence[Parent], licences: dict[str, str], config: Ru
 
 
 def _languages(config: RunConfig) -> list[str]:
-    """The languages that the benchmark asks answers to be in; none when it does not care, or cannot be read any more."""
-    try:
-        samples = config.benchmark.load().samples["search"]
-    except MergingError:
-        return []
-    return sorted({sample.language for sample in samples if sample.language})
+    """The languages that the benchmarks ask answers to be in; of those only that care, and can still be read."""
+    found: set[str] = set()
+    for objective in config.objectives:
+        try:
+            samples = objective.spec.load().take("search")
+        except MergingError:
+            continue
+        found |= {sample.language for sample in samples if sample.language}
+    return sorted(found)
 
 
 def _parents(recipe: Recipe, licences: dict[str, str]) -> str:
@@ -116,24 +121,76 @@ def _parents(recipe: Recipe, licences: dict[str, str]) -> str:
 def _scores(candidate: Candidate, config: RunConfig) -> str:
     references = list(candidate.run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *references]
-    found = {(e.candidate_id, e.split): e for e in Evaluation.objects.filter(candidate__in=models, status="done")}
-    rows = [
+    done = Evaluation.objects.filter(candidate__in=models, status="done").prefetch_related("scores")
+    found = {(e.candidate_id, e.split): e for e in done}
+    sections = [_stamp(config), _about(config, found.values()), _table(HEADER, _rows(candidate, models, found))]
+    if len(config.objectives) > 1:
+        for index, objective in enumerate(config.objectives):
+            sections += [f"### {_line(objective.spec.name)}", _table(HEADER, _rows(candidate, models, found, index))]
+    sections += [_exam(candidate.run), _concerns(candidate, found)]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _rows(
+    candidate: Candidate,
+    models: Sequence[Candidate],
+    found: Mapping[tuple[int, str], Evaluation],
+    index: int | None = None,
+) -> list[list[str]]:
+    """A line for each model: its scores together, or those on one benchmark."""
+    return [
         [
             "**this model**" if model is candidate else f"{model.name} ({model.kind})",
-            *(_score(found.get((model.pk, split))) for split in SPLITS),
+            *(_score(_part(found.get((model.pk, split)), index)) for split in SPLITS),
         ]
         for model in models
     ]
-    header = ("Model", "Search (optimised on this)", "Validation (held out)", "Final (held out, asked once)")
-    about = f"Benchmark `{_line(config.benchmark.name)}`, `{config.benchmark.digest}`, {_scorer(found.values())}; mean [95 % interval]."
-    return f"{about} An empty cell was not scored.\n\n{_table(header, rows)}"
+
+
+def _part(evaluation: Evaluation | None, index: int | None) -> Evaluation | Score | None:
+    if evaluation is None or index is None:
+        return evaluation
+    return next((score for score in evaluation.scores.all() if score.index == index), None)
+
+
+def _about(config: RunConfig, scored: Iterable[Evaluation]) -> str:
+    shares_of = zip(config.objectives, shares(config.weights), strict=True)
+    named = [
+        f"`{_line(o.spec.name)}`{f' ({share:.0%} of the mean)' if len(config.objectives) > 1 else ''}, `{o.spec.digest}`"
+        for o, share in shares_of
+    ]
+    noun = "Benchmark" if len(named) == 1 else "Benchmarks"
+    return f"{noun} {'; '.join(named)}; {_scorer(scored)}; mean [95 % interval]. An empty cell was not scored."
+
+
+def _stamp(config: RunConfig) -> str:
+    """What nobody may overlook: that the search saw a public test set."""
+    if config.override is None:
+        return ""
+    return (
+        f"> **Searched on a public test set**, allowed by {_line(config.override.by)} on {config.override.day}. These scores "
+        "cannot be compared with those of other models on that test."
+    )
+
+
+def _exam(run: Run) -> str:
+    if run.examined is None:
+        return ""
+    return f"The final questions were asked once, in an exam that ended on {run.examined:%Y-%m-%d %H:%M} UTC and is locked since."
+
+
+def _concerns(candidate: Candidate, found: Mapping[tuple[int, str], Evaluation]) -> str:
+    of = [found[candidate.pk, split] for split in SPLITS if (candidate.pk, split) in found]
+    said = [f"{e.split}: {concern}" for e in of for score in e.scores.all() for concern in score.concerns]
+    return f"Its answers cannot be trusted: {'; '.join(said)}." if said else ""
 
 
 def _scorer(scored: Iterable[Evaluation]) -> str:
-    return "scored by " + (", ".join(sorted({f"`{e.scorer}`" for e in scored})) or "nothing yet")
+    names = sorted({f"`{score.scorer}`" for evaluation in scored for score in evaluation.scores.all()})
+    return "scored by " + (", ".join(names) or "nothing yet")
 
 
-def _score(evaluation: Evaluation | None) -> str:
+def _score(evaluation: Evaluation | Score | None) -> str:
     if evaluation is None or evaluation.mean is None or evaluation.low is None or evaluation.high is None:
         return ""
     return f"{evaluation.mean:.3f} [{evaluation.low:.3f}, {evaluation.high:.3f}], n = {evaluation.n}"

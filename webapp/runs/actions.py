@@ -5,13 +5,15 @@ Transitions themselves are in `transitions.py`; who may act is the caller's ques
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 
-from merging.recipes import Recipe, passthrough_recipe, uniform_average
+from merging.methods import methods
+from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_average
 from webapp.queue import wake
 from webapp.runs import events, ranks, transitions
 from webapp.runs.config import RunConfig
@@ -19,11 +21,17 @@ from webapp.runs.models import LIVE, Candidate, CandidateKind, Evaluation, Run
 
 UNIFORM_AVERAGE: Final = "uniform average"
 STARTING_POINT: Final = "starting point"
+UNTUNED: Final = ("ties", "dare_ties")
+"""Methods that are also scored as they come: each parent at the parameter's default, weight 1 and density 0.5, in one group."""
+RANDOM_SEARCH: Final = "random"
 
 
 @transaction.atomic
-def launch(owner: User, config: RunConfig, name: str, idempotency_key: str | None = None) -> Run:
-    """Write a run with what it is measured against: its parents as they are, their average, and where the search begins.
+def launch(
+    owner: User, config: RunConfig, name: str, idempotency_key: str | None = None, with_random_search: bool = False
+) -> Run:
+    """Write a run with what it is measured against: its parents as they are, their average, untuned merges over the base model, and where
+    the search begins. `with_random_search` launches a second run that differs in the search alone.
 
     The same key of the same owner gives the run that it gave the first time, whatever else is asked.
     """
@@ -43,7 +51,14 @@ def launch(owner: User, config: RunConfig, name: str, idempotency_key: str | Non
         _add_references(run, references)
         events.record(run.pk, "run.state", {"state": run.state, "message": "", "stopping": False})
         transaction.on_commit(lambda: wake(run.pk))
+        if with_random_search:
+            _launch_random_search(run, config)
     return run
+
+
+def n_references(config: RunConfig) -> int:
+    """How many models a run with this configuration is compared with."""
+    return len(config.parents) + 2 + len(_untuned_of(config))
 
 
 def pause(run: Run) -> bool:
@@ -77,6 +92,11 @@ def _transition(run: Run, changed: bool) -> bool:
     return changed
 
 
+def _launch_random_search(run: Run, config: RunConfig) -> None:
+    sibling = launch(run.owner, replace(config, search=RANDOM_SEARCH), f"{run.name[:180]}, random search")
+    Run.objects.filter(pk=sibling.pk).update(baseline_of=run)
+
+
 def _references(config: RunConfig) -> list[tuple[CandidateKind, str, Recipe]]:
     space = config.space()
     parents: list[tuple[CandidateKind, str, Recipe]] = [
@@ -85,8 +105,22 @@ def _references(config: RunConfig) -> list[tuple[CandidateKind, str, Recipe]]:
     return [
         *parents,
         ("baseline", UNIFORM_AVERAGE, uniform_average(config.parents, config.dtype)),
+        *(("baseline", f"untuned {methods.get(name).title}", _untuned(name, config)) for name in _untuned_of(config)),
         ("baseline", STARTING_POINT, space.decode(space.centre)),
     ]
+
+
+def _untuned_of(config: RunConfig) -> tuple[str, ...]:
+    return UNTUNED if config.base else ()
+
+
+def _untuned(name: str, config: RunConfig) -> Recipe:
+    """What somebody gets who merges with the method's own numbers: the same for every parent and layer."""
+    method = methods.get(name)
+    defaults = {parameter.name: parameter.default for parameter in method.per_parent()}
+    row = (defaults,) * len(config.parents)
+    settings = method.default_settings()
+    return Recipe(name, config.base, config.parents, (WHOLE_MODEL,), (row,), settings, config.seed, config.dtype)
 
 
 def _add_references(run: Run, references: list[tuple[CandidateKind, str, Recipe]]) -> None:

@@ -26,6 +26,11 @@ class Answer:
     other: SampleOutcome | None
     other_is_right: bool | None
 
+    @property
+    def is_partial(self) -> bool:
+        """Its score is neither nothing nor everything."""
+        return 0 < self.outcome.score < 1
+
     def is_in(self, show: Show) -> bool:
         """Whether a filter lets it through."""
         if show in ("gained", "lost"):
@@ -46,9 +51,9 @@ class Answers:
         return sum(answer.is_in(show) for answer in self.answers)
 
 
-def answers(spec: BenchmarkSpec, split: Split, own: Score, parent: Score | None) -> Answers:
-    """What `own` answered, beside what `parent` answered to the same questions."""
-    samples, problem = _samples(spec, split)
+def answers(spec: BenchmarkSpec, split: Split, own: Score, parent: Score | None, key: str | None) -> Answers:
+    """What `own` answered, beside what `parent` answered to the same questions. `key` opens a final split that is sealed."""
+    samples, problem = _samples(spec, split, key)
     rows = Outcomes.objects.in_bulk([own.pk, *([parent.pk] if parent else [])])
     others = {outcome.id: outcome for outcome in outcomes.unpacked(rows[parent.pk])} if parent else {}
     mine = zip(outcomes.places(rows[own.pk]), outcomes.unpacked(rows[own.pk]), strict=True)
@@ -61,9 +66,9 @@ def _answer(number: int, mine: SampleOutcome, samples: dict[str, Sample], others
     return Answer(number, samples.get(mine.id), mine, outcomes.is_right(mine.score), other, other_is_right)
 
 
-def _samples(spec: BenchmarkSpec, split: Split) -> tuple[dict[str, Sample], str]:
+def _samples(spec: BenchmarkSpec, split: Split, key: str | None) -> tuple[dict[str, Sample], str]:
     try:
-        found = spec.load().take(split)
+        found = spec.load(key).take(split)
     except MergingError as error:
         return {}, f"The questions cannot be shown: {error}"
     return {sample.id: sample for sample in found}, ""

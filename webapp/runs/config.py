@@ -26,6 +26,11 @@ class Override:
     by: str
     at: str
 
+    @property
+    def day(self) -> str:
+        """`2026-11-28`."""
+        return self.at[:10]
+
 
 @dataclass(frozen=True)
 class RunConfig:

@@ -45,14 +45,18 @@ class ProgressLine:
 
 
 def leaderboard(result: Report) -> Table:
-    """The winner, the parents and the baselines; scores are mean [95 % interval]."""
-    table = Table(title=f"{result['run']}: {result['state']}", title_justify="left")
+    """The winner, the other finalists, the parents and the baselines; scores are mean [95 % interval]."""
+    table = Table(title=f"{result['run']}: {result['state']}", title_justify="left", caption=_caption(result))
     for column in ("model", "search", "validation", "final"):
         table.add_column(column, justify="left" if column == "model" else "right")
     rows: list[tuple[str, Scored]] = [("parent", parent) for parent in result["parents"]]
     rows += [("baseline", baseline) for baseline in result["baselines"]]
-    if result["winner"]:
-        rows.insert(0, ("winner", result["winner"]))
+    others = [scored for scored in result["finalists"] if scored != result["winner"]]
+    rows = [
+        *([("winner", result["winner"])] if result["winner"] else []),
+        *(("finalist", one) for one in others),
+        *rows,
+    ]
     for role, scored in rows:
         table.add_row(
             f"{role}: {scored['name']}", *(_cell(scored[split]) for split in ("search", "validation", "final"))
@@ -60,5 +64,13 @@ def leaderboard(result: Report) -> Table:
     return table
 
 
+def _caption(result: Report) -> str | None:
+    override = result["override"]
+    return f"searched on a public test set, allowed by {override['by']} on {override['at']}" if override else None
+
+
 def _cell(score: Score | None) -> str:
-    return "" if score is None else f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    if score is None:
+        return ""
+    flag = "" if score["is_healthy"] else " (unhealthy)"
+    return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]{flag}"

@@ -6,44 +6,61 @@ The page and the command line both come through here; every check is the engine'
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from merging.benchmarks import BenchmarkSpec, Split
-from merging.errors import BenchmarkError, MergingError, ParentError
+from merging.errors import MergingError, ParentError
 from merging.fingerprints import fingerprint
 from merging.genomes import GenomeSpace, check_effect, layer_parts
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
+from merging.objectives import Objective, check_weight, shares
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents
 from merging.search import searches
 from webapp.library.actions import what_changed
 from webapp.library.fit import fit_of
 from webapp.library.models import Benchmark as BenchmarkRow
 from webapp.library.models import Parent as ParentRow
-from webapp.runs.config import RunConfig
+from webapp.runs.config import N_FINALISTS, Override, RunConfig
 
-Field = Literal[
-    "parents", "base", "benchmark", "method", "groups", "filters", "search", "population_size", "budget", "seed",
-    "n_search", "n_validation", "n_final",
-]  # fmt: skip
+Field = str
+"""A field of `Draft`; of a benchmark's own choices, `weight-7` for those of the row 7."""
+SPLITS: Final[tuple[Split, ...]] = ("search", "validation", "final")
+MAX_FINALISTS: Final = 20
 PARTS: Final = "parts"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A benchmark, how much it counts, and how many samples of each split an evaluation takes; None: all of them."""
+
+    benchmark: BenchmarkRow
+    weight: float = 1.0
+    n_search: int | None = None
+    n_validation: int | None = None
+    n_final: int | None = None
+
+    def field(self, name: str) -> Field:
+        """What a problem with one of these choices is filed under."""
+        return f"{name}-{self.benchmark.pk}"
+
+
+@dataclass(frozen=True)
 class Draft:
-    """What a person chose. Counts of samples None: all of the split. `settings` are the method's own, one value per recipe.
+    """What a person chose. `settings` are the method's own, one value per recipe.
 
     `filters` are parts of tensors' names, separated by commas; `PARTS` stands for the parts that a layer of the first parent has.
+    `override` is needed where a benchmark's search split comes from a public test set, and is forgotten elsewhere.
     """
 
     parents: tuple[ParentRow, ...]
     base: ParentRow | None
-    benchmark: BenchmarkRow | None
+    measures: tuple[Measure, ...]
     method: str
     groups: str
     search: str
@@ -52,9 +69,8 @@ class Draft:
     filters: str = ""
     settings: Mapping[str, float | bool] = field(default_factory=dict)
     population_size: int | None = None
-    n_search: int | None = None
-    n_validation: int | None = None
-    n_final: int | None = None
+    n_finalists: int = N_FINALISTS
+    override: Override | None = None
 
 
 class DraftError(Exception):
@@ -77,7 +93,7 @@ class Plan:
     @property
     def name(self) -> str:
         """What the run is called when nobody gives it a name."""
-        return f"{methods.get(self.config.method).title} on {self.config.benchmark.name}"[:200]
+        return f"{methods.get(self.config.method).title} on {self.config.benchmark_names}"[:200]
 
     @property
     def sentence(self) -> str:
@@ -89,8 +105,20 @@ class Plan:
         numbers = "1 number" if self.n_genes == 1 else f"{self.n_genes} numbers"
         return (
             f"Mix {n} models with {method} in {groups}: {numbers} to find; "
-            f"{search}, {self.population_size} per generation, up to {self.config.budget} candidates."
+            f"{search}, {self.population_size} per generation, up to {self.config.budget} candidates{self._scored_on}."
         )
+
+    @property
+    def _scored_on(self) -> str:
+        """With several benchmarks, how much each counts, as the end of a sentence."""
+        objectives = self.config.objectives
+        if len(objectives) == 1:
+            return ""
+        counted = [
+            f"{share:.0%} {objective.spec.name}"
+            for share, objective in zip(shares(self.config.weights), objectives, strict=True)
+        ]
+        return f", scored on {', '.join(counted[:-1])} and {counted[-1]}"
 
 
 def plan(draft: Draft) -> Plan:
@@ -99,15 +127,15 @@ def plan(draft: Draft) -> Plan:
     parents = tuple(_parent(row) for row in draft.parents)
     base = _parent(draft.base) if draft.base else None
     method = problems.catch("method", lambda: methods.get(draft.method))
-    counts = _counts(draft, problems)
+    objectives = _objectives(draft, problems)
     _check_numbers(draft, problems)
-    if method is None or not _can_take_part(draft, method, parents, base, problems) or not counts:
+    if method is None or not _can_take_part(draft, method, parents, base, problems) or not objectives:
         raise DraftError(problems.found)
     _check_fit(draft, problems)
     config = RunConfig(
         parents=parents,
         base=base,
-        benchmark=_spec(draft),
+        objectives=objectives,
         method=draft.method,
         groups=draft.groups,
         filters=_filters(draft),
@@ -117,7 +145,8 @@ def plan(draft: Draft) -> Plan:
         budget=draft.budget,
         seed=0 if "seed" in problems.found else draft.seed,
         dtype=_dtype(draft.parents[0]),
-        **counts,
+        n_finalists=draft.n_finalists,
+        override=draft.override if public_tests(draft.measures) else None,
     )
     space = problems.catch("groups", config.space)
     if space:
@@ -191,37 +220,58 @@ def _check_unchanged(row: ParentRow) -> None:
         )
 
 
-def _counts(draft: Draft, problems: _Problems) -> dict[str, int]:
-    """How many samples of each split an evaluation takes; checked against what the benchmark holds now."""
-    spec = problems.catch("benchmark", lambda: _spec(draft))
-    sizes = problems.catch("benchmark", spec.sizes) if spec else None
-    if spec is None or sizes is None:
-        return {}
-    asked: tuple[tuple[Field, Split, int | None], ...] = (
-        ("n_search", "search", draft.n_search),
-        ("n_validation", "validation", draft.n_validation),
-        ("n_final", "final", draft.n_final),
-    )
-    return {name: _count(spec.name, sizes[split], name, split, n, problems) for name, split, n in asked}
+def public_tests(measures: Iterable[Measure]) -> list[BenchmarkRow]:
+    """The benchmarks whose search questions come from a public test set."""
+    return [measure.benchmark for measure in measures if measure.benchmark.is_public_test]
 
 
-def _spec(draft: Draft) -> BenchmarkSpec:
-    if draft.benchmark is None:
-        raise BenchmarkError("no benchmark is chosen; expected one: it says what good means")
-    return BenchmarkSpec.from_json(draft.benchmark.spec)
+def _objectives(draft: Draft, problems: _Problems) -> tuple[Objective, ...]:
+    """What an evaluation takes of each benchmark; checked against what the benchmarks hold now. Empty when one cannot be read."""
+    if not draft.measures:
+        problems.found["benchmarks"].append("no benchmark is chosen; expected at least one: it says what good means")
+    for row in [] if draft.override else public_tests(draft.measures):
+        problems.found["benchmarks"].append(
+            f"the search questions of {row.title} are a public test set: a model that is tuned on them cannot be compared with "
+            "others by them any more. Choose another benchmark, or tick that you search on it all the same"
+        )
+    found = [_objective(measure, problems) for measure in draft.measures]
+    return tuple(objective for objective in found if objective) if None not in found else ()
 
 
-def _count(title: str, held: int, name: Field, split: Split, asked: int | None, problems: _Problems) -> int:
+def _objective(measure: Measure, problems: _Problems) -> Objective | None:
+    """With something that can be counted on in place of what is wrong, so that the checks go on."""
+    spec = BenchmarkSpec.from_json(measure.benchmark.spec)
+    held = problems.catch("benchmarks", spec.sizes)
+    if held is None:
+        return None
+    counts = {f"n_{split}": _count(measure, split, held[split], problems) for split in SPLITS}
+    return Objective(spec, _weight(measure, problems), **counts)
+
+
+def _weight(measure: Measure, problems: _Problems) -> float:
+    name = measure.field("weight")
+    problems.catch(name, lambda: check_weight(measure.weight, measure.benchmark.title))
+    return 1.0 if name in problems.found else measure.weight
+
+
+def _count(measure: Measure, split: Split, held: int, problems: _Problems) -> int:
+    asked: int | None = getattr(measure, f"n_{split}")
     n = held if asked is None else asked
-    if not 1 <= n <= held:
-        problems.found[name].append(f"{n} {split} questions; {title} holds {held}: expected 1 to {held}")
-    return n
+    if 1 <= n <= held:
+        return n
+    title = measure.benchmark.title
+    sentence = f"{n} {split} questions; {title} holds {held}: expected 1 to {held}"
+    problems.found[measure.field(f"n_{split}")].append(sentence)
+    return held
 
 
 def _check_numbers(draft: Draft, problems: _Problems) -> None:
-    """The budget, and the seed by the rule for every recipe."""
+    """The budget, the finalists, and the seed by the rule for every recipe."""
     if draft.budget < 1:
         problems.found["budget"].append(f"the budget is {draft.budget} candidates; expected at least 1")
+    if not 1 <= draft.n_finalists <= MAX_FINALISTS:
+        found = f"{draft.n_finalists} finalists; expected 1 to {MAX_FINALISTS}"
+        problems.found["n_finalists"].append(found)
     if not 0 <= draft.seed <= MAX_SEED:
         problems.found["seed"].append(f"the seed is {draft.seed}; expected a whole number from 0 to {MAX_SEED}")
 

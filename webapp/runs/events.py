@@ -43,6 +43,7 @@ class ScorePayload(TypedDict):
     low: float
     high: float
     n: int
+    is_healthy: bool
     number: int | None
     seconds: float
 

@@ -5,12 +5,13 @@ It only reads; whether a choice can be launched is decided by `drafts.plan`, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 
 from django import forms
 from django.contrib.auth.models import User
 from django.forms.boundfield import BoundField, BoundWidget
+from django.utils import timezone
 
 from merging.genomes import GRADIENT, nothing_to_search
 from merging.methods import methods
@@ -18,7 +19,8 @@ from merging.methods.method import Method
 from merging.parameters import Parameter
 from merging.search import SearchKind, searches
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import PARTS, Draft, DraftError, Plan, plan
+from webapp.runs.config import Override
+from webapp.runs.drafts import PARTS, SPLITS, Draft, DraftError, Measure, Plan, plan
 from webapp.runs.presets import OWN, Preset
 
 GROUPS: Final = (
@@ -37,7 +39,9 @@ DIVISIONS: Final = (
     ("named", "By name", "Tensors whose names contain what you type take numbers of their own."),
 )
 SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(method))
-NUMBERS: Final = ("population_size", "budget", "seed", "n_search", "n_validation", "n_final")
+NUMBERS: Final = ("population_size", "budget", "seed", "n_finalists")
+MEASURED: Final = ("weight", "n_search", "n_validation", "n_final")
+"""What is chosen for each benchmark by itself."""
 
 
 def _number(label: str, help_text: str = "", required: bool = True, placeholder: str = "") -> forms.IntegerField:
@@ -67,13 +71,16 @@ class RunForm(forms.Form):
         empty_label="None",
         help_text="The ancestor of all parents: what each has learned is measured from it.",
     )
-    benchmark = forms.ModelChoiceField(
-        Benchmark.objects.none(), required=False, empty_label=None, widget=forms.RadioSelect
+    benchmarks = forms.ModelMultipleChoiceField(
+        Benchmark.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
     )
-    n_search = _number("Search questions", "Every candidate answers these. Search may overfit to them.", False, "all")
-    n_validation = _number("Validation questions", "Asked of each new best, never used to choose.", False, "all")
-    n_final = _number(
-        "Final questions", "Asked once, at the end, of the winner and what it is compared with.", False, "all"
+    override = forms.BooleanField(
+        label="Search on a public test set all the same",
+        required=False,
+        help_text="Your name and the time are kept with the run, and stand on its leaderboard and on the card of every model it makes.",
+    )
+    n_finalists = _number(
+        "Finalists", "So many of the best take the final exam. The winner is the best of them on the search questions."
     )
     method = forms.ChoiceField(
         label="Merge method",
@@ -102,28 +109,37 @@ class RunForm(forms.Form):
         "Candidates per generation", "Leave it empty for the search's own rule.", False, "automatic"
     )
     seed = _number("Seed", "The same seed gives the same candidates, bit for bit.")
+    random_search = forms.BooleanField(
+        label="Compare with a random search",
+        required=False,
+        help_text="Launches a second run with as many candidates, drawn at random: what the search is worth. It costs as much again.",
+    )
     key = forms.CharField(max_length=32, widget=forms.HiddenInput)
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.user = user
         self.planned: Plan | None = None
         self.chosen_parents: list[Parent] = []
         self.chosen_base: Parent | None = None
-        for name, rows in (("parents", Parent.objects), ("base", Parent.objects), ("benchmark", Benchmark.objects)):
+        for name, rows in (("parents", Parent.objects), ("base", Parent.objects), ("benchmarks", Benchmark.objects)):
             cast("forms.ModelChoiceField[Any]", self.fields[name]).queryset = rows.visible_to(user)
         for method in SEARCHABLE:
             for parameter in method.per_recipe():
                 self.fields[_setting_name(method, parameter)] = _setting_field(parameter)
+        for row in Benchmark.objects.visible_to(user):
+            self.fields |= {Measure(row).field(name): field for name, field in _measure_fields(row).items()}
 
     def clean(self) -> dict[str, Any]:
         """Ask the engine's own checks, even when some numbers could not be read: everything that is wrong is said at once."""
         chosen = self.cleaned_data
         self.chosen_parents, self.chosen_base = list(chosen.get("parents", ())), chosen.get("base")
         self._forget_other_methods(chosen.get("method", ""))
-        unreadable = [name for name in NUMBERS if name in self.errors]
+        self._forget_other_benchmarks(chosen.get("benchmarks", ()))
+        unreadable = [name for name in self.fields if name in self.errors and self._is_number(name)]
         if not self.errors.keys() - set(unreadable) - {"name", "key"}:
             try:
-                planned = plan(self._draft({name: getattr(OWN, name) for name in unreadable}))
+                planned = plan(self._draft({name: _stand_in(name) for name in unreadable}))
                 self.planned = None if self.errors else planned
             except DraftError as error:
                 for name, sentences in error.problems.items():
@@ -133,8 +149,17 @@ class RunForm(forms.Form):
 
     def _forget_other_methods(self, method: str) -> None:
         """Settings of methods that were not chosen are not sent, and cannot be wrong."""
-        for name in [name for name in self.errors if "-" in name and not name.startswith(f"{method}-")]:
+        others = [other.name for other in SEARCHABLE if other.name != method]
+        for name in [name for name in self.errors if name.rpartition("-")[0] in others]:
             del self.errors[name]
+
+    def _forget_other_benchmarks(self, chosen: Iterable[Benchmark]) -> None:
+        kept = {Measure(row).field(name) for row in chosen for name in MEASURED}
+        for name in [name for name in self.errors if name.rpartition("-")[0] in MEASURED and name not in kept]:
+            del self.errors[name]
+
+    def _is_number(self, name: str) -> bool:
+        return name in NUMBERS or name.rpartition("-")[0] in MEASURED
 
     def _draft(self, stand_ins: dict[str, Any]) -> Draft:
         chosen = self.cleaned_data | stand_ins
@@ -142,14 +167,26 @@ class RunForm(forms.Form):
         return Draft(
             parents=tuple(chosen["parents"]),
             base=chosen["base"],
-            benchmark=chosen["benchmark"],
+            measures=tuple(self._measure(row, chosen) for row in chosen["benchmarks"]),
             method=method.name,
             groups=_granularity(chosen["groups"], chosen["n_groups"]),
             filters={"whole": "", "parts": PARTS}.get(chosen["division"], chosen["filters"]),
             search=chosen["search"],
             settings={p.name: chosen[_setting_name(method, p)] for p in method.per_recipe()},
+            override=Override(self.user.get_username(), _now()) if chosen["override"] else None,
             **{name: chosen[name] for name in NUMBERS},
         )
+
+    def _measure(self, row: Benchmark, chosen: dict[str, Any]) -> Measure:
+        """What was chosen for a benchmark; the weight of one that stands alone is not asked for."""
+        found = {name: chosen[Measure(row).field(name)] for name in MEASURED}
+        return Measure(row, **found | {"weight": 1.0 if found["weight"] is None else found["weight"]})
+
+    def benchmark_options(self) -> Iterator[tuple[BoundWidget, Benchmark, list[BoundField]]]:
+        """Each benchmark with its checkbox and the fields of what is chosen for it."""
+        for button in self["benchmarks"]:
+            row = button.data["value"].instance
+            yield button, row, [self[Measure(row).field(name)] for name in MEASURED]
 
     def method_options(self) -> Iterator[tuple[BoundWidget, Method, list[BoundField]]]:
         """Each method with its radio button and the fields of its settings."""
@@ -191,9 +228,7 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "name": "" if start is OWN else start.title,
         "parents": [rows[name].pk for name in start.parents if name in rows],
         "base": rows.get(start.base or ""),
-        "benchmark": Benchmark.objects.visible_to(user).filter(name=start.benchmark).first()
-        if start.benchmark
-        else None,
+        **_initial_benchmarks(user, start),
         "method": start.method,
         "groups": kind,
         "n_groups": n_groups,
@@ -202,6 +237,37 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "search": start.search,
         **{name: getattr(start, name) for name in NUMBERS},
     }
+
+
+def _initial_benchmarks(user: User, start: Preset) -> dict[str, Any]:
+    wanted = {measure.benchmark: measure for measure in start.measures}
+    rows = list(Benchmark.objects.visible_to(user).filter(name__in=wanted))
+    values = {Measure(row).field(name): getattr(wanted[row.name], name) for row in rows for name in MEASURED}
+    return values | {"benchmarks": [row.pk for row in rows]}
+
+
+def _measure_fields(row: Benchmark) -> dict[str, forms.Field]:
+    """Their help stands once, above all benchmarks."""
+    weight = forms.FloatField(
+        label="Weight",
+        required=False,
+        initial=1,
+        widget=forms.TextInput(
+            attrs={"inputmode": "decimal", "autocomplete": "off", "aria-label": f"Weight of {row.title}"}
+        ),
+        error_messages={"invalid": f"The weight of {row.title} is not a number."},
+    )
+    counts = {f"n_{split}": _number(f"{split.capitalize()} questions", "", False, "all") for split in SPLITS}
+    return {"weight": weight, **counts}
+
+
+def _stand_in(name: str) -> Any:
+    """A value for a number that could not be read."""
+    return getattr(OWN, name) if name in NUMBERS else None
+
+
+def _now() -> str:
+    return timezone.now().isoformat(timespec="seconds")
 
 
 def _granularity(kind: str, n_groups: int | None) -> str:

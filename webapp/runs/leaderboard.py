@@ -1,22 +1,26 @@
 """The ranking of a run: its best candidates with parents and baselines among them, honest about what cannot be told apart.
 
 Candidates are ordered by fitness on the search split, what the search maximises. Going down, a row shares the rank of the row that opened
-its band unless McNemar's exact test on the same samples tells the two apart.
+its band unless a paired test on the same samples tells the two apart. Candidates whose answers cannot be trusted have no rank.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from django.db.models import QuerySet
 
+from merging.objectives import shares
 from webapp.runs import outcomes
-from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.config import Override, RunConfig
+from webapp.runs.models import Candidate, Evaluation, Run, Score
+from webapp.runs.standing import scores_of
 
 N_RANKED: Final = 50
 N_SHOWN: Final = 12
+N_UNRANKED: Final = 5
 WIDTH: Final = 100.0  # of an interval's picture, in its own units
 SPLITS: Final = ("search", "validation", "final")
 
@@ -33,7 +37,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. `rank` is a number, or the range that the rows of a band share: `3–9`, `3+` when it goes on below what is ranked."""
+    """One line. `rank` is a number, or the range that the rows of a band share: `3–9`, `3+` when it goes on below what is ranked; empty
+    for a candidate that is not ranked. `parts` are the search scores by benchmark, where there are several. `concerns` say why the answers
+    cannot be trusted.
+    """
 
     candidate: Candidate
     rank: str
@@ -43,16 +50,38 @@ class Row:
     validation: Evaluation | None
     final: Evaluation | None
     bar: Bar
+    parts: Sequence[Score] = ()
+    concerns: Sequence[str] = ()
+
+    @property
+    def is_finalist(self) -> bool:
+        return self.final is not None and self.candidate.kind == "evolved"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A benchmark among several: its name and its share of the mean."""
+
+    name: str
+    share: float
 
 
 @dataclass(frozen=True)
 class Board:
-    """The rows; how many evolved candidates were scored, ranked and are among the rows."""
+    """The rows; how many evolved candidates were scored, ranked and are among the rows. `unranked` are the best of the `n_unranked` whose
+    answers cannot be trusted. `columns` is empty with one benchmark.
+    """
 
     rows: list[Row]
     n_scored: int
     n_ranked: int
     n_shown: int
+    n_finalists: int = 0
+    unranked: list[Row] = field(default_factory=list)
+    n_unranked: int = 0
+    columns: Sequence[Column] = ()
+    override: Override | None = None
+    is_exact: bool = True
 
 
 def board(run: Run, n_scored: int, everything: bool = False) -> Board:
@@ -60,28 +89,68 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
 
     The best `N_RANKED` are ranked; `N_SHOWN` of them are among the rows unless `everything` is asked for.
     """
-    evolved = list(_search(run).filter(candidate__kind="evolved")[:N_RANKED])
-    ranked = sorted([*evolved, *_search(run).exclude(candidate__kind="evolved")], key=_place)
-    elsewhere = _elsewhere(run, [evaluation.candidate_id for evaluation in ranked])
-    bands = _bands(ranked)
-    bars = _bars(ranked)
-    cut = _cut(ranked) if n_scored > len(evolved) else len(ranked)
-    rows = [
-        Row(
-            candidate=evaluation.candidate,
-            rank=_rank(bands, i, cut),
-            opens_band=i == bands[i],
-            is_winner=evaluation.candidate_id == run.winner_id,
-            search=evaluation,
-            validation=elsewhere.get((evaluation.candidate_id, "validation")),
-            final=elsewhere.get((evaluation.candidate_id, "final")),
-            bar=bars[i],
-        )
-        for i, evaluation in enumerate(ranked)
-    ]
+    evolved = list(_search(run).filter(candidate__kind="evolved", is_healthy=True)[:N_RANKED])
+    references = list(_search(run).exclude(candidate__kind="evolved"))
+    ranked = sorted([*evolved, *references], key=_place)
+    doubted = _search(run).filter(candidate__kind="evolved", is_healthy=False)
+    n_doubted = doubted.count()
+    unranked = list(doubted[:N_UNRANKED]) if n_doubted else []
+    if not ranked and not unranked:
+        return Board([], n_scored, 0, 0)
+    config = RunConfig.from_json(run.config)
+    cards = outcomes.cards(evaluation.pk for evaluation in ranked)
+    bands = _bands(ranked, cards, config.weights)
+    make = _Rows(run, [*ranked, *unranked], len(config.objectives) > 1)
+    goes_on = len(evolved) == N_RANKED and n_scored - n_doubted > N_RANKED
+    cut = _cut(ranked) if goes_on else len(ranked)
+    rows = [make.row(i, evaluation, _rank(bands, i, cut), i == bands[i]) for i, evaluation in enumerate(ranked)]
     hidden = set() if everything else {evaluation.candidate_id for evaluation in evolved[N_SHOWN:]}
-    shown = [row for row in rows if row.candidate.pk not in hidden]
-    return Board(shown, n_scored, len(evolved), len(evolved) - len(hidden))
+    shown = [row for row in rows if row.candidate.pk not in hidden or row.is_finalist]
+    return Board(
+        rows=shown,
+        n_scored=n_scored,
+        n_ranked=len(evolved),
+        n_shown=sum(row.candidate.kind == "evolved" for row in shown),
+        n_finalists=config.n_finalists,
+        unranked=[make.row(len(ranked) + i, e, "", True) for i, e in enumerate(unranked)],
+        n_unranked=n_doubted,
+        columns=_columns(config),
+        override=config.override,
+        is_exact=len(config.objectives) == 1 and all(card[0].is_binary for card in cards.values()),
+    )
+
+
+def _columns(config: RunConfig) -> list[Column]:
+    if len(config.objectives) == 1:
+        return []
+    of = zip(config.objectives, shares(config.weights), strict=True)
+    return [Column(objective.spec.name, share) for objective, share in of]
+
+
+class _Rows:
+    """Makes the rows of these evaluations, with what is stored elsewhere about their candidates."""
+
+    def __init__(self, run: Run, evaluations: Sequence[Evaluation], with_parts: bool) -> None:
+        self._run, self._with_parts = run, with_parts
+        self._elsewhere = _elsewhere(run, [evaluation.candidate_id for evaluation in evaluations])
+        self._bars = _bars(evaluations)
+        asked = evaluations if with_parts else [e for e in evaluations if not e.is_healthy]
+        self._parts = scores_of(asked) if asked else {}
+
+    def row(self, i: int, evaluation: Evaluation, rank: str, opens_band: bool) -> Row:
+        parts = self._parts.get(evaluation.pk, [])
+        return Row(
+            candidate=evaluation.candidate,
+            rank=rank,
+            opens_band=opens_band,
+            is_winner=evaluation.candidate_id == self._run.winner_id,
+            search=evaluation,
+            validation=self._elsewhere.get((evaluation.candidate_id, "validation")),
+            final=self._elsewhere.get((evaluation.candidate_id, "final")),
+            bar=self._bars[i],
+            parts=parts if self._with_parts else (),
+            concerns=[concern for part in parts for concern in part.concerns],
+        )
 
 
 def _search(run: Run) -> QuerySet[Evaluation]:
@@ -101,19 +170,14 @@ def _elsewhere(run: Run, candidates: Sequence[int]) -> dict[tuple[int, str], Eva
     return {(evaluation.candidate_id, evaluation.split): evaluation for evaluation in scored}
 
 
-def _bands(ranked: Sequence[Evaluation]) -> list[int]:
+def _bands(ranked: Sequence[Evaluation], cards: Mapping[int, outcomes.Card], weights: Sequence[float]) -> list[int]:
     """For every row the position of the row that opened its band."""
-    flags = outcomes.flags(evaluation.pk for evaluation in ranked)
     bands: list[int] = []
     for i, evaluation in enumerate(ranked):
         opener = bands[-1] if bands else i
-        same = bool(bands) and not _told_apart(flags, ranked[opener].pk, evaluation.pk)
+        same = bool(bands) and not outcomes.compare(cards[ranked[opener].pk], cards[evaluation.pk], weights).is_clear
         bands.append(opener if same else i)
     return bands
-
-
-def _told_apart(flags: Mapping[int, outcomes.Flags], first: int, second: int) -> bool:
-    return outcomes.compare(flags[first], flags[second]).is_clear
 
 
 def _cut(ranked: Sequence[Evaluation]) -> int:

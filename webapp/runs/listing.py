@@ -14,13 +14,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import Count, F, Max, Q, QuerySet, RowRange, Window
+from django.db.models import Case, Count, F, Max, Q, QuerySet, RowRange, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from webapp.runs.models import ENDED, LIVE, Evaluation, Run
 
 PER_PAGE: Final = 25
+TRUSTED: Final = 10.0
+"""Added to the fitness of candidates whose answers can be trusted: any of them is better than any other."""
 WIDTH, HEIGHT, MARGIN = 120, 32, 2  # of a curve, in its own units
 
 
@@ -134,7 +136,7 @@ def _best_and_parent(run: Run, compared: list[Evaluation]) -> tuple[Evaluation |
         return winner, parent, "final"
     search = [e for e in compared if e.split == "search"]
     evolved = (e for e in search if e.candidate.kind == "evolved")
-    return max(evolved, key=lambda e: e.fitness or 0.0, default=None), _best_parent(search), "search"
+    return max(evolved, key=lambda e: (e.is_healthy, e.fitness or 0.0), default=None), _best_parent(search), "search"
 
 
 def _best_parent(scored: Iterable[Evaluation]) -> Evaluation | None:
@@ -163,10 +165,11 @@ def _improvements(ids: list[UUID]) -> defaultdict[UUID, list[tuple[int, float]]]
         .filter(status="done")
         .annotate(
             number=Window(RowNumber(), **window),
-            before=Window(Max("fitness"), frame=RowRange(end=-1), **window),
+            standing=Case(When(is_healthy=True, then=F("fitness") + TRUSTED), default=F("fitness")),
+            before=Window(Max("standing"), frame=RowRange(end=-1), **window),
         )
     )
-    better = numbered.filter(Q(before=None) | Q(fitness__gt=F("before"))).order_by("run_id", "number")
+    better = numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("run_id", "number")
     found: defaultdict[UUID, list[tuple[int, float]]] = defaultdict(list)
     for run, number, mean in better.values_list("run_id", "number", "mean"):
         found[run].append((number, mean or 0.0))
@@ -177,7 +180,8 @@ def _compared(ids: list[UUID]) -> defaultdict[UUID, list[Evaluation]]:
     """Per run: the scores of its parents, of its winner, and of its best candidate on the search split."""
     done = Evaluation.objects.filter(run__in=ids, status="done", split__in=("search", "final"))
     best = (
-        _evolved(ids).filter(status="done").order_by("run_id", "-fitness", "candidate__generation__number", "candidate__index")
+        _evolved(ids).filter(status="done")
+        .order_by("run_id", "-is_healthy", "-fitness", "candidate__generation__number", "candidate__index")
         .distinct("run_id").values("pk")
     )  # fmt: skip
     chosen = done.filter(Q(candidate__kind="parent") | Q(candidate=F("run__winner")) | Q(pk__in=best)).select_related(

@@ -1,34 +1,53 @@
-"""Sample by sample: which ones a candidate got right, and how two candidates differ on the same ones.
+"""Sample by sample: how outcomes are stored, what each sample scored, and how two candidates differ on the same ones.
 
-A sample counts as right when its score is full: with a language gate, the right answer in the wrong language is wrong. Outcomes of a done
-evaluation never change, so what was read once is kept.
+Outcomes of a done evaluation never change, so what was read once is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from django.db.models import F, Func, JSONField, Value
-
-from merging.statistics import PairedTest, paired_test
+from merging.objectives import shares
+from merging.outcomes import RIGHT_FROM, SampleOutcome
+from merging.statistics import mcnemar, paired_bootstrap
 from webapp.runs.models import Outcomes
 
-FULL_SCORE: Final = 1.0
 KEPT: Final = 1000
-Flags = tuple[bool, ...]
+COLUMNS: Final = tuple(field.name for field in fields(SampleOutcome) if field.name != "score")
 
-_kept: dict[int, Flags] = {}
+
+@dataclass(frozen=True)
+class Marks:
+    """What each sample of one benchmark scored, in [0, 1], by its place in the split."""
+
+    scores: Mapping[int, float]
+
+    @property
+    def is_binary(self) -> bool:
+        return all(score in (0.0, 1.0) for score in self.scores.values())
+
+
+Card = tuple[Marks, ...]
+"""The marks of one evaluation, in the order of its run's objectives."""
+
+_kept: dict[int, Card] = {}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One evaluation against another on the same samples; `p` is of McNemar's exact test."""
+    """One evaluation against another on the same samples. `p` is of McNemar's exact test where every score is 0 or 1 and there is one
+    benchmark, else of a paired bootstrap of the difference of the means.
+    """
 
     gained: int
     lost: int
     p: float
+    is_exact: bool = True
 
     @property
     def is_clear(self) -> bool:
@@ -41,13 +60,36 @@ class Comparison:
         return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
 
 
-def is_right(outcome: dict[str, Any]) -> bool:
-    """Whether this sample counts."""
-    return float(outcome["score"]) >= FULL_SCORE
+def is_right(score: float) -> bool:
+    """Whether this sample counts: with a language gate, the right answer in the wrong language does not."""
+    return score >= RIGHT_FROM
 
 
-def flags(evaluation_ids: Iterable[int]) -> dict[int, Flags]:
-    """Per evaluation, in the order of the split: which samples are right. One query for those that were not read before."""
+def packed(samples: Sequence[Mapping[str, Any]], positions: Sequence[int] | None = None) -> dict[str, Any]:
+    """The columns of an `Outcomes` row for outcomes as JSON."""
+    columns = {name: [sample[name] for sample in samples] for name in COLUMNS}
+    text = json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
+    return {
+        "positions": None if positions is None else list(positions),
+        "scores": [sample["score"] for sample in samples],
+        "rest": zlib.compress(text.encode()),
+    }
+
+
+def unpacked(row: Outcomes) -> list[SampleOutcome]:
+    """The outcomes of a row, in the order of the split."""
+    columns = json.loads(zlib.decompress(row.rest)) | {"score": row.scores}
+    names = list(columns)
+    return [SampleOutcome(**dict(zip(names, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+
+
+def places(row: Outcomes) -> Sequence[int]:
+    """Where in the split each outcome of a row stands."""
+    return range(len(row.scores)) if row.positions is None else row.positions
+
+
+def cards(evaluation_ids: Iterable[int]) -> dict[int, Card]:
+    """Per done evaluation: its marks. One query for those that were not read before."""
     wanted = list(evaluation_ids)
     known = {pk: found for pk in wanted if (found := _kept.get(pk)) is not None}
     if len(known) == len(wanted):
@@ -57,19 +99,42 @@ def flags(evaluation_ids: Iterable[int]) -> dict[int, Flags]:
     return known | read
 
 
-def compare(first: Flags, second: Flags) -> Comparison:
-    """How `first` differs from `second`."""
-    test: PairedTest = paired_test(first, second)
-    return Comparison(test.only_first, test.only_second, test.p)
+def compare(first: Card, second: Card, weights: Sequence[float]) -> Comparison:
+    """How `first` differs from `second` on the samples that both were asked; `weights` are those of the run's objectives."""
+    pairs = [_common(mine, other) for mine, other in zip(first, second, strict=True)]
+    gained = sum(a > b for pair in pairs for a, b in pair)
+    lost = sum(a < b for pair in pairs for a, b in pair)
+    if len(pairs) == 1 and first[0].is_binary and second[0].is_binary:
+        return Comparison(gained, lost, mcnemar(gained, lost))
+    mine, other = _pooled(pairs, weights)
+    return Comparison(gained, lost, paired_bootstrap(mine, other).p if gained or lost else 1.0, is_exact=False)
 
 
-def _read(evaluation_ids: list[int]) -> dict[int, Flags]:
-    scores = Func(F("samples"), Value("$[*].score"), function="jsonb_path_query_array", output_field=JSONField())
-    rows = Outcomes.objects.filter(pk__in=evaluation_ids).values_list("pk", scores)
-    return {pk: tuple(score >= FULL_SCORE for score in found) for pk, found in rows}
+def _common(first: Marks, second: Marks) -> list[tuple[float, float]]:
+    return [(score, second.scores[place]) for place, score in first.scores.items() if place in second.scores]
 
 
-def _keep(found: dict[int, Flags]) -> None:
+def _pooled(
+    pairs: Sequence[Sequence[tuple[float, float]]], weights: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Samples of all benchmarks together, scaled so that the plain mean of each column is the weighted mean of its benchmarks."""
+    n = sum(map(len, pairs))
+    scales = [share * n / len(pair) if pair else 0.0 for share, pair in zip(shares(weights), pairs, strict=True)]
+    scaled = [(scale * a, scale * b) for scale, pair in zip(scales, pairs, strict=True) for a, b in pair]
+    return [a for a, _ in scaled], [b for _, b in scaled]
+
+
+def _read(evaluation_ids: list[int]) -> dict[int, Card]:
+    rows = Outcomes.objects.filter(score__evaluation__in=evaluation_ids).order_by("score__evaluation", "score__index")
+    found: defaultdict[int, list[Marks]] = defaultdict(list)
+    for pk, scores, positions in rows.values_list("score__evaluation", "scores", "positions"):
+        found[pk].append(
+            Marks(dict(enumerate(scores)) if positions is None else dict(zip(positions, scores, strict=True)))
+        )
+    return {pk: tuple(card) for pk, card in found.items()}
+
+
+def _keep(found: Mapping[int, Card]) -> None:
     _kept.update(found)
     for pk in list(_kept)[: max(0, len(_kept) - KEPT)]:
         _kept.pop(pk, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from merging.errors import UnknownNameError
-from webapp.runs.config import RunConfig
+from webapp.runs.config import N_FINALISTS, RunConfig
 
 DEMO_BASE: Final = "demo/base"
 DEMO_PARENTS: Final = ("demo/japanese", "demo/addition")
@@ -14,11 +14,19 @@ DEMO_BENCHMARK: Final = "japanese-sums"
 
 
 @dataclass(frozen=True)
-class Preset:
-    """Everything that a person would otherwise choose; parents and benchmark by their names in the library.
+class Measure:
+    """A benchmark by its name in the library, how much it counts, and how many questions of each split; None: all of them."""
 
-    Counts of questions None: all of the split.
-    """
+    benchmark: str
+    weight: float = 1.0
+    n_search: int | None = None
+    n_validation: int | None = None
+    n_final: int | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that a person would otherwise choose; parents and benchmarks by their names in the library."""
 
     name: str
     title: str
@@ -26,17 +34,15 @@ class Preset:
     about: str
     base: str | None = DEMO_BASE
     parents: tuple[str, ...] = DEMO_PARENTS
-    benchmark: str | None = DEMO_BENCHMARK
+    measures: tuple[Measure, ...] = (Measure(DEMO_BENCHMARK, n_search=100, n_validation=100),)
     method: str = "task_arithmetic"
     groups: str = "block"
     filters: str = ""
     search: str = "cma_es"
     population_size: int | None = None
     budget: int = 120
-    n_search: int | None = 100
-    n_validation: int | None = 100
-    n_final: int | None = None
     seed: int = 1
+    n_finalists: int = N_FINALISTS
 
 
 QUICK: Final = Preset(
@@ -51,8 +57,7 @@ STANDARD: Final = Preset(
     summary="The same models, twice the candidates and more questions each: a better winner and narrower intervals.",
     about="about 4 minutes on two processor cores",
     budget=240,
-    n_search=150,
-    n_validation=150,
+    measures=(Measure(DEMO_BENCHMARK, n_search=150, n_validation=150),),
 )
 OWN: Final = Preset(
     name="own",
@@ -61,22 +66,22 @@ OWN: Final = Preset(
     about="",
     base=None,
     parents=(),
-    benchmark=None,
+    measures=(),
     method="dare_ties",
     groups="model",
     budget=200,
-    n_search=None,
-    n_validation=None,
 )
 PRESETS: Final = {preset.name: preset for preset in (QUICK, STANDARD, OWN)}
 
 
 def about(config: RunConfig) -> str:
     """How long a preset's run took where it was measured; empty for any other run."""
+    names = tuple(parent.name for parent in config.parents)
+    measured = [(asked.spec.name, asked.n_search) for asked in config.objectives]
     for known in (QUICK, STANDARD):
-        asked = (known.parents, known.benchmark, known.method, known.groups, known.budget, known.n_search)
-        names = tuple(parent.name for parent in config.parents)
-        if asked == (names, config.benchmark.name, config.method, config.groups, config.budget, config.n_search):
+        of_known = [(measure.benchmark, measure.n_search) for measure in known.measures]
+        wanted = (known.parents, of_known, known.method, known.groups, known.budget)
+        if wanted == (names, measured, config.method, config.groups, config.budget):
             return known.about
     return ""
 

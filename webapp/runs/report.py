@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TypedDict
 
+from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.models import Score as ScoreRow
+
+
+class Part(TypedDict):
+    """What one benchmark contributed to a score. `concerns` say why the answers cannot be trusted; empty when they can."""
+
+    benchmark: str
+    scorer: str
+    mean: float
+    n: int
+    low: float
+    high: float
+    concerns: list[str]
 
 
 class Score(TypedDict):
-    """A mean in [0, 1] over n samples with its 95 % interval."""
+    """A mean in [0, 1] over n samples with its 95 % interval: of several benchmarks, by their weights."""
 
     mean: float
     n: int
     low: float
     high: float
+    is_healthy: bool
+    parts: list[Part]
+
+
+class Objective(TypedDict):
+    """A benchmark of the run and how much it counts."""
+
+    benchmark: str
+    digest: str
+    weight: float
 
 
 class Scored(TypedDict):
@@ -38,24 +63,35 @@ class ScoredCandidate(TypedDict):
 
 
 class Report(TypedDict):
-    """Everything about a run that a script may ask for; seconds count from launch."""
+    """Everything about a run that a script may ask for; seconds count from launch. `examined` is when the final exam ended, and `override`
+    who allowed a search on a public test set, and when.
+    """
 
     run: str
     state: str
     message: str
     seed: int
+    objectives: list[Objective]
+    override: dict[str, str] | None
+    examined: str | None
     seconds: float | None
     first_candidate_seconds: float | None
     parents: list[Scored]
     baselines: list[Scored]
     winner: Scored | None
+    finalists: list[Scored]
     winner_recipe: dict[str, object] | None
     candidates: list[ScoredCandidate]
 
 
 def report(run: Run) -> Report:
     """The report of `run` as it stands; complete once the run has ended."""
-    evaluations = list(run.evaluations.select_related("candidate__generation").order_by("rank", "id"))
+    config = RunConfig.from_json(run.config)
+    scored = run.evaluations.select_related("candidate__generation").prefetch_related("scores")
+    evaluations = list(scored.order_by("rank", "id"))
+    finalists = {
+        e.candidate_id: e.candidate for e in evaluations if e.split == "final" and e.candidate.kind == "evolved"
+    }
     references = run.candidates.filter(generation=None).order_by("index")
     first = min((e.finished for e in evaluations if e.finished and e.candidate.kind == "evolved"), default=None)
     return {
@@ -63,11 +99,17 @@ def report(run: Run) -> Report:
         "state": run.state,
         "message": run.message,
         "seed": run.seed,
+        "objectives": [
+            {"benchmark": o.spec.name, "digest": o.spec.digest, "weight": o.weight} for o in config.objectives
+        ],
+        "override": asdict(config.override) if config.override else None,
+        "examined": run.examined.isoformat() if run.examined else None,
         "seconds": (run.ended - run.created).total_seconds() if run.ended else None,
         "first_candidate_seconds": (first - run.created).total_seconds() if first else None,
         "parents": [_scored(c, evaluations) for c in references if c.kind == "parent"],
         "baselines": [_scored(c, evaluations) for c in references if c.kind == "baseline"],
         "winner": _scored(run.winner, evaluations) if run.winner else None,
+        "finalists": [_scored(candidate, evaluations) for candidate in finalists.values()],
         "winner_recipe": run.winner.recipe if run.winner else None,
         "candidates": [_candidate(e) for e in evaluations if e.split == "search" and e.candidate.kind == "evolved"],
     }
@@ -104,4 +146,18 @@ def _score(evaluation: Evaluation | None) -> Score | None:
         "n": evaluation.n or 0,
         "low": evaluation.low or 0.0,
         "high": evaluation.high or 0.0,
+        "is_healthy": evaluation.is_healthy,
+        "parts": [_part(score) for score in evaluation.scores.all()],
+    }
+
+
+def _part(score: ScoreRow) -> Part:
+    return {
+        "benchmark": score.benchmark,
+        "scorer": score.scorer,
+        "mean": score.mean,
+        "n": score.n,
+        "low": score.low,
+        "high": score.high,
+        "concerns": score.concerns,
     }

@@ -67,7 +67,9 @@ class HeldOut(TypedDict):
 
 
 class Snapshot(TypedDict):
-    """A run as the chart draws it. `best` holds the numbers of the candidates that were better than all before them."""
+    """A run as the chart draws it. `best` holds the numbers of the candidates that were better than all before them: the first whose
+    answers can be trusted is better than any whose answers cannot.
+    """
 
     type: Literal["snapshot"]
     seq: int
@@ -77,6 +79,7 @@ class Snapshot(TypedDict):
     n_samples: int
     best: list[int]
     best_fitness: float | None
+    best_is_healthy: bool
     dots: Dots
     held_out: HeldOut
     generations: list[GenerationSummary]
@@ -101,7 +104,13 @@ class _Dot:
     low: float
     high: float
     n: int
+    is_healthy: bool
     number: int
+
+    @property
+    def standing(self) -> tuple[bool, float]:
+        """What the best is chosen by."""
+        return self.is_healthy, self.fitness
 
 
 def catch_up(run_id: UUID, after: int) -> Snapshot | Events:
@@ -142,6 +151,7 @@ def snapshot(run_id: UUID) -> Snapshot:
         "n_samples": dots[-1].n if dots else 0,
         "best": [dot.number for dot in best],
         "best_fitness": best[-1].fitness if best else None,
+        "best_is_healthy": bool(best) and best[-1].is_healthy,
         "dots": _columns(_thinned(dots, best)),
         "held_out": _held_out(run_id),
         "generations": _generations(dots),
@@ -152,18 +162,28 @@ def snapshot(run_id: UUID) -> Snapshot:
 def _dots(run_id: UUID) -> list[_Dot]:
     scored = Evaluation.objects.filter(run_id=run_id, split="search", status="done", candidate__kind="evolved")
     rows = scored.order_by("finished", "id").values_list(
-        "candidate_id", "candidate__generation__number", "candidate__index", "fitness", "mean", "low", "high", "n"
+        "candidate_id",
+        "candidate__generation__number",
+        "candidate__index",
+        "fitness",
+        "mean",
+        "low",
+        "high",
+        "n",
+        "is_healthy",
     )
     return [
-        _Dot(pk, generation or 0, index, fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, n or 0, number)
-        for number, (pk, generation, index, fitness, mean, low, high, n) in enumerate(rows, 1)
+        _Dot(
+            pk, generation or 0, index, fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, n or 0, is_healthy, number
+        )
+        for number, (pk, generation, index, fitness, mean, low, high, n, is_healthy) in enumerate(rows, 1)
     ]
 
 
 def _improvements(dots: Sequence[_Dot]) -> list[_Dot]:
     better: list[_Dot] = []
     for dot in dots:
-        if not better or dot.fitness > better[-1].fitness:
+        if not better or dot.standing > better[-1].standing:
             better.append(dot)
     return better
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from webapp.runs import outcomes
-from webapp.runs.models import Candidate, Evaluation, Run, SplitName
+from webapp.runs.config import RunConfig
+from webapp.runs.models import Candidate, Evaluation, Run, Score, SplitName
 
 SPLITS: Final[tuple[SplitName, ...]] = ("search", "validation", "final")
 ROLES: Final = {"search": "optimised on this", "validation": "held out", "final": "held out, asked once"}
@@ -14,10 +17,13 @@ ROLES: Final = {"search": "optimised on this", "validation": "held out", "final"
 
 @dataclass(frozen=True)
 class Cell:
-    """A model on a split. `comparison` says how the candidate differs from this model; None for the candidate itself, or unscored."""
+    """A model on a split. `parts` are its scores by benchmark, where the run has several. `comparison` says how the candidate differs from
+    this model; None for the candidate itself, or unscored.
+    """
 
     split: SplitName
     evaluation: Evaluation | None
+    parts: Sequence[Score]
     comparison: outcomes.Comparison | None
     difference: float | None
 
@@ -33,11 +39,30 @@ class Line:
 
 @dataclass(frozen=True)
 class Standing:
-    """The candidate first, then the parents and baselines. `best_parent` is the best one's evaluation by split."""
+    """The candidate first, then the parents and baselines. `best_parent` is the best one's evaluation by split; `parts` are the scores of
+    every done evaluation, by benchmark.
+    """
 
     lines: list[Line]
     own: dict[SplitName, Evaluation]
     best_parent: dict[SplitName, Evaluation]
+    parts: dict[int, list[Score]]
+
+    @property
+    def concerns(self) -> list[tuple[SplitName, str]]:
+        """Why the candidate's answers cannot be trusted, by split; empty when they can."""
+        return [
+            (split, concern)
+            for split, evaluation in self.own.items()
+            for part in self.parts.get(evaluation.pk, ())
+            for concern in part.concerns
+        ]
+
+    @property
+    def is_exact(self) -> bool:
+        """Every comparison is of McNemar's exact test."""
+        compared = [cell.comparison for line in self.lines for cell in line.cells if cell.comparison]
+        return all(comparison.is_exact for comparison in compared)
 
 
 def standing(run: Run, candidate: Candidate) -> Standing:
@@ -45,23 +70,47 @@ def standing(run: Run, candidate: Candidate) -> Standing:
     others = list(run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *others]
     found = {(e.candidate_id, e.split): e for e in Evaluation.objects.filter(candidate__in=models)}
-    flags = outcomes.flags(e.pk for e in found.values() if e.status == "done")
     own = {split: found[candidate.pk, split] for split in SPLITS if (candidate.pk, split) in found}
-    lines = [
-        Line(model, model is candidate, [_cell(split, found.get((model.pk, split)), own, flags) for split in SPLITS])
-        for model in models
-    ]
-    return Standing(lines, own, {split: best for split in SPLITS if (best := _best_parent(split, others, found))})
+    parts = scores_of(found.values())
+    cells = _Cells(RunConfig.from_json(run.config).weights, own, parts, found)
+    lines = [Line(model, model is candidate, [cells.of(model, split) for split in SPLITS]) for model in models]
+    best_parent = {split: best for split in SPLITS if (best := _best_parent(split, others, found))}
+    return Standing(lines, own, best_parent, parts)
 
 
-def _cell(
-    split: SplitName, evaluation: Evaluation | None, own: dict[SplitName, Evaluation], flags: dict[int, outcomes.Flags]
-) -> Cell:
-    mine = own.get(split)
-    if evaluation is None or mine is None or mine is evaluation or not {mine.pk, evaluation.pk} <= flags.keys():
-        return Cell(split, evaluation, None, None)
-    comparison = outcomes.compare(flags[mine.pk], flags[evaluation.pk])
-    return Cell(split, evaluation, comparison, (mine.mean or 0.0) - (evaluation.mean or 0.0))
+def scores_of(evaluations: Iterable[Evaluation]) -> dict[int, list[Score]]:
+    """The scores of these evaluations by benchmark, in the order of the run's objectives. One query."""
+    found: defaultdict[int, list[Score]] = defaultdict(list)
+    for score in Score.objects.filter(evaluation__in=list(evaluations)).order_by("index"):
+        found[score.evaluation_id].append(score)
+    return dict(found)
+
+
+class _Cells:
+    """Makes the cells of the table, each with how the candidate's `own` evaluation compares."""
+
+    def __init__(
+        self,
+        weights: tuple[float, ...],
+        own: dict[SplitName, Evaluation],
+        parts: dict[int, list[Score]],
+        found: dict[tuple[int, str], Evaluation],
+    ) -> None:
+        self._weights, self._own, self._parts, self._found = weights, own, parts, found
+        self._cards = outcomes.cards(e.pk for e in found.values() if e.status == "done")
+
+    def of(self, model: Candidate, split: SplitName) -> Cell:
+        evaluation, mine = self._found.get((model.pk, split)), self._own.get(split)
+        parts = self._parts.get(evaluation.pk, []) if evaluation and len(self._weights) > 1 else []
+        if (
+            evaluation is None
+            or mine is None
+            or mine is evaluation
+            or not {mine.pk, evaluation.pk} <= self._cards.keys()
+        ):
+            return Cell(split, evaluation, parts, None, None)
+        comparison = outcomes.compare(self._cards[mine.pk], self._cards[evaluation.pk], self._weights)
+        return Cell(split, evaluation, parts, comparison, (mine.mean or 0.0) - (evaluation.mean or 0.0))
 
 
 def _best_parent(split: str, others: list[Candidate], found: dict[tuple[int, str], Evaluation]) -> Evaluation | None:

@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from webapp.runs import events, ranks
+from webapp.runs.config import RunConfig
 from webapp.runs.models import LIVE, Candidate, Evaluation, Run, RunState
 
 SEARCHING: Final[tuple[RunState, ...]] = ("queued", "running")
@@ -89,30 +90,34 @@ def start(run: Run) -> None:
 
 
 def finish_search(run: Run) -> bool:
-    """Choose the winner and ask for the validation and final scores of it, the parents and the baselines.
+    """Choose the winner and hold the final exam: ask for the validation and final scores of the finalists, the parents and the baselines.
 
     False when nothing evolved was scored. Call it with the run's row locked.
     """
-    winner = best(run)
-    if winner is None:
+    finalists = best(run, RunConfig.from_json(run.config).n_finalists)
+    if not finalists:
         return False
-    compared = [winner, *run.candidates.exclude(kind="evolved")]
+    compared = [*finalists, *run.candidates.exclude(kind="evolved")]
     splits: tuple[Literal["validation", "final"], ...] = ("validation", "final")
     Evaluation.objects.bulk_create(
         [Evaluation(run=run, candidate=c, split=split, rank=ranks.LAST) for split in splits for c in compared],
         ignore_conflicts=True,
     )
-    run.winner = winner
+    run.winner = finalists[0]
     run.save(update_fields=["winner"])
-    events.record(run.pk, "run.winner", {"candidate": winner.pk})
+    events.record(run.pk, "run.winner", {"candidate": finalists[0].pk})
     _enter(run, "finishing", message=run.message)
     return True
 
 
-def best(run: Run) -> Candidate | None:
-    """The evolved candidate of highest search fitness; ties go to the earlier generation, then the lower index."""
+def best(run: Run, n: int = 1) -> list[Candidate]:
+    """The `n` evolved candidates of highest search fitness; ties go to the earlier generation, then the lower index.
+
+    Candidates whose answers cannot be trusted are passed over, unless there are no others.
+    """
     scored = run.candidates.filter(kind="evolved", evaluations__split="search", evaluations__status="done")
-    return scored.order_by("-evaluations__fitness", "generation__number", "index").first()
+    ranked = scored.order_by("-evaluations__fitness", "generation__number", "index")
+    return list(ranked.filter(evaluations__is_healthy=True)[:n]) or list(ranked[:n])
 
 
 def _settle(run: Run) -> bool:
@@ -120,6 +125,7 @@ def _settle(run: Run) -> bool:
         _enter(run, "paused", message=run.message)
         return True
     if run.state == "finishing" and not run.evaluations.filter(status__in=OPEN).exists():
+        Run.objects.filter(pk=run.pk).update(examined=Now())
         _end(run, "stopped" if run.stopping else "done", run.message)
         return True
     return False

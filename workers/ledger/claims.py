@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from webapp.leases import Leased
 from webapp.runs import transitions
-from webapp.runs.models import CLAIMABLE, CandidateKind, Evaluation
+from webapp.runs.models import CLAIMABLE, CandidateKind, Evaluation, SplitName
 
 LEASE: Final = timedelta(seconds=45)
 MAX_ATTEMPTS: Final = 3
@@ -33,7 +33,7 @@ SELECT e.run_id
 _CLAIM: Final = """
   WITH chosen AS MATERIALIZED (
        SELECT id FROM runs_evaluation WHERE run_id = %s AND status = 'pending'
-        ORDER BY rank, id LIMIT 1 FOR UPDATE SKIP LOCKED),
+          AND (split <> 'final' OR %s) ORDER BY rank, id LIMIT 1 FOR UPDATE SKIP LOCKED),
        taken AS (
        UPDATE runs_evaluation e
           SET status = 'leased', attempts = e.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
@@ -67,7 +67,7 @@ class Claim:
     config: dict[str, Any]
     evaluation_id: int
     attempt: int
-    split: str
+    split: SplitName
     candidate_id: int
     name: str
     kind: CandidateKind
@@ -104,7 +104,8 @@ def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
     if run.state not in CLAIMABLE:
         return None
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [run_id, worker, LEASE.total_seconds(), worker, code_version])
+        is_exam = run.state == "finishing"  # the final split is asked of nobody before
+        cursor.execute(_CLAIM, [run_id, is_exam, worker, LEASE.total_seconds(), worker, code_version])
         row = cursor.fetchone()
     if row is None:
         return None

@@ -110,10 +110,12 @@ def _close(run: Run, generation: Generation, told: Told) -> None:
         "spread": statistics.pstdev(scored) if scored else None,
     }
     events.record(run.pk, "generation.closed", payload)
-    best = transitions.best(run)
-    if best is not None and best.generation_id == generation.pk:
-        rank = ranks.of_generation(generation.number, "validation")
-        Evaluation.objects.create(run=run, candidate=best, split="validation", rank=rank)
+    rank = ranks.of_generation(generation.number, "validation")
+    Evaluation.objects.bulk_create(
+        Evaluation(run=run, candidate=best, split="validation", rank=rank)
+        for best in transitions.best(run)
+        if best.generation_id == generation.pk
+    )
 
 
 def _open(run: Run, proposal: Proposal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -9,10 +10,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from merging.evaluation import Evaluation as Score
-from merging.fitness import fitness
-from webapp.runs import events, transitions
-from webapp.runs.models import Attempt, Evaluation, Outcomes, Run, RunState
+from merging.evaluation import Evaluation as Measured
+from merging.objectives import Combined, Objective, combine, combined_fitness
+from webapp.runs import events, outcomes, transitions
+from webapp.runs.models import Attempt, Evaluation, Outcomes, Run, RunState, Score
 from workers import failures, texts
 from workers.failures import Failure
 from workers.ledger.claims import MAX_ATTEMPTS, Claim
@@ -22,47 +23,86 @@ _HEARD: Final[tuple[RunState, ...]] = ("queued", "running", "pausing", "finishin
 
 @dataclass(frozen=True)
 class Scored:
-    """What the device process measured. `fitness` is None on the final split, which the search never sees."""
+    """What the device process measured: a part for each objective of the run, in their order, and what these amount to together.
 
-    score: Score
+    `fitness` is None on the final split, which the search never sees.
+    """
+
+    parts: tuple[tuple[Objective, Measured], ...]
+    mean: Combined
     fitness: float | None
     merge_seconds: float
     evaluate_seconds: float
 
+    @property
+    def n(self) -> int:
+        """Samples in all."""
+        return sum(measured.n for _, measured in self.parts)
 
-def scored(score: Score, merge_seconds: float, evaluate_seconds: float) -> Scored:
-    """The score with its fitness. EvaluationError when that is not finite."""
-    value = None if score.split == "final" else fitness(score)
-    return Scored(score, value, merge_seconds, evaluate_seconds)
+
+def scored(
+    objectives: Sequence[Objective], measured: Sequence[Measured], merge_seconds: float, evaluate_seconds: float
+) -> Scored:
+    """The scores together, with their fitness. EvaluationError when that is not finite."""
+    weights = [objective.weight for objective in objectives]
+    value = None if measured[0].split == "final" else combined_fitness(measured, weights)
+    parts = tuple(zip(objectives, measured, strict=True))
+    return Scored(parts, combine(measured, weights), value, merge_seconds, evaluate_seconds)
 
 
 @transaction.atomic
 def finish(claim: Claim, result: Scored) -> bool:
-    """Write the score and what follows from it. False when fenced; True again when the first call's reply was lost."""
+    """Write the scores and what follows from them. False when fenced; True again when the first call's reply was lost."""
     run = transitions.locked(claim.run_id)
-    score = result.score
     written = run.state in _HEARD and _held(claim).update(
         status="done",
         lease_until=None,
         finished=Now(),
         fitness=result.fitness,
-        mean=score.mean,
-        low=score.low,
-        high=score.high,
-        n=score.n,
-        right=score.right,
-        in_language=score.in_language,
-        scorer=score.scorer,
+        mean=result.mean.mean,
+        low=result.mean.low,
+        high=result.mean.high,
+        n=result.n,
+        is_healthy=_is_healthy(result),
         merge_seconds=result.merge_seconds,
         evaluate_seconds=result.evaluate_seconds,
     )
     if not written:
         return _already(claim, "done") or _fence(claim)
-    samples = texts.clean_json([outcome.to_json() for outcome in score.outcomes])
-    Outcomes.objects.create(evaluation_id=claim.evaluation_id, samples=samples)
+    _write_scores(claim.evaluation_id, result)
     end_attempt(claim.lease.token, "accepted")
     events.record(run.pk, "evaluation.done", {**_payload(claim, result)})
     return True
+
+
+def _write_scores(evaluation_id: int, result: Scored) -> None:
+    rows = Score.objects.bulk_create(
+        Score(
+            evaluation_id=evaluation_id,
+            index=index,
+            benchmark=objective.spec.name,
+            digest=objective.spec.digest,
+            scorer=measured.scorer,
+            mean=measured.mean,
+            low=measured.low,
+            high=measured.high,
+            n=measured.n,
+            right=measured.right,
+            in_language=measured.in_language,
+            health=measured.health.to_json(),
+            concerns=list(measured.health.reasons),
+            seconds=measured.seconds,
+        )
+        for index, (objective, measured) in enumerate(result.parts)
+    )
+    Outcomes.objects.bulk_create(
+        Outcomes(score=row, **outcomes.packed(texts.clean_json([outcome.to_json() for outcome in measured.outcomes])))
+        for row, (_, measured) in zip(rows, result.parts, strict=True)
+    )
+
+
+def _is_healthy(result: Scored) -> bool:
+    return not any(measured.health.is_bad for _, measured in result.parts)
 
 
 @transaction.atomic
@@ -139,7 +179,6 @@ def _fail(run: Run, evaluation: Evaluation, failure: Failure) -> None:
 
 
 def _payload(claim: Claim, result: Scored) -> events.ScorePayload:
-    score = result.score
     return {
         "candidate": claim.candidate_id,
         "name": claim.name,
@@ -148,10 +187,11 @@ def _payload(claim: Claim, result: Scored) -> events.ScorePayload:
         "index": claim.index,
         "split": claim.split,
         "fitness": result.fitness,
-        "mean": score.mean,
-        "low": score.low,
-        "high": score.high,
-        "n": score.n,
+        "mean": result.mean.mean,
+        "low": result.mean.low,
+        "high": result.mean.high,
+        "n": result.n,
+        "is_healthy": _is_healthy(result),
         "number": _number(claim.run_id) if claim.kind == "evolved" and claim.split == "search" else None,
         "seconds": result.merge_seconds + result.evaluate_seconds,
     }

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from tests.webapp.library.folders import model_folder, question_file
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft
+from webapp.runs.drafts import Draft, Measure
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ def library(owner: User, folder: Path) -> Library:
 
 
 def draft(chosen: Library, **changes: Any) -> Draft:
-    """Two parents over their base in one group: two numbers to find."""
+    """Two parents over their base in one group: two numbers to find. `weight` and the counts are of the one benchmark."""
+    own = {name: changes.pop(name) for name in ("weight", "n_search", "n_validation", "n_final") if name in changes}
     values: dict[str, Any] = {
         "parents": (chosen.first, chosen.second),
         "base": chosen.base,
-        "benchmark": chosen.benchmark,
+        "measures": (Measure(chosen.benchmark, **own),),
         "method": "task_arithmetic",
         "groups": "model",
         "search": "cma_es",
@@ -50,15 +51,18 @@ def draft(chosen: Library, **changes: Any) -> Draft:
 
 
 def form(chosen: Library, **changes: Any) -> dict[str, Any]:
-    """The same as a browser sends it."""
+    """The same as a browser sends it. `weight` and the counts are of the one benchmark."""
+    own = {
+        f"{name}-{chosen.benchmark.pk}": changes.pop(name, "")
+        for name in ("weight", "n_search", "n_validation", "n_final")
+    }
     values = {
         "name": "my run",
         "parents": [chosen.first.pk, chosen.second.pk],
         "base": chosen.base.pk,
-        "benchmark": chosen.benchmark.pk,
-        "n_search": "",
-        "n_validation": "",
-        "n_final": "",
+        "benchmarks": [chosen.benchmark.pk],
+        **own,
+        "n_finalists": "3",
         "method": "task_arithmetic",
         "task_arithmetic-lambda": "1",
         "groups": "model",

@@ -18,10 +18,12 @@ from django.utils import timezone
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.genomes import parameter_space
+from merging.objectives import Objective
 from merging.recipes import Parent, Recipe, passthrough_recipe, uniform_average
 from merging.statistics import wilson
 from webapp.runs.config import RunConfig
-from webapp.runs.models import Candidate, Evaluation, Event, Generation, Outcomes, Run
+from webapp.runs.models import Candidate, Evaluation, Event, Generation, Outcomes, Run, Score
+from webapp.runs.outcomes import packed
 
 BASE = Parent("demo/base", "/models/base", "sha256:" + "0" * 64)
 PARENTS = (
@@ -51,7 +53,7 @@ def make_config(n_samples: int, budget: int) -> RunConfig:
     return RunConfig(
         parents=PARENTS,
         base=BASE,
-        benchmark=benchmark(),
+        objectives=(Objective(benchmark(), 1.0, n_samples, n_samples, n_samples),),
         method="dare_ties",
         groups="block",
         settings=(("lambda", 1.0), ("normalize", False)),
@@ -59,9 +61,6 @@ def make_config(n_samples: int, budget: int) -> RunConfig:
         population_size=None,
         budget=budget,
         seed=1,
-        n_search=n_samples,
-        n_validation=n_samples,
-        n_final=n_samples,
         dtype="float32",
     )
 
@@ -99,21 +98,32 @@ class Writer:
             low=bounds.low,
             high=bounds.high,
             n=self.n_samples,
-            right=mean,
-            in_language=1.0,
-            scorer="last_number 1",
             merge_seconds=0.02,
             evaluate_seconds=seconds,
             created=self.at,
             finished=self.at,
         )
-        Outcomes.objects.create(evaluation=evaluation, samples=samples)
+        row = Score.objects.create(
+            evaluation=evaluation,
+            index=0,
+            benchmark=benchmark().name,
+            digest=benchmark().digest,
+            scorer="last_number@1",
+            mean=mean,
+            low=bounds.low,
+            high=bounds.high,
+            n=self.n_samples,
+            right=mean,
+            in_language=1.0,
+            seconds=seconds,
+        )
+        Outcomes.objects.create(score=row, **packed(samples))
         evolved_search = candidate.kind == "evolved" and split == "search"
         self.number += evolved_search
         payload = {"candidate": candidate.pk, "name": candidate.name, "kind": candidate.kind, "split": split}
         payload |= {"generation": candidate.generation.number if candidate.generation else None}
         payload |= {"index": candidate.index, "fitness": evaluation.fitness, "mean": mean, "low": bounds.low}
-        payload |= {"high": bounds.high, "n": self.n_samples, "seconds": seconds}
+        payload |= {"high": bounds.high, "n": self.n_samples, "seconds": seconds, "is_healthy": True}
         self.event("evaluation.done", payload | {"number": self.number if evolved_search else None})
         return evaluation
 
@@ -124,12 +134,15 @@ class Writer:
         is_japanese = is_right or i % 3 > 0
         return {
             "id": sample.id,
+            "prompt_hash": "0" * 16,
             "completion": f"答えは{number}個です。" if is_japanese else f"The answer is {sample.answer}.",
             "extracted": str(number if is_japanese else sample.answer),
             "language": "ja" if is_japanese else "en",
             "right": is_right or not is_japanese,
             "score": float(is_right),
             "n_tokens": 9,
+            "seconds": 0.01,
+            "finished": True,
             "error": None,
         }
 

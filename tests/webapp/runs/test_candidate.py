@@ -44,8 +44,8 @@ def text(client: Client, run: Run, candidate: Candidate | None = None, **query: 
 def samples(run: Run, split: str, parent: str | None = None) -> list[bool]:
     """The outcomes of the winner, or of a parent by its name."""
     who = {"candidate__name": parent} if parent else {"candidate": run.winner_id}
-    rows = Outcomes.objects.get(evaluation=Evaluation.objects.get(run=run, split=split, **who)).samples
-    return [row["score"] == 1 for row in rows]
+    found = Outcomes.objects.get(score__evaluation=Evaluation.objects.get(run=run, split=split, **who))
+    return [score == 1 for score in found.scores]
 
 
 def test_the_page_is_the_owners_alone(
@@ -120,9 +120,10 @@ def test_final_questions_stay_closed_until_the_run_has_ended(
 
 def test_completions_are_shown_as_text(run: Run, owner_client: Client) -> None:
     evaluation = Evaluation.objects.get(run=run, split="search", candidate=run.winner_id)
-    rows = Outcomes.objects.get(pk=evaluation.pk).samples
+    stored = Outcomes.objects.get(score__evaluation=evaluation)
+    rows = [sample.to_json() for sample in outcomes.unpacked(stored)]
     rows[0]["completion"] = "<img src=x onerror=alert(1)> **bold** [a](javascript:alert(1))"
-    Outcomes.objects.filter(pk=evaluation.pk).update(samples=rows)
+    Outcomes.objects.filter(pk=stored.pk).update(**outcomes.packed(rows))
     page = text(owner_client, run)
     assert "&lt;img src=x onerror=alert(1)&gt; **bold** [a](javascript:alert(1))" in page
     assert "<img" not in page and 'href="javascript' not in page
@@ -130,7 +131,7 @@ def test_completions_are_shown_as_text(run: Run, owner_client: Client) -> None:
 
 def test_answers_are_shown_even_when_the_questions_are_gone(run: Run, owner_client: Client) -> None:
     config = run.config
-    config["benchmark"]["file"]["path"] = "/gone/sums.jsonl"
+    config["objectives"][0]["benchmark"]["file"]["path"] = "/gone/sums.jsonl"
     Run.objects.filter(pk=run.pk).update(config=config)
     page = text(owner_client, run)
     assert "The questions cannot be shown" in page and "答えは" in page

@@ -26,8 +26,7 @@ def test_candidates_are_ordered_by_fitness_with_parents_among_them(owner: User) 
 
 def test_equal_outcomes_share_a_rank(owner: User) -> None:
     run = make_run(owner, n_generations=1, population=4)
-    everything = [{"id": str(i), "score": 1.0} for i in range(20)]
-    Outcomes.objects.filter(evaluation__run=run).update(samples=everything)
+    Outcomes.objects.filter(score__evaluation__run=run).update(scores=[1.0] * 20)
     outcomes._kept.clear()
     assert ranks(run, 4) == ["1–8"] * 8
 
@@ -36,8 +35,7 @@ def test_a_clear_difference_opens_a_band(owner: User) -> None:
     """Six samples that only one of two got right: p = 2 / 2**6 = 0.03; five would be 0.06."""
     run = make_run(owner, n_generations=1, population=2)
     for row, n_right in zip(leaderboard.board(run, 2).rows, (12, 6, 1, 0, 0, 0), strict=True):
-        samples = [{"id": str(i), "score": float(i < n_right)} for i in range(20)]
-        Outcomes.objects.filter(evaluation=row.search).update(samples=samples)
+        Outcomes.objects.filter(score__evaluation=row.search).update(scores=[float(i < n_right) for i in range(20)])
     outcomes._kept.clear()
     assert ranks(run, 2) == ["1", "2–3", "2–3", "4–6", "4–6", "4–6"]
 
@@ -54,7 +52,7 @@ def test_only_the_best_are_ranked_but_parents_always_stand_there(owner: User, mo
 def test_a_band_that_goes_on_below_what_is_ranked_is_open(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaderboard, "N_RANKED", 3)
     run = make_run(owner, n_generations=1, population=6)
-    Outcomes.objects.filter(evaluation__run=run).update(samples=[{"id": "0", "score": 1.0}])
+    Outcomes.objects.filter(score__evaluation__run=run).update(scores=[1.0])
     outcomes._kept.clear()
     assert ranks(run, 6)[:3] == ["1+"] * 3
 

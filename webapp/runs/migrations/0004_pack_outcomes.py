@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from typing import Any
 
 from django.db import migrations
 
@@ -23,7 +24,7 @@ UPDATE runs_run r SET examined = r.ended
 """
 
 
-def pack_outcomes(apps, schema_editor):
+def pack_outcomes(apps: Any, schema_editor: object) -> None:
     score, outcomes = apps.get_model("runs", "Score"), apps.get_model("runs", "Outcomes")
     scores = dict(score.objects.values_list("evaluation_id", "pk"))
     packed = []
@@ -36,7 +37,7 @@ def pack_outcomes(apps, schema_editor):
     outcomes.objects.bulk_create(packed)
 
 
-def _packed(samples):
+def _packed(samples: list[dict[str, Any]]) -> dict[str, Any]:
     columns = {name: [(NOT_KEPT_THEN | sample).get(name) for sample in samples] for name in COLUMNS}
     text = json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
     return {"scores": [sample["score"] for sample in samples], "rest": zlib.compress(text.encode())}

@@ -19,6 +19,7 @@ from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.runs import answers, layer_map, standing
 from webapp.runs.config import RunConfig
+from webapp.runs.exams import key_of
 from webapp.runs.listing import runs_of
 from webapp.runs.models import ENDED, Candidate, Run
 
@@ -33,6 +34,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     recipe = Recipe.from_json(candidate.recipe)
     if "recipe" in request.GET:
         return _recipe_file(candidate, recipe, request.GET["recipe"])
+    config = RunConfig.from_json(run.config)
     found = standing.standing(run, candidate)
     context = {
         "run": run,
@@ -41,24 +43,33 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "recipe_json": _json(recipe),
         **_as_mergekit(recipe),
         "map": layer_map.layer_map(recipe),
-        "genes": layer_map.gene_rows(recipe, RunConfig.from_json(run.config).groups, candidate.genome or ()),
+        "genes": layer_map.gene_rows(recipe, config.groups, candidate.genome or ()),
         "standing": found,
         "failed": [e for e in found.own.values() if e.status == "failed"],
         "export": getattr(candidate, "export", None),
-        **_answers(request, run, found),
+        **_answers(request, run, config, found),
     }
     return render(request, "runs/candidate.html", context)
 
 
-def _answers(request: SignedIn, run: Run, found: standing.Standing) -> dict[str, Any]:
-    """The questions of the chosen split, filtered and paged. Those of the final split stay closed until the run has ended."""
+def _answers(request: SignedIn, run: Run, config: RunConfig, found: standing.Standing) -> dict[str, Any]:
+    """The questions of the chosen split and benchmark, filtered and paged. Those of the final split stay closed until the run has ended."""
     splits = [split for split in standing.SPLITS if split in found.own and found.own[split].status == "done"]
     split = next((name for name in splits if name == request.GET.get("split")), next(iter(splits), None))
-    context: dict[str, Any] = {"splits": splits, "split": split, "roles": standing.ROLES}
+    names = [objective.spec.name for objective in config.objectives]
+    number = next((i for i in range(len(names)) if str(i) == request.GET.get("benchmark")), 0)
+    context: dict[str, Any] = {"splits": splits, "split": split, "benchmarks": names, "benchmark": number}
     if split is None or (split == "final" and run.state not in ENDED):
         return context | {"is_closed": split == "final"}
     parent = found.best_parent.get(split)
-    all_answers = answers.answers(RunConfig.from_json(run.config).benchmark, found.own[split], parent)
+    spec = config.objectives[number].spec
+    all_answers = answers.answers(
+        spec,
+        split,
+        found.parts[found.own[split].pk][number],
+        found.parts[parent.pk][number] if parent else None,
+        key_of(spec) if split == "final" else None,
+    )
     show: answers.Show = next((name for name in answers.SHOWN if name == request.GET.get("show")), "all")
     shown = [answer for answer in all_answers.answers if answer.is_in(show)]
     filters = [(name, all_answers.count(name)) for name in answers.SHOWN if parent or name in ("all", "right", "wrong")]

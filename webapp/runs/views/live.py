@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from merging.methods import methods
+from merging.objectives import shares
 from merging.recipes import Recipe
 from merging.search import searches
 from webapp.accounts.requests import SignedIn
@@ -50,8 +51,13 @@ def _map_of_best(found: Summary) -> LayerMap | None:
 
 def _settings(run: Run) -> dict[str, Any]:
     config = RunConfig.from_json(run.config)
-    return {"config": config, "method": methods.get(config.method), "search": searches.get(config.search)}
+    return {
+        "config": config,
+        "measured": list(zip(config.objectives, shares(config.weights), strict=True)),
+        "method": methods.get(config.method),
+        "search": searches.get(config.search),
+    }
 
 
 def _own(request: SignedIn, run_id: UUID) -> Run:
-    return get_object_or_404(runs_of(request.user).select_related("winner"), pk=run_id)
+    return get_object_or_404(runs_of(request.user).select_related("winner", "baseline_of"), pk=run_id)

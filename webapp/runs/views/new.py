@@ -10,13 +10,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from merging.errors import UnknownNameError
+from merging.objectives import shares
 from webapp.accounts.requests import SignedIn
 from webapp.library.fit import fit_of
 from webapp.runs import actions, estimates
 from webapp.runs.config import RunConfig
 from webapp.runs.forms import RunForm, initial
 from webapp.runs.listing import runs_of
-from webapp.runs.presets import OWN, PRESETS, Preset, about, preset
+from webapp.runs.presets import OWN, PRESETS, Measure, Preset, about, preset
 
 
 def new_run(request: SignedIn) -> HttpResponse:
@@ -34,7 +35,8 @@ def new_run(request: SignedIn) -> HttpResponse:
         request.user,
         config,
         chosen["name"] or form.planned.name,
-        idempotency_key=f"{chosen['key']}.{config.digest()[-24:]}",
+        idempotency_key=f"{chosen['key']}.{replace(config, override=None).digest()[-24:]}",
+        with_random_search=chosen["random_search"] and config.search != actions.RANDOM_SEARCH,
     )
     return redirect("runs:detail", run.pk)
 
@@ -57,6 +59,11 @@ def _summary(form: RunForm) -> dict[str, object]:
         "form": form,
         **_fit(form),
         "plan": plan,
+        "measured": list(
+            zip(form.cleaned_data["benchmarks"], plan.config.objectives, shares(plan.config.weights), strict=True)
+        ),
+        "config_override": plan.config.override,
+        "with_random_search": form.cleaned_data["random_search"] and plan.config.search != actions.RANDOM_SEARCH,
         "seconds": estimates.seconds(plan),
         "about": about(plan.config),
         "n_generations": -(-plan.config.budget // plan.population_size),
@@ -100,7 +107,10 @@ def _like(request: SignedIn, run_id: str) -> Preset:
         title=run.name,
         base=config.base.name if config.base else None,
         parents=tuple(parent.name for parent in config.parents),
-        benchmark=config.benchmark.name,
+        measures=tuple(
+            Measure(asked.spec.name, asked.weight, asked.n_search, asked.n_validation, asked.n_final)
+            for asked in config.objectives
+        ),
         method=config.method,
         groups=config.groups,
         filters=",".join(config.filters),
@@ -108,7 +118,5 @@ def _like(request: SignedIn, run_id: str) -> Preset:
         population_size=config.population_size,
         budget=config.budget,
         seed=config.seed,
-        n_search=config.n_search,
-        n_validation=config.n_validation,
-        n_final=config.n_final,
+        n_finalists=config.n_finalists,
     )

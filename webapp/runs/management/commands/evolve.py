@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 from rich.console import Console
 
 from merging.benchmarks import QuestionFile, scorers
@@ -22,10 +23,12 @@ from webapp.accounts.setup import local_user
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
 from webapp.runs import actions
+from webapp.runs.config import Override
 from webapp.runs.console import ProgressLine, leaderboard
-from webapp.runs.drafts import PARTS, Draft, DraftError, plan
+from webapp.runs.drafts import PARTS, Draft, DraftError, Measure, plan
 from webapp.runs.models import ENDED, Run
 from webapp.runs.presets import OWN, PRESETS, Preset, preset
+from webapp.runs.presets import Measure as PresetMeasure
 from webapp.runs.report import report
 from webapp.system.services import ensure_services
 
@@ -42,8 +45,9 @@ class Command(BaseCommand):
         parser.add_argument("--parents", help="names in the library or folders, separated by commas")
         parser.add_argument("--base", help="base model: a name or a folder")
         parser.add_argument(
-            "--benchmark", help="a name in the library or a JSONL file of question, answer and optional language"
+            "--benchmark", help="names in the library, or files of questions (JSONL or CSV), separated by commas"
         )
+        parser.add_argument("--weights", help="how much each benchmark counts, such as 2,1; the same by default")
         parser.add_argument(
             "--scorer", choices=scorers.names(), default="last_number", help="how a file's answers are judged"
         )
@@ -57,14 +61,25 @@ class Command(BaseCommand):
         parser.add_argument("--search", choices=searches.names())
         parser.add_argument("--budget", type=int, help="candidates to score on the search questions")
         parser.add_argument("--seed", type=int)
-        parser.add_argument("--questions", type=int, help="search questions per candidate; all of the split by default")
+        parser.add_argument(
+            "--questions", type=int, help="search questions per candidate and benchmark; all of the split by default"
+        )
+        parser.add_argument("--finalists", type=int, help="how many of the best take the final exam")
+        parser.add_argument(
+            "--on-public-test-set",
+            action="store_true",
+            help="search on a public test set all the same; kept with the run",
+        )
+        parser.add_argument(
+            "--random-search", action="store_true", help="launch a random search with the same budget beside it"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a leaderboard")
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=True)
         chosen = _chosen(options)
         with ensure_services(console.print, worker=True):
-            run = _launch(chosen, options["scorer"])
+            run = _launch(chosen, options)
             try:
                 _follow(run, ProgressLine(console, run) if console.is_terminal else nullcontext())
             except KeyboardInterrupt:
@@ -82,24 +97,41 @@ class Command(BaseCommand):
 def _chosen(options: dict[str, Any]) -> Preset:
     """The preset with whatever was given on the command line in its place."""
     start = preset(options["preset"]) if options["preset"] else OWN
-    names = ("base", "benchmark", "method", "groups", "filters", "search", "budget", "seed")
+    names = ("base", "method", "groups", "filters", "search", "budget", "seed")
     given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
-    given["n_search"] = options["questions"]
+    given["n_finalists"] = options["finalists"]
+    given["measures"] = _measures(start, options)
     chosen = replace(start, **{name: value for name, value in given.items() if value is not None})
-    if not chosen.parents or not chosen.benchmark:
+    if not chosen.parents or not chosen.measures:
         raise CommandError("a run needs --parents and --benchmark, or a --preset that has them: " + ", ".join(PRESETS))
     return chosen
 
 
-def _launch(chosen: Preset, scorer: str) -> Run:
+def _measures(start: Preset, options: dict[str, Any]) -> tuple[PresetMeasure, ...]:
+    """The preset's benchmarks, or those that were named, with the weights and the number of questions that were given."""
+    names = options["benchmark"].split(",") if options["benchmark"] else []
+    found = tuple(PresetMeasure(name) for name in names) or start.measures
+    weights = options["weights"].split(",") if options["weights"] else [measure.weight for measure in found]
+    try:
+        weighted = [replace(measure, weight=float(w)) for measure, w in zip(found, weights, strict=True)]
+    except ValueError as error:
+        raise CommandError(
+            f"--weights is {options['weights']!r}; expected {len(found)} numbers, one for each benchmark, separated by commas"
+        ) from error
+    n = options["questions"]
+    return tuple(replace(measure, n_search=n) if n is not None else measure for measure in weighted)
+
+
+def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
     owner = local_user()
+    override = Override(owner.get_username(), timezone.now().isoformat(timespec="seconds"))
     try:
         planned = plan(
             Draft(
                 parents=tuple(_parent(owner, name) for name in chosen.parents),
                 base=_parent(owner, chosen.base) if chosen.base else None,
-                benchmark=_benchmark(owner, chosen.benchmark or "", scorer),
+                measures=tuple(_measure(owner, measure, options["scorer"]) for measure in chosen.measures),
                 method=chosen.method,
                 groups=chosen.groups,
                 filters=chosen.filters,
@@ -107,14 +139,19 @@ def _launch(chosen: Preset, scorer: str) -> Run:
                 budget=chosen.budget,
                 seed=chosen.seed,
                 population_size=chosen.population_size,
-                n_search=chosen.n_search,
-                n_validation=chosen.n_validation,
-                n_final=chosen.n_final,
+                n_finalists=chosen.n_finalists,
+                override=override if options["on_public_test_set"] else None,
             )
         )
     except (DraftError, MergingError) as error:
         raise CommandError(str(error)) from error
-    return actions.launch(owner, planned.config, chosen.title if chosen is not OWN else planned.sentence[:200])
+    name = chosen.title if chosen is not OWN else planned.sentence[:200]
+    return actions.launch(owner, planned.config, name, with_random_search=options["random_search"])
+
+
+def _measure(owner: User, wanted: PresetMeasure, scorer: str) -> Measure:
+    row = _benchmark(owner, wanted.benchmark, scorer)
+    return Measure(row, wanted.weight, wanted.n_search, wanted.n_validation, wanted.n_final)
 
 
 def _parent(owner: User, name: str) -> Parent:
