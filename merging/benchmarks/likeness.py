@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from merging.benchmarks.samples import Sample, normalised
@@ -81,7 +82,7 @@ class _Index:
 
 def _pairs(sample: Sample) -> frozenset[tuple[str, str]]:
     words = _WORD.findall(normalised(sample.question))
-    return frozenset(zip(words, words[1:], strict=False))
+    return frozenset(pairwise(words))
 
 
 def _skeleton(sample: Sample) -> str:

@@ -13,13 +13,14 @@ from typing import Literal
 
 from merging import plain
 from merging.benchmarks.builtin import benchmarks
+from merging.benchmarks.harness import HarnessFolder
 from merging.benchmarks.question_files import N_NEW_TOKENS, PROMPT, read_questions
 from merging.benchmarks.questions import Questions
 from merging.benchmarks.samples import SPLITS, Benchmark, Split
 from merging.benchmarks.sealed import SealedFolder
 from merging.errors import BenchmarkError
 
-Kind = Literal["builtin", "file", "sealed"]
+Kind = Literal["builtin", "file", "sealed", "harness"]
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ class QuestionFile:
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """The benchmark `name` with these very samples: from a `sealed` folder, from a `file`, or, for None, built in.
+    """The benchmark `name` with these very samples: from a `sealed` folder, a task of the `harness`, a `file`, or, for
+    None, built in.
 
-    Only a sealed folder keeps its final split from who reads it. A built-in benchmark is code that anybody can run, and
+    The first two keep their final split from who reads them without a key. A built-in benchmark is code that anybody can run, and
     a file lies there in plain text: their final splits are public by nature, and only the code that grants requests
     withholds them.
     """
@@ -64,6 +66,7 @@ class BenchmarkSpec:
     digest: str
     file: QuestionFile | None = None
     sealed: SealedFolder | None = None
+    harness: HarnessFolder | None = None
 
     @staticmethod
     def of_builtin(name: str) -> BenchmarkSpec:
@@ -80,41 +83,43 @@ class BenchmarkSpec:
     @property
     def kind(self) -> Kind:
         """Where the samples come from."""
-        return "sealed" if self.sealed else "file" if self.file else "builtin"
+        return "sealed" if self.sealed else "harness" if self.harness else "file" if self.file else "builtin"
 
     def load(self, key: str | None = None) -> Benchmark:
         """The benchmark; a sealed one has its final split only with its `key`, and refuses to `take` from it without.
 
         BenchmarkError when its samples are not those of the digest any more. Kept in memory when no key is needed.
         """
-        return _load(self) if key is None or self.sealed is None else _read(self, key)
+        return _load(self) if key is None or self._folder is None else _read(self, key)
 
     def sizes(self) -> Mapping[Split, int]:
         """How many samples every split holds; nothing has to be opened for that."""
-        found = self.load().samples
-        return {split: len(found[split]) if split in found else self._n_sealed for split in SPLITS}
+        found, n_sealed = self.load().samples, self._folder.n_final if self._folder else 0
+        return {split: len(found[split]) if split in found else n_sealed for split in SPLITS}
 
     @property
-    def _n_sealed(self) -> int:
-        return self.sealed.n_final if self.sealed else 0
+    def _folder(self) -> SealedFolder | HarnessFolder | None:
+        return self.sealed or self.harness
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types, the opposite of `from_json`."""
         file = None if self.file is None else asdict(self.file) | {"stop": list(self.file.stop)}
-        sealed = {} if self.sealed is None else {"sealed": self.sealed.to_json()}
+        folders = {"sealed": self.sealed, "harness": self.harness}
+        sealed = {kind: folder.to_json() for kind, folder in folders.items() if folder}
         return {"name": self.name, "digest": self.digest, "file": file, **sealed}
 
     @staticmethod
     def from_json(value: object) -> BenchmarkSpec:
         """The spec that `to_json` wrote; BenchmarkError names what is missing, unknown or wrong."""
         found = plain.mapping(value, "the benchmark", BenchmarkError)
-        names = ("name", "digest", "file", *(["sealed"] if "sealed" in found else []))
+        names = ("name", "digest", "file", *(kind for kind in ("sealed", "harness") if kind in found))
         found = plain.fields(found, names, "the benchmark", BenchmarkError)
         return BenchmarkSpec(
             name=plain.text(found["name"], "name of the benchmark", BenchmarkError),
             digest=plain.text(found["digest"], "digest of the benchmark", BenchmarkError),
             file=None if found["file"] is None else _file(found["file"]),
             sealed=SealedFolder.from_json(found["sealed"]) if "sealed" in found else None,
+            harness=HarnessFolder.from_json(found["harness"]) if "harness" in found else None,
         )
 
 
@@ -124,8 +129,9 @@ def _load(spec: BenchmarkSpec) -> Benchmark:
 
 
 def _read(spec: BenchmarkSpec, key: str | None) -> Benchmark:
-    if spec.sealed:
-        benchmark: Benchmark = spec.sealed.read(spec.name, key)
+    benchmark: Benchmark
+    if folder := spec.sealed or spec.harness:
+        benchmark = folder.read(spec.name, key)
     elif spec.file:
         benchmark = spec.file.read(spec.name)
     else:
@@ -140,9 +146,9 @@ def _read(spec: BenchmarkSpec, key: str | None) -> Benchmark:
 
 def _file(value: object) -> QuestionFile:
     """A file as `to_json` wrote it; the last two fields are younger than some runs."""
-    younger = {"pattern": "", "as_chat": False}
-    found = younger | dict(plain.mapping(value, "the benchmark's file", BenchmarkError))
-    found = plain.fields(found, tuple(QuestionFile.__dataclass_fields__), "the benchmark's file", BenchmarkError)
+    younger: dict[str, object] = {"pattern": "", "as_chat": False}
+    given = younger | dict(plain.mapping(value, "the benchmark's file", BenchmarkError))
+    found = plain.fields(given, tuple(QuestionFile.__dataclass_fields__), "the benchmark's file", BenchmarkError)
     return QuestionFile(
         path=plain.text(found["path"], "path", BenchmarkError),
         scorer=plain.text(found["scorer"], "scorer", BenchmarkError),

@@ -35,7 +35,7 @@ def test_samples_that_changed_are_noticed(file: QuestionFile) -> None:
     spec = BenchmarkSpec.of_file("sums", file)
     with Path(file.path).open("a") as opened:
         opened.write('{"question": "one more", "answer": 1}\n')
-    with pytest.raises(BenchmarkError, match="the samples of sums, .*, have changed since it was chosen"):
+    with pytest.raises(BenchmarkError, match=r"the samples of sums, .*, have changed since it was chosen"):
         spec.load()
 
 

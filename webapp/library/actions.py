@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile, Questions, benchmarks
+from merging.benchmarks.harness import HarnessFolder
 from merging.demo import BASE, EXPERTS, PACK, Skill
 from merging.errors import BenchmarkError, MergingError, ParentError
 from merging.fingerprints import Inventory, take_inventory
@@ -77,6 +78,22 @@ def check_name(owner: User, questions: Questions) -> Benchmark | None:
     return known
 
 
+@transaction.atomic
+def keep_task(owner: User, name: str, folder: HarnessFolder, key: str) -> Benchmark:
+    """Add a frozen task of the harness, whose final split opens with `key`, under `name`; the same task again is one row.
+
+    Whether its questions are from a public test set is the task's own statement.
+    """
+    frozen = folder.read(name)
+    spec = BenchmarkSpec(name, frozen.digest, harness=folder)
+    User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    known = Benchmark.objects.filter(owner=owner, name=name).first()
+    facts = _described(spec) | {"key": key, "title": frozen.title, "is_public_test": frozen.is_public_test}
+    if known:
+        return _changed(known, facts | {"hidden_at": None})
+    return Benchmark.objects.create(owner=owner, name=name, **facts)
+
+
 def key_of(spec: BenchmarkSpec) -> str | None:
     """What opens the final split of a sealed benchmark; None for others, which need no key, and where nobody knows it.
 
@@ -84,7 +101,7 @@ def key_of(spec: BenchmarkSpec) -> str | None:
     that request and no other (`BenchmarkSpec.load(key)`), and is never stored anywhere but in the benchmark's row.
     """
     keys = Benchmark.objects.filter(digest=spec.digest).exclude(key="").values_list("key", flat=True)
-    return keys.first() if spec.sealed else None
+    return keys.first()
 
 
 def seal_older() -> None:

@@ -138,3 +138,11 @@ class BenchmarkForm(forms.Form):
             pattern=chosen["pattern"],
             as_chat=chosen["as_chat"],
         )
+
+
+class TaskForm(forms.Form):
+    """A task of lm-eval's harness; without one, the list of all tasks."""
+
+    task = forms.CharField(max_length=200, required=False)
+    metric = forms.CharField(max_length=200, required=False)
+    seed = forms.IntegerField(min_value=0, max_value=MAX_SEED, required=False)

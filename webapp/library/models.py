@@ -123,11 +123,15 @@ class Benchmark(models.Model):
 
 
 class Fetch(Leased):
-    """A public task to be fetched once and frozen as a benchmark. A worker sees to it, in a process of its own."""
+    """A task of lm-eval's harness to be fetched once and frozen as a benchmark; without a name, the list of all its tasks.
+
+    A worker sees to it, in a process of its own.
+    """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    task = models.CharField(max_length=200)
-    stage = models.CharField(max_length=200, blank=True)
+    task = models.CharField(max_length=200, blank=True)
+    metric = models.CharField(max_length=200, blank=True)
+    seed = models.BigIntegerField(default=0)
     benchmark = models.ForeignKey(Benchmark, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created = models.DateTimeField(db_default=Now())
     finished = models.DateTimeField(null=True, blank=True)
@@ -136,4 +140,4 @@ class Fetch(Leased):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return self.task
+        return f"{self.task}, {self.metric}" if self.task else "the list of tasks"

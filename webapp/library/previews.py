@@ -112,7 +112,7 @@ def _concerns(questions: Questions, languages: list[tuple[str, int]]) -> list[st
 
 def _likeness(questions: Questions) -> list[str]:
     seen = questions.take("search")[:N_SEEN]
-    held_out = [sample for split in ("validation", "final") for sample in questions.take(split)[: N_HELD_OUT // 2]]  # type: ignore[arg-type]
+    held_out = [sample for split in ("validation", "final") for sample in questions.take(split)[: N_HELD_OUT // 2]]
     pairs = alike(held_out, seen)
     of_numbers = [pair for pair in pairs if pair.but_for_numbers]
     nearly = [pair for pair in pairs if not pair.but_for_numbers]

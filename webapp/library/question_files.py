@@ -13,8 +13,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import connection
 
 from merging.benchmarks import BenchmarkSpec, Questions
-from merging.benchmarks.sealed import SealedFolder, new_key, seal
 from merging.benchmarks.questions import split_digest
+from merging.benchmarks.sealed import SealedFolder, new_key, seal
 from merging.errors import BenchmarkError
 from webapp.library.models import Benchmark
 

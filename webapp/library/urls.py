@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.library.views import benchmarks, parents
+from webapp.library.views import benchmarks, parents, tasks
 
 app_name = "library"
 urlpatterns = [
@@ -11,6 +11,10 @@ urlpatterns = [
     path("benchmarks/", benchmarks.benchmarks, name="benchmarks"),
     path("benchmarks/new/", benchmarks.benchmark_new, name="benchmark_new"),
     path("benchmarks/template.<str:form>", benchmarks.benchmark_template, name="benchmark_template"),
+    path("benchmarks/tasks/", tasks.tasks, name="tasks"),
+    path("benchmarks/tasks/requests/", tasks.task_requests, name="task_requests"),
+    path("benchmarks/tasks/request/", tasks.task_request, name="task_request"),
+    path("benchmarks/tasks/requests/<int:fetch_id>/forget/", tasks.task_forget, name="task_forget"),
     path("benchmarks/<int:benchmark_id>/", benchmarks.benchmark, name="benchmark"),
     path("benchmarks/<int:benchmark_id>/hide/", benchmarks.benchmark_hide, name="benchmark_hide"),
 ]
