@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from statistics import NormalDist
@@ -334,17 +334,19 @@ def exact(answers: Answers, pool: Pool) -> tuple[Estimate, ...]:
     return tuple(_estimate(values[:, list(found)].mean(axis=1), len(found), len(found), False) for found in pool.ranges)
 
 
-def guessed(means: Sequence[float] | NDArray[np.float64], values: NDArray[np.float64], looks: int = 1) -> Estimate:
-    """An estimate with these means over a part of the pool, of which `values` [columns, asked] were asked.
+def guessed(
+    means: Sequence[float] | NDArray[np.float64], n: int, centre: float, n_effective: float, looks: int = 1
+) -> Estimate:
+    """An estimate with these means (score, right, in language) of which n samples were asked.
 
-    The interval is Wilson's over the asked samples alone, stretched to hold the estimate: it stands whether or not a
-    model behind the estimate is right. With `looks` > 1, times at which asking could have ended, it is widened by
-    Bonferroni's correction. Nothing asked of a part: from 0 to 1.
+    The interval is Wilson's around `centre`, the mean score of what was asked, with the number of plain samples that
+    it is worth; it is stretched to hold the estimate, so it stands whether or not a model behind the estimate is right.
+    With `looks` > 1, times at which asking could have ended, it is widened by Bonferroni's correction. From 0 to 1 when
+    nothing was asked.
     """
-    n = values.shape[1]
-    low, high = (0.0, 1.0) if n == 0 else interval(float(values[0].mean()), n, looks)
+    low, high = (0.0, 1.0) if n == 0 else interval(min(1.0, max(0.0, centre)), n_effective, looks)
     found = _estimate(means, n, max(n, 1), True)
-    return Estimate(n, found.mean, min(low, found.mean), max(high, found.mean), found.right, found.in_language, True)
+    return replace(found, low=min(low, found.mean), high=max(high, found.mean))
 
 
 def interval(mean: float, n: float, looks: int = 1) -> tuple[float, float]:

@@ -1,0 +1,234 @@
+"""Cheaper fitness over several seeds: completions asked, and what the winner scores on questions that no search saw.
+
+    .venv/bin/python -m benchmarks.fidelity_seeds run FOLDER [--seeds 1 2 3] [--fidelities full racing]
+    .venv/bin/python -m benchmarks.fidelity_seeds table FOLDER > docs/fidelity-table.md
+
+One search for each fidelity and seed: the quick demo, 120 candidates, 100 search questions each; at the end the finalists answer all search
+questions, and the best of them is the winner. FOLDER keeps every answer by recipe and every finished search, a line each: a recipe that comes
+again costs nothing, `run` goes on where it was stopped, and several may share a folder if they are given different seeds or fidelities. `table` also replays every fidelity over the candidates of the full searches, at no
+cost: how near estimates come to the truth, and in what order they put candidates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from merging.benchmarks import Split, benchmarks
+from merging.demo import PACK
+from merging.evolution import told_fitnesses
+from merging.fidelity import (
+    Answers,
+    Estimate,
+    History,
+    Part,
+    Plan,
+    Pool,
+    Positions,
+    Scored,
+    ask_by,
+    fidelities,
+    finalists,
+)
+from merging.genomes import GenomeSpace, parameter_space
+from merging.indexes import parent_facts
+from merging.recipes import Parent, Recipe
+from merging.search import searches
+from merging.workbench import Workbench
+
+BENCHMARK: Final = "japanese-sums"
+EXPERTS: Final = ("japanese", "addition")
+BUDGET: Final = 120
+N_SEARCH: Final = 100
+N_FINALISTS: Final = 8
+SEEDS: Final = tuple(range(1, 11))
+POOL: Final = Pool((Part(N_SEARCH),))
+
+
+class Questions:
+    """Answers by recipe and split, from the folder or from the model. Counts nothing: what was asked is the plan's to say."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "answers.jsonl"
+        self._known: dict[tuple[str, str], dict[int, tuple[float, float, float | None]]] = defaultdict(dict)
+        self._bench, self._benchmark = Workbench("cpu"), benchmarks.get(BENCHMARK).load()
+        self._n_lines = 0
+
+    def refresh(self) -> None:
+        """Reads what this process and others have added to the folder since the last time."""
+        found = lines(self._file)
+        for line in found[self._n_lines :]:
+            self._keep(line["recipe"], line["split"], Answers.from_json(line["answers"]))
+        self._n_lines = len(found)
+
+    def ask(self, recipe: Recipe, split: Split, positions: Positions) -> Answers:
+        """The answers at these positions of a split, in their order; the model is merged only when one is not known yet."""
+        known = self._known[recipe.digest(), split]
+        if unknown := tuple(position for position in positions if position not in known):
+            found = self._answers(recipe, split, unknown)
+            self._keep(recipe.digest(), split, found)
+            append(self._file, {"recipe": recipe.digest(), "split": split, "answers": found.to_json()})
+        score, right, language = zip(*(known[position] for position in positions), strict=True)
+        return Answers(positions, score, right, language)
+
+    def all_of(self, split: Split) -> Positions:
+        return tuple(range(N_SEARCH if split == "search" else len(self._benchmark.samples[split])))
+
+    def _answers(self, recipe: Recipe, split: Split, positions: Positions) -> Answers:
+        samples = [self._benchmark.samples[split][position] for position in positions]
+        outcomes = self._benchmark.ask(self._bench.model(recipe), samples)
+        return Answers(
+            positions,
+            tuple(outcome.score for outcome in outcomes),
+            tuple(float(outcome.right) for outcome in outcomes),
+            tuple(float(o.language == s.language) for o, s in zip(outcomes, samples, strict=True)),
+        )
+
+    def _keep(self, recipe: str, split: str, answers: Answers) -> None:
+        rows = zip(answers.score, answers.right, answers.in_language, strict=True)
+        self._known[recipe, split].update(zip(answers.positions, rows, strict=True))
+
+
+@dataclass
+class Search:
+    """One search with one fidelity: its candidates in order, as rows of a run would hold them."""
+
+    history: History
+    plans: list[Plan] = field(default_factory=list)
+    recipes: list[Recipe] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
+    n_asked: int = 0
+
+
+def main() -> None:
+    """Run or print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
+    parser.add_argument("--fidelities", nargs="*", default=list(fidelities.names()))
+    given = parser.parse_args()
+    if given.what == "run":
+        run(given.folder, given.seeds, given.fidelities)
+
+
+def run(folder: Path, seeds: Iterable[int], names: Sequence[str]) -> None:
+    """Every search that is not in the folder yet, all fidelities of a seed before the next seed."""
+    questions, space = Questions(folder), quick_space()
+    for seed in seeds:
+        for name in names:
+            done = {(line["fidelity"], line["seed"]) for line in lines(folder / "searches.jsonl")}
+            if (name, seed) not in done:
+                started = time.perf_counter()
+                questions.refresh()
+                report = finish(search(questions, space, name, seed), questions)
+                print(
+                    name, seed, report["n_asked"], report["final"], f"{time.perf_counter() - started:.0f} s", flush=True
+                )
+                append(folder / "searches.jsonl", {"fidelity": name, "seed": seed} | report)
+
+
+def search(questions: Questions, space: GenomeSpace, name: str, seed: int) -> Search:
+    """The loop of a run: plan a generation, ask by the plan, tell the estimates."""
+    fidelity, running = fidelities.get(name), searches.get("cma_es").start(space.n_genes, seed)
+    found = Search(History(parents=tuple(parents_answers(questions))))
+    while (n_left := BUDGET - len(found.recipes)) > 0:
+        generation = len(found.plans)
+        plan = fidelity.plan(POOL, found.history, {}, seed, generation)
+        genomes, scored = running.ask(generation)[:n_left], []
+        for genome in genomes:
+            recipe = space.decode(genome)
+            answers = ask_by(plan, lambda block, recipe=recipe: questions.ask(recipe, "search", block))  # type: ignore[misc]
+            (estimate,) = plan.estimate(answers)
+            scored.append(Scored(answers, estimate.fitness))
+            found.recipes.append(recipe)
+            found.estimates.append(estimate)
+            found.n_asked += len(answers)
+        found.plans.append(plan)
+        found.history = History(found.history.parents, (*found.history.generations, tuple(scored)))
+        if len(genomes) == running.population_size:
+            running.tell(genomes, told_fitnesses([candidate.fitness for candidate in scored]))
+    return found
+
+
+def finish(found: Search, questions: Questions) -> dict[str, Any]:
+    """Finalists in full, and the winner's final score, as a line of the folder."""
+    candidates = [scored for generation in found.history.generations for scored in generation]
+    chosen = finalists([scored.fitness for scored in candidates], N_FINALISTS)
+    exact, n_more = {}, 0
+    for i in chosen:
+        (exact[i],) = IN_FULL.estimate(questions.ask(found.recipes[i], "search", questions.all_of("search")))
+        n_more += N_SEARCH - len(candidates[i].answers)
+    winner = max(chosen, key=lambda i: exact[i].fitness)
+    final = questions.ask(found.recipes[winner], "final", questions.all_of("final"))
+    return {
+        "n_asked": found.n_asked + n_more,
+        "n_finalists": n_more,
+        "search": exact[winner].mean,
+        "final": float(np.mean(final.score)),
+        "final_scores": "".join(str(int(score)) for score in final.score),
+        "told": [candidate.fitness for candidate in candidates],
+        "finalists": [[i, candidates[i].fitness, exact[i].fitness] for i in chosen],
+        "recipes": [recipe.digest() for recipe in found.recipes],
+        "generations": [len(generation) for generation in found.history.generations],
+    }
+
+
+IN_FULL: Final = fidelities.get("full").plan(POOL, History(), {}, 0, 0)
+
+
+def parents_answers(questions: Questions) -> Iterable[Answers]:
+    """What the experts answer: a merge with the whole of one task vector and nothing of the other is that parent."""
+    for expert in EXPERTS:
+        yield questions.ask(quick_space().decode(only(expert)), "search", questions.all_of("search"))
+
+
+def only(expert: str) -> tuple[float, ...]:
+    """The genome with weight 1 for this expert in every layer and weight 0 for the other."""
+    return tuple(gene.gene(float(gene.parent == expert)) for gene in quick_space().genes)
+
+
+def quick_space() -> GenomeSpace:
+    """The genes of the quick demo."""
+    base = parent_facts(PACK / "base")
+    return parameter_space(
+        method="task_arithmetic",
+        parents=tuple(_parent(name) for name in EXPERTS),
+        base=_parent("base"),
+        n_layers=base.n_layers,
+        groups="block",
+        settings=(),
+        seed=0,
+        dtype="bfloat16",
+        tied_embeddings=base.tied_embeddings,
+    )
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file, none when it is not there; a last line that was cut off is left out."""
+    texts = file.read_text().split("\n") if file.exists() else [""]
+    return [json.loads(text) for text in texts[:-1]]
+
+
+def append(file: Path, line: object) -> None:
+    """In one write, so that several processes can share a folder."""
+    with file.open("ab", buffering=0) as stream:
+        stream.write((json.dumps(line) + "\n").encode())
+
+
+def _parent(name: str) -> Parent:
+    return Parent(name, str(PACK / name), parent_facts(PACK / name).fingerprint)
+
+
+if __name__ == "__main__":
+    main()
