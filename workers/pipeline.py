@@ -17,10 +17,9 @@ from merging.evaluation import Evaluation as Measured
 from merging.objectives import Objective
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
-from webapp.library.actions import what_changed
+from webapp.library.actions import key_of, what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
-from webapp.runs.exams import key_of
 from webapp.runs.models import SplitName
 from workers import failures
 from workers.events import ExportProgress, Progress, Publisher

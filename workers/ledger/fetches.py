@@ -47,4 +47,4 @@ def lose_fetch(lease: Lease) -> None:
 
 
 def _held(lease: Lease) -> QuerySet[Fetch]:
-    return Fetch.objects.filter(pk=lease.pk, status="leased", lease_token=lease.token)
+    return Fetch.objects.filter(pk=str(lease.pk), status="leased", lease_token=lease.token)

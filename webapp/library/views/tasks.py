@@ -19,7 +19,8 @@ from webapp.library.models import Fetch
 
 N_SHOWN: Final = 40
 SUGGESTED: Final = (
-    "gsm8k", "mgsm_direct_ja", "mgsm_native_cot_ja", "arc_easy", "arc_challenge", "hellaswag", "winogrande", "xwinograd_jp", "xstorycloze_en",
+    "gsm8k", "mgsm_direct_ja", "mgsm_native_cot_ja", "arc_easy", "arc_challenge", "hellaswag", "winogrande",
+    "xwinograd_jp",
 )  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from merging.errors import RecipeError
 from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
+from webapp.library.actions import key_of
 from webapp.runs import answers, layer_map, standing
 from webapp.runs.config import RunConfig
-from webapp.runs.exams import key_of
 from webapp.runs.listing import runs_of
 from webapp.runs.models import ENDED, Candidate, Run
 
