@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from merging.benchmarks import Benchmark, Sample
+from merging.benchmarks import Questions, Sample
 from merging.errors import MergingError, ParentError, RecipeError, TensorError
 from merging.evaluation import Stage
 from merging.genomes import parameter_space
@@ -46,12 +46,12 @@ for folder in sys.argv[2:]:
 """
 
 
-def benchmark(n: int = 5) -> Benchmark:
+def benchmark(n: int = 5) -> Questions:
     samples = {
         split: tuple(Sample(f"{split} {i}", f"{split} {'long ' * (i % 3)}{i}?", str(i)) for i in range(n))
         for split in ("search", "validation", "final")
     }
-    return Benchmark("b", "B", "exact_match", False, 12, "{question}", (), samples)  # type: ignore[arg-type]
+    return Questions("b", "B", "last_number", False, 12, "{question}", (), samples)  # type: ignore[arg-type]
 
 
 def recipe(relatives: dict[str, Parent], method: str = "dare_ties", dtype: Dtype = "float32", seed: int = 0) -> Recipe:

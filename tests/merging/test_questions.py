@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from merging.benchmarks import SPLITS, Benchmark, Sample
+from merging.benchmarks import SPLITS, Questions, Sample
 from merging.benchmarks.samples import normalised
 from merging.errors import BenchmarkError, UnknownNameError
 
@@ -16,12 +16,12 @@ def sample(i: int, split: str = "search", **changes: Any) -> Sample:
     return replace(Sample(f"{split}-{i}", f"What is {i} in {split}?", str(i), "ja"), **changes)
 
 
-def benchmark(**changes: Any) -> Benchmark:
+def benchmark(**changes: Any) -> Questions:
     samples = {split: tuple(sample(i, split) for i in range(4)) for split in SPLITS}
-    return replace(Benchmark("b", "B", "last_number", True, 8, "Q: {question}\nA:", ("\n",), samples), **changes)
+    return replace(Questions("b", "B", "last_number", True, 8, "Q: {question}\nA:", ("\n",), samples), **changes)
 
 
-def with_search(*samples: Sample) -> Benchmark:
+def with_search(*samples: Sample) -> Questions:
     return benchmark(samples=dict(benchmark().samples) | {"search": samples})
 
 
@@ -59,7 +59,7 @@ def test_a_benchmark_that_cannot_be_asked_is_refused(changes: dict[str, Any], me
 
 def test_an_unknown_scorer_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"no scorer named 'last_numbr'. Did you mean last_number"):
-        benchmark(scorer="last_numbr")
+        benchmark(scorer_name="last_numbr")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_digest_is_of_everything_that_a_score_depends_on() -> None:
         benchmark(prompt="{question}"),
         benchmark(stop=()),
         benchmark(max_new_tokens=9),
-        benchmark(scorer="exact_match"),
+        benchmark(scorer_name="exact_match"),
         benchmark(language_gate=False),
         benchmark(samples=reordered),
     ]
