@@ -24,6 +24,10 @@ LIMITS: Final[Mapping[str, tuple[float, Reason]]] = {
 }
 """For each kind of bad completion: above which share of them a candidate is flagged, and how that is said."""
 
+MAX_UNIT: Final = 200
+MIN_TIMES: Final = 4
+MIN_LOOP: Final = 40
+
 
 @dataclass(frozen=True)
 class Health:
@@ -81,8 +85,21 @@ def health_of(outcomes: Iterable[SampleOutcome], languages: Mapping[str, str | N
 
 
 def is_repeated(text: str) -> bool:
-    """Whether a text is stuck in a loop."""
-    return False
+    """Whether a text ends in a loop, as of a model that repeats itself until its limit.
+
+    A unit of up to `MAX_UNIT` characters fills the end of the text at least `MIN_TIMES` times without a gap, and
+    `MIN_LOOP` characters or more. Not a compression ratio, which also condemns tables and counting.
+    """
+    end = text.rstrip()[-MAX_UNIT * MIN_TIMES :]
+    return any(_n_looped(end, unit) >= max(MIN_LOOP, MIN_TIMES * unit) for unit in range(1, len(end) // MIN_TIMES + 1))
+
+
+def _n_looped(text: str, unit: int) -> int:
+    """How many characters at the end of a text repeat what stands `unit` before them, the first unit included."""
+    n = unit
+    while n < len(text) and text[-n - 1] == text[-n - 1 + unit]:
+        n += 1
+    return n
 
 
 def _is_empty(outcome: SampleOutcome) -> bool:
