@@ -22,6 +22,7 @@ TORCH_FILES = {
     "merging.draws",
     "merging.embeddings",
     "merging.engines.transformers",
+    "merging.engines.vllm",
     "merging.kernels.cpu",
     "merging.kernels.gpu",
     "merging.kernels.gpu_spectra",

@@ -1,7 +1,7 @@
 """vLLM as the second engine: it keeps running while the tensors of one candidate after another are pushed into it.
 
-An optional installation for machines with a GPU, see `docs/vllm.md`; torch and vLLM are imported when it is asked to start.
-It runs in this process: tensors are handed over as they are, and nothing is pickled on the way.
+Imports torch. vLLM itself is an optional installation for machines with a GPU, see `docs/vllm.md`; it is imported when it is
+asked to start, and runs in this process: tensors are handed over as they are, and nothing is pickled on the way.
 
 vLLM leaves five things to whoever changes its tensors, and they are done here:
 
@@ -20,17 +20,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import torch
+from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
+
+from merging.assembly import NamedTensor
 from merging.engines import N_TOKENS_BETWEEN_CHECKS, Completion, Decided, Likelihood, Progress
+from merging.engines.transformers.texts import Texts, first_stop
 from merging.errors import EvaluationError, TensorError
 from merging.indexes import parent_facts
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedTokenizerBase
-
-    from merging.assembly import NamedTensor
 
 MEMORY_SHARE: Final = 0.5
 """Of the memory that is free when it starts, for its model, keys and values; parents and merging need the rest."""
@@ -66,7 +65,7 @@ class VllmEngine:
     """No memory to merge into: vLLM keeps several tensors of a checkpoint in one of its own."""
 
     def __init__(self, folder: Path, dtype: torch.dtype, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._folder, self._dtype, self._tokenizer = folder, dtype, tokenizer
+        self._folder, self._dtype, self._texts = folder, dtype, Texts(tokenizer)
         self._shapes = {name: tuple(entry.shape) for name, entry in parent_facts(folder).tensors.items()}
         self._end_tokens = _end_tokens(folder, tokenizer)
         self._llm: Any = None
@@ -101,7 +100,8 @@ class VllmEngine:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self._tokenizer
+        """See `TokenModel`."""
+        return self._texts.tokenizer
 
     @property
     def n_positions(self) -> int:
@@ -116,17 +116,11 @@ class VllmEngine:
     @property
     def prefix_token(self) -> int:
         """See `TokenModel`."""
-        for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
-            if isinstance(token, int):
-                return token
-        raise EvaluationError(f"{self._folder.name} has neither a first nor an end token to stand for an empty context")
+        return self._texts.prefix_token
 
     def as_chat(self, question: str) -> str:
         """See `TextModel`."""
-        if not self._tokenizer.chat_template:
-            raise EvaluationError(f"{self._folder.name} has no chat template; ask it in plain text")
-        turns = [{"role": "user", "content": question}]
-        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return self._texts.as_chat(question)
 
     def complete(
         self,
@@ -137,7 +131,7 @@ class VllmEngine:
         decided: Decided | None = None,
     ) -> list[Completion]:
         """See `TextModel`. Equal to the reference engine's up to the order of float additions."""
-        rows = [self._tokenizer(prompt)["input_ids"] for prompt in prompts]
+        rows = [self._texts.tokens(prompt) for prompt in prompts]
         return self.complete_tokens(rows, max_new_tokens, stop, progress, decided)
 
     def complete_tokens(
@@ -154,7 +148,7 @@ class VllmEngine:
         def is_decided(output: Any) -> bool:
             tokens = output.outputs[0].token_ids
             at_check = len(tokens) > 0 and len(tokens) % N_TOKENS_BETWEEN_CHECKS == 0
-            return at_check and decided is not None and decided(self._text(tokens))
+            return at_check and decided is not None and decided(self._texts.text(tokens))
 
         def completion(i: int, output: Any) -> Completion:
             return self._completion(i, output, stop)
@@ -164,7 +158,7 @@ class VllmEngine:
 
     def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
         """See `TextModel`."""
-        return self.likelihoods_of_tokens([self._tokens_of_pair(*pair) for pair in pairs], progress)
+        return self.likelihoods_of_tokens([self._texts.pair(*pair) for pair in pairs], progress)
 
     def likelihoods_of_tokens(
         self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], progress: Progress | None = None
@@ -240,12 +234,9 @@ class VllmEngine:
         tokens = list(generated.token_ids)
         if tokens and tokens[-1] in self._end_tokens:
             tokens.pop()
-        text = self._text(tokens)
-        cut = min((at for string in stop if (at := text.find(string)) >= 0), default=None)
+        text = self._texts.text(tokens)
+        cut = first_stop(text, stop)
         return Completion(text[:cut], len(tokens), finished=reason == "stop" or cut is not None)
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def _params(self, max_new_tokens: int, as_it_grows: bool, **others: Any) -> Any:
         """Greedy; outputs come at every token, or only when they are finished."""
@@ -254,14 +245,6 @@ class VllmEngine:
         return vllm.SamplingParams(
             temperature=0.0, max_tokens=max_new_tokens, stop_token_ids=self._end_tokens, output_kind=kind, **others
         )
-
-    def _tokens_of_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Cut where lm-eval's `hf` model cuts."""
-        if not context:
-            return [self.prefix_token], self._tokenizer(continuation, add_special_tokens=False)["input_ids"]
-        kept = context.rstrip()
-        tokens, n = self._tokenizer(context + continuation)["input_ids"], len(self._tokenizer(kept)["input_ids"])
-        return tokens[:n], tokens[n:]
 
     def _check_positions(self, rows: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         for i, row in enumerate(rows):
@@ -328,16 +311,12 @@ def _started(folder: Path, dtype: torch.dtype) -> Any:
 
 def share_of_memory() -> float:
     """Of all memory of the GPU, what vLLM may take."""
-    import torch
-
     free, total = torch.cuda.mem_get_info()
     return MEMORY_SHARE * free / total
 
 
 def _end_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """All that any file of the folder names, as the reference engine does it; vLLM alone would leave some out."""
-    from transformers import AutoConfig, GenerationConfig
-
     named = [AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).eos_token_id]
     if (folder / "generation_config.json").is_file():
         named.append(GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
-from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from merging.engines import Completion, Decided, Likelihood, Progress
@@ -66,13 +65,7 @@ class TransformersEngine:
 
     def as_chat(self, question: str) -> str:
         """See `TextModel`."""
-        if not self.tokenizer.chat_template:
-            raise EvaluationError("the model's tokenizer has no chat template; ask the benchmark without it")
-        try:
-            turns = [{"role": "user", "content": question}]
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        except TemplateError as error:
-            raise EvaluationError(f"the chat template cannot take a single user's turn: {error}") from error
+        return self._texts.as_chat(question)
 
     def complete(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
@@ -57,6 +58,16 @@ class Texts:
         n = len(self.tokens(bare))
         whole = self.tokens(context + continuation)
         return whole[:n], whole[n:]
+
+    def as_chat(self, question: str) -> str:
+        """See `TextModel`."""
+        if not self.tokenizer.chat_template:
+            raise EvaluationError("the model's tokenizer has no chat template; ask the benchmark without it")
+        try:
+            turns = [{"role": "user", "content": question}]
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:
+            raise EvaluationError(f"the chat template cannot take a single user's turn: {error}") from error
 
     def text(self, tokens: Sequence[int]) -> str:
         """Without special tokens."""
