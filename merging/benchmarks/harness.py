@@ -1,0 +1,209 @@
+"""Benchmarks that are tasks of lm-evaluation-harness: its own prompts, filters and metrics, with our engines underneath.
+
+A task is frozen once, by name, in a process of its own; after that everything works from its folder, without a network.
+Importing this file imports nothing of the harness; `ask` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from merging import plain
+from merging.benchmarks import samples as every_benchmark
+from merging.benchmarks.samples import Sample, Split
+from merging.engines import Progress, TextModel
+from merging.errors import BenchmarkError
+from merging.harness import frozen, index
+from merging.outcomes import SampleOutcome
+
+if TYPE_CHECKING:
+    from merging.engines import TokenModel
+
+FREEZE_SECONDS: Final = 1800.0
+"""What fetching and freezing one task may take."""
+HUB_SECONDS: Final = 10.0
+"""How long the Hub may take to answer at all; after that only data sets that are on this machine are tried."""
+HUB: Final = "https://huggingface.co"
+OFFLINE: Final = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
+
+
+@dataclass(frozen=True)
+class HarnessBenchmark:
+    """A `Benchmark` over a frozen task of the harness.
+
+    `scorer` is the metric and filter with the versions of task and harness. `is_public_test`: the search split, too, is
+    made of the data set's test documents. `records` are what the harness asks about each sample, by the sample's id.
+    Prompts are asked as they are frozen, without a chat template.
+    """
+
+    name: str
+    task: frozen.Task
+    digest: str
+    samples: Mapping[Split, tuple[Sample, ...]]
+    records: Mapping[str, frozen.Frozen] = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        return f"{self.task.task}, {self.task.metric}"
+
+    @property
+    def scorer(self) -> str:
+        return self.task.scorer
+
+    @property
+    def language_gate(self) -> bool:
+        return False
+
+    @property
+    def has_binary_scores(self) -> bool:
+        return self.task.has_binary_scores
+
+    @property
+    def is_public_test(self) -> bool:
+        return self.task.is_public_test
+
+    def take(self, split: Split, n: int | None = None) -> tuple[Sample, ...]:
+        return every_benchmark.take(self, split, n)
+
+    def rendered(self, sample: Sample) -> str:
+        """The prompt; where every choice has its own, the first."""
+        return self.records[sample.id].contexts[0]
+
+    def ask(self, model: TextModel, samples: Sequence[Sample], progress: Progress | None = None) -> list[SampleOutcome]:
+        """See `Benchmark`; the model has to be a `TokenModel`. Imports the harness, which takes seconds, once."""
+        from merging.harness.asking import ask
+
+        records = [self.records[sample.id] for sample in samples]
+        return ask(self.task, records, cast("TokenModel", model), progress)
+
+
+@dataclass(frozen=True)
+class HarnessFolder:
+    """The absolute `path` of a frozen task, and how many samples its final split has."""
+
+    path: str
+    n_final: int
+
+    def read(self, name: str, key: str | None = None) -> HarnessBenchmark:
+        """The benchmark; a sealed final split is only there with its key. BenchmarkError when a file is missing or
+        damaged, or for another key."""
+        task, sums, splits = frozen.read(Path(self.path), key)
+        return HarnessBenchmark(
+            name=name,
+            task=task,
+            digest=frozen.digest(task, sums),
+            samples={split: tuple(one.sample for one in found) for split, found in splits.items()},
+            records={one.sample.id: one for found in splits.values() for one in found},
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON types, the opposite of `from_json`."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: object) -> HarnessFolder:
+        """The folder that `to_json` wrote; BenchmarkError names what is missing, unknown or wrong."""
+        found = plain.fields(value, tuple(HarnessFolder.__dataclass_fields__), "the frozen task", BenchmarkError)
+        return HarnessFolder(
+            path=plain.text(found["path"], "path", BenchmarkError),
+            n_final=plain.integer(found["n_final"], "n_final", BenchmarkError),
+        )
+
+
+def folder_of(path: Path) -> HarnessFolder:
+    """The frozen task in a folder; nothing has to be opened for that."""
+    _, sums, _ = frozen.read(path, None)
+    return HarnessFolder(str(path), sums["final"].n)
+
+
+def freeze(
+    name: str,
+    metric: str,
+    path: Path,
+    *,
+    cache: Path,
+    seed: int,
+    key: str | None = None,
+    seconds: float = FREEZE_SECONDS,
+) -> HarnessFolder:
+    """Fetch a task's data set and freeze it under a metric (`exact_match,strict-match`) in the folder `path`.
+
+    `cache` holds the index of tasks (`merging.harness.index.make_index`). With a key, the final split is sealed.
+    Blocks for as long as that takes, and is stopped after `seconds`. When the environment says offline, or the Hub does
+    not answer in `HUB_SECONDS`, only data sets in this machine's cache are tried.
+
+    UnknownNameError for a name that is not the harness's own, and BenchmarkError for a task or metric that cannot be a
+    benchmark, for data that cannot be had, and for a folder that exists.
+    """
+    index.read_index(cache).get(name)
+    asked = {"name": name, "metric": metric, "folder": str(path), "cache": str(cache), "seed": seed, "key": key}
+    is_offline = _is_offline()
+    command = [sys.executable, "-m", "merging.harness.freezing"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=_environment(is_offline),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(f"{name} was not fetched and frozen in {seconds:.0f} s; try again later") from error
+    if done.returncode != 0:
+        raise BenchmarkError(_reason(name, done.stderr, is_offline))
+    return folder_of(path)
+
+
+def _is_offline() -> bool:
+    """Whether the Hub is not to be asked, or does not answer."""
+    if any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE):
+        return True
+    request = urllib.request.Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
+    except urllib.error.HTTPError:
+        return False  # it answers, if only to say no to this question
+    except OSError:
+        return True
+    return False
+
+
+def _environment(is_offline: bool) -> dict[str, str]:
+    """Of the process that freezes. Metrics that would be fetched from the Hub as programs are never fetched."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    offline = dict.fromkeys(OFFLINE, "1") if is_offline else {}
+    return {
+        **os.environ,
+        **offline,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "HF_EVALUATE_OFFLINE": "1",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "30",
+        "TQDM_DISABLE": "1",
+    }
+
+
+def _reason(name: str, errors: str, is_offline: bool) -> str:
+    """What the process said last, which is what it ended with."""
+    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it ended without a word")
+    own = last.removeprefix("merging.errors.BenchmarkError: ")
+    if own != last:
+        return own
+    hint = (
+        " The Hub cannot be reached from here or is switched off, and the data set is not in this machine's cache."
+        if is_offline
+        else ""
+    )
+    return f"{name} cannot be frozen: {last}.{hint}"
