@@ -7,7 +7,7 @@ bootstrapped, with a fixed seed: the same scores give the same interval. Every i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -19,6 +19,10 @@ from merging.errors import EvaluationError
 
 Z_95: Final = 1.959963984540054  # the 0.975 quantile of the standard normal law
 N_RESAMPLES: Final = 4000
+MAX_DRAWS: Final = 1 << 20
+"""Numbers in memory at once."""
+ROUNDING: Final = 1e-12
+"""Of sums in another order: equal numbers must not come out as different."""
 SEED: Final = 0
 Numbers = NDArray[np.float64]
 
@@ -91,7 +95,7 @@ def bootstrap(scores: Sequence[float], seed: int = SEED) -> Interval:
     values = _numbers(scores)
     if np.ptp(values) == 0:
         return _of_constant(values, lowest=0.0)
-    return _bca(values, _resampled_means(values, seed))
+    return _bca(values, _resampled(values, seed, _means))
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def paired_bootstrap(first: Sequence[float], second: Sequence[float], seed: int 
         interval = _of_constant(values, lowest=-1.0)
         # All differ alike: as likely as a fair coin that falls n times on one side.
         return PairedDifference(difference, interval.low, interval.high, mcnemar(len(values), 0) if difference else 1.0)
-    interval = _bca(values, _resampled_means(values, seed))
+    interval = _bca(values, _resampled(values, seed, _means))
     return PairedDifference(difference, interval.low, interval.high, _p_of_no_difference(values, seed))
 
 
@@ -157,21 +161,22 @@ def _of_constant(values: Numbers, lowest: float) -> Interval:
     return Interval(share * value + (1 - share) * lowest, share * value + (1 - share))
 
 
-def _resampled(values: Numbers, seed: int) -> Numbers:
-    """[N_RESAMPLES, n]"""
-    n = len(values)
-    drawn: Numbers = values[np.random.default_rng(seed).integers(0, n, size=(N_RESAMPLES, n))]
-    return drawn
+def _resampled(values: Numbers, seed: int, of_rows: Callable[[Numbers], Numbers]) -> Numbers:
+    """What `of_rows` makes of N_RESAMPLES resamples, a chunk of rows at a time so that memory stays small."""
+    n, rng = len(values), np.random.default_rng(seed)
+    n_rows = max(1, MAX_DRAWS // n)
+    sizes = [min(n_rows, N_RESAMPLES - start) for start in range(0, N_RESAMPLES, n_rows)]
+    return np.concatenate([of_rows(values[rng.integers(0, n, size=(size, n))]) for size in sizes])
 
 
-def _resampled_means(values: Numbers, seed: int) -> Numbers:
-    means: Numbers = _resampled(values, seed).mean(axis=1)
-    return means
+def _means(rows: Numbers) -> Numbers:
+    found: Numbers = rows.mean(axis=1)
+    return found
 
 
 def _bca(values: Numbers, means: Numbers) -> Interval:
     """Percentiles of the resampled means, moved for their bias and for a spread that depends on the mean."""
-    normal, n, mean = NormalDist(), len(values), values.mean()
+    normal, mean = NormalDist(), values.mean()
     share_below = (np.count_nonzero(means < mean) + np.count_nonzero(means <= mean)) / (2 * len(means))  # ties: half
     bias = normal.inv_cdf(min(max(share_below, 1 / len(means)), 1 - 1 / len(means)))
     from_mean = values - mean  # of the jackknife's means, up to a factor that cancels
@@ -181,14 +186,16 @@ def _bca(values: Numbers, means: Numbers) -> Interval:
         moved = bias + (bias + z) / (1 - acceleration * (bias + z))
         return float(np.quantile(means, normal.cdf(moved)))
 
-    return Interval(bound(-Z_95), bound(Z_95)) if n > 1 else Interval(float(mean), float(mean))
+    return Interval(bound(-Z_95), bound(Z_95))
 
 
 def _p_of_no_difference(values: Numbers, seed: int) -> float:
-    n = len(values)
-    resampled = _resampled(values - values.mean(), seed)
-    spreads = resampled.std(axis=1, ddof=1)
-    seen = abs(float(values.mean())) / float(values.std(ddof=1))
-    drawn = np.abs(resampled.mean(axis=1))
-    n_as_extreme = np.count_nonzero(drawn >= seen * spreads * (1 - 1e-12))
-    return float((n_as_extreme + 1) / (N_RESAMPLES + 1)) if n > 1 else 1.0
+    """Values are moved to a mean of 0; a resample is as extreme as they were if its mean is as many of its spreads away."""
+    ratio = abs(float(values.mean())) / float(values.std())
+
+    def is_as_extreme(rows: Numbers) -> Numbers:
+        found: Numbers = np.abs(_means(rows)) >= ratio * rows.std(axis=1) * (1 - ROUNDING)
+        return found
+
+    n_as_extreme = np.count_nonzero(_resampled(values - values.mean(), seed, is_as_extreme))
+    return float((n_as_extreme + 1) / (N_RESAMPLES + 1))
