@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from transformers import AutoTokenizer
@@ -16,7 +15,7 @@ from transformers import AutoTokenizer
 from merging import plain
 from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
-from merging.engines import TokenModel
+from merging.engines import EngineName, TokenModel
 from merging.engines.transformers import TransformersEngine
 from merging.engines.vllm import VllmEngine, check_usable
 from merging.errors import RecipeError
@@ -35,8 +34,6 @@ from merging.tensors import torch_dtype
 from merging.threads import threads_for
 from merging.token_rows import result_vocabulary
 from merging.vocabularies import read_vocabulary
-
-EngineName = Literal["transformers", "vllm"]
 
 
 @dataclass(frozen=True)

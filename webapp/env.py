@@ -12,8 +12,10 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from merging.engines import EngineName
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 MAX_SOCKET_PATH: Final = 103  # bytes, with the final NUL 104 on macOS; Linux allows 107
@@ -37,6 +39,14 @@ def flag(name: str) -> bool:
 def words(name: str) -> list[str]:
     """The comma-separated words of a variable, without blanks; empty when unset."""
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def engine() -> EngineName:
+    """PROGENY_ENGINE: what answers questions on the workers of this machine; transformers when unset."""
+    chosen = os.environ.get("PROGENY_ENGINE", "").strip() or "transformers"
+    if chosen not in get_args(EngineName):
+        raise SetupError(f"PROGENY_ENGINE is {chosen!r}, expected {' or '.join(get_args(EngineName))}")
+    return cast(EngineName, chosen)
 
 
 def data_folder() -> Path:

@@ -21,6 +21,7 @@ from merging.engines.transformers import MAX_BATCH
 from merging.evaluation import Evaluation, Stage, evaluate
 from merging.recipes import Recipe
 from merging.workbench import Workbench
+from webapp.env import engine
 from workers.failures import is_out_of_memory
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
@@ -155,4 +156,4 @@ if __name__ == "__main__":
     follow_the_supervisor()
     line = private_line()
     load_languages()
-    serve(line, WorkbenchComputer(Workbench()))
+    serve(line, WorkbenchComputer(Workbench(engine=engine())))

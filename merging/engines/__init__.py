@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+EngineName = Literal["transformers", "vllm"]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) prompts at every step, from the thread that computes; an exception that it raises ends the call."""

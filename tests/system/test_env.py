@@ -12,8 +12,17 @@ from webapp.env import DatabaseAddress, SetupError
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "REDIS_URL", "PROGENY_URL", "PROGENY_SECRET_KEY"):
+    for name in ("DATABASE_URL", "REDIS_URL", "PROGENY_URL", "PROGENY_SECRET_KEY", "PROGENY_ENGINE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_an_engine_is_one_of_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.engine() == "transformers"
+    monkeypatch.setenv("PROGENY_ENGINE", "vllm")
+    assert env.engine() == "vllm"
+    monkeypatch.setenv("PROGENY_ENGINE", "vlm")
+    with pytest.raises(SetupError, match="PROGENY_ENGINE is 'vlm', expected transformers or vllm"):
+        env.engine()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_each_gpu_has_a_worker_that_sees_only_it() -> None:
 @pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu_the_processor_has_a_worker() -> None:
     assert [worker.name for worker in worker_commands()] == ["worker-cpu"]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_vllm_is_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROGENY_ENGINE", "vllm")
+    with pytest.raises(SetupError, match="needs a GPU, and none is visible here: see"):
+        worker_commands()
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_vllm_is_refused_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch, is_installed: bool) -> None:
+    monkeypatch.setenv("PROGENY_ENGINE", "vllm")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if is_installed else None)
+    with nullcontext() if is_installed else pytest.raises(SetupError, match="needs an installation of its own"):
+        assert len(worker_commands()) == 2
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Final
 
-from webapp.env import BASE_DIR, SetupError, words
+from webapp.env import BASE_DIR, SetupError, engine, words
 from webapp.system.processes import Child, Command
 
 EVERYWHERE: Final = ("0.0.0.0", "::")
@@ -97,6 +98,8 @@ def prepare_command(url: str) -> Command:
 def worker_commands() -> list[Command]:
     """One worker for each GPU that may be used; one for the processor where there is none."""
     gpus = visible_gpus()
+    if engine() == "vllm":
+        _check_vllm(gpus)
     return [_worker_command(f"gpu{gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus] or [_worker_command("cpu", {})]
 
 
@@ -118,6 +121,13 @@ def visible_gpus() -> list[str]:
             "nvidia-smi has not answered for 30 s. Repair the driver, or set CUDA_VISIBLE_DEVICES= for none"
         ) from error
     return re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE)
+
+
+def _check_vllm(gpus: list[str]) -> None:
+    """SetupError where workers would fail at their first candidate."""
+    missing = "a GPU, and none is visible here" if not gpus else "an installation of its own"
+    if not gpus or importlib.util.find_spec("vllm") is None:
+        raise SetupError(f"PROGENY_ENGINE=vllm needs {missing}: see docs/vllm.md, or leave PROGENY_ENGINE unset")
 
 
 def _worker_command(device: str, environment: dict[str, str]) -> Command:
