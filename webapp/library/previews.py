@@ -67,6 +67,11 @@ class Preview:
     concerns: list[str]
 
     @property
+    def n(self) -> int:
+        """Questions in all splits."""
+        return sum(size.n for size in self.sizes)
+
+    @property
     def n_heard(self) -> int:
         """Questions whose language was detected."""
         return sum(n for _, n in self.languages)

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from merging.benchmarks import BenchmarkSpec, Questions
+from merging.benchmarks.question_files import MAX_PROBLEMS, BadLines
 from merging.errors import BenchmarkError, MergingError
 from webapp.accounts.requests import SignedIn
 from webapp.library import actions
@@ -66,7 +67,7 @@ def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
 def benchmark_new(request: SignedIn) -> HttpResponse:
     """A file of questions is checked and shown; posted again with what was shown, it is added. Nothing is kept in between."""
     form = BenchmarkForm(request.POST, request.FILES) if request.method == "POST" else BenchmarkForm()
-    context: dict[str, object] = {"form": form}
+    context: dict[str, object] = {"form": form, "max_problems": MAX_PROBLEMS}
     if form.is_valid():
         with on_disk(form.cleaned_data["file"]) as path:
             try:
@@ -76,7 +77,7 @@ def benchmark_new(request: SignedIn) -> HttpResponse:
                 actions.check_name(request.user, questions)
                 context |= {"preview": preview(questions), "is_stale": request.POST.get("step") == "add"}
             except BenchmarkError as error:
-                context["problems"] = getattr(error, "problems", (str(error),))
+                context["problems"] = error.problems if isinstance(error, BadLines) else (str(error),)
     template = "library/_preview.html" if request.htmx else "library/benchmark_new.html"
     return render(request, template, context)
 

@@ -53,7 +53,7 @@ def task_request(request: SignedIn) -> HttpResponse:
     form = TaskForm(request.POST)
     if not form.is_valid():
         messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
-        return redirect("library:tasks")
+        return redirect("library:benchmark_tasks")
     chosen = form.cleaned_data
     try:
         if chosen["task"]:
@@ -62,14 +62,14 @@ def task_request(request: SignedIn) -> HttpResponse:
             fetches.request_list(request.user)
     except MergingError as error:
         messages.error(request, str(error))
-    return redirect("library:tasks")
+    return redirect("library:benchmark_tasks")
 
 
 @require_POST
 def task_forget(request: SignedIn, fetch_id: int) -> HttpResponse:
     """Take one's request back; what a worker does for it ends within seconds. A benchmark that came of it stays."""
     get_object_or_404(Fetch, pk=fetch_id, owner=request.user).delete()
-    return redirect("library:tasks")
+    return redirect("library:benchmark_tasks")
 
 
 def _found(known: Index, asked: str) -> Iterator[Entry]:
