@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from merging import plain
 from merging.benchmarks import SPLITS, Benchmark, Sample, Split
@@ -23,6 +23,8 @@ from merging.statistics import interval_of
 Stage = Literal["load", "merge", "evaluate", "write"]
 Progress = Callable[[Stage, int, int], None]
 """Called with (stage, done, total) from the thread that computes; an exception that it raises ends the work."""
+
+METRICS: Final = frozenset({"acc_norm", "acc_bytes", "exact_match"})
 
 
 def no_progress(stage: Stage, done: int, total: int) -> None:
@@ -110,6 +112,22 @@ def summarise(benchmark: Benchmark, split: Split, outcomes: Sequence[SampleOutco
         seconds=seconds,
         outcomes=tuple(outcomes),
     )
+
+
+def named_scores(benchmark: Benchmark, evaluation: Evaluation) -> dict[str, float]:
+    """The scores as reports name them.
+
+    `acc` is the share of right answers in whatever language, `acc_ja` that of right answers in Japanese (`acc_language`
+    where languages are mixed). Scorers that are metrics elsewhere keep their name. Of fractions only the gated mean is
+    known where there is a gate: `rougeL_ja`.
+    """
+    scorer = evaluation.scorer.partition("@")[0]
+    metric = "acc" if benchmark.has_binary_scores and scorer not in METRICS else scorer
+    if not benchmark.language_gate:
+        return {metric: evaluation.mean}
+    languages = {sample.language for sample in benchmark.samples[evaluation.split]}
+    gated = {f"{metric}_{languages.pop() if len(languages) == 1 else 'language'}": evaluation.mean}
+    return {metric: evaluation.right} | gated if benchmark.has_binary_scores else gated
 
 
 def _at(benchmark: Benchmark, split: Split, positions: Sequence[int]) -> tuple[Sample, ...]:

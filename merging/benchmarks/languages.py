@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lingua import Language, LanguageDetector
 
 MIN_PROBABILITY: Final = 0.5
+MAX_HEARD: Final = 8192
+"""Characters of a text that are looked at: one word of 65,536 letters takes 4 s, one of 8,192 takes 0.2."""
 CONTEXT: Final = frozenset({"de", "en", "es", "fr", "ja", "zh"})
 """What an expected language is told apart from.
 
@@ -24,10 +26,10 @@ A few: each one more costs memory and lowers all probabilities a little.
 def language_of(text: str, expected: str) -> str | None:
     """The ISO 639-1 code of the likeliest language among `expected` and CONTEXT, if its probability is above 0.5.
 
-    None when no language stands out, or for text without letters. About 40 microseconds for a short text; loading the
-    models takes up to a second, once.
+    Of a long text its beginning decides. None when no language stands out, or for text without letters. About 40
+    microseconds for a short text; loading the models takes up to a second, once.
     """
-    best = _detector(CONTEXT | {expected}).compute_language_confidence_values(text)[0]
+    best = _detector(CONTEXT | {expected}).compute_language_confidence_values(text[:MAX_HEARD])[0]
     return best.language.iso_code_639_1.name.lower() if best.value > MIN_PROBABILITY else None
 
 

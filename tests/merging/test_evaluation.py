@@ -9,38 +9,55 @@ from typing import Any
 
 import pytest
 
-from merging.benchmarks import Benchmark, Sample, Scorer, scorers
-from merging.engines import Completion, Progress
+from merging.benchmarks import Questions, Sample
+from merging.engines import Completion, Decided, Likelihood, Progress
 from merging.errors import BenchmarkError, EvaluationError
-from merging.evaluation import Evaluation, SampleOutcome, evaluate
+from merging.evaluation import Evaluation, evaluate, named_scores
 from merging.fitness import fitness
-from merging.registry import Registry
+from merging.health import Health
+from merging.outcomes import MAX_CHARACTERS, SampleOutcome, prompt_hash
 
 JAPANESE, ENGLISH = "答えは{}個です。", "The answer is {}."
 
 
-def benchmark(n: int = 4, gate: bool = True) -> Benchmark:
+def benchmark(n: int = 4, gate: bool = True, **changes: Any) -> Questions:
     language = "ja" if gate else None
     samples = {
         split: tuple(Sample(f"{split} {i}", f"{split}: {i} + 1 = ?", str(i + 1), language) for i in range(n))
         for split in ("search", "validation", "final")
     }
-    return Benchmark("sums", "Sums", "last_number", gate, 8, "{question}\n", (), samples)  # type: ignore[arg-type]
+    questions = Questions("sums", "Sums", "last_number", gate, 8, "{question}\n", (), samples)  # type: ignore[arg-type]
+    return replace(questions, **changes)
 
 
 class Speaker:
     """A `TextModel` that says what it was given, and remembers what it was asked."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: str, likelihoods: Sequence[float] = ()) -> None:
         self.texts, self.asked = texts, []  # type: ignore[var-annotated]
+        self.numbers = likelihoods
+        self.decided: Decided | None = None
 
     def complete(
-        self, prompts: Sequence[str], max_new_tokens: int, stop: Sequence[str] = (), progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        progress: Progress | None = None,
+        decided: Decided | None = None,
     ) -> list[Completion]:
         self.asked += [*prompts]
+        self.decided = decided
         if progress:
             progress(len(prompts), len(prompts))
-        return [Completion(text, 3, True) for text in self.texts]
+        return [Completion(text, 3, text != "cut") for text in self.texts]
+
+    def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
+        self.asked += [*pairs]
+        return [Likelihood(number, 2, False) for number in self.numbers]
+
+    def as_chat(self, question: str) -> str:
+        return f"<user>{question}<model>"
 
 
 def test_every_kind_of_outcome_is_told_apart() -> None:
@@ -77,20 +94,117 @@ def test_progress_is_told_by_stage() -> None:
     assert heard == [("evaluate", 1, 1)]
 
 
-def test_a_scorer_that_raises_scores_that_sample_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(found: str, answer: str) -> bool:
-        raise ValueError("no idea")
+def test_chosen_samples_are_asked_in_the_order_of_their_positions() -> None:
+    model = Speaker("3", "1")
+    found = evaluate(model, benchmark(gate=False), "search", positions=[3, 0])
+    assert [(o.id, o.score) for o in found.outcomes] == [("search 3", 0), ("search 0", 1)] and found.n == 2
 
-    broken: Registry[Scorer] = Registry("scorer")
-    broken.register("last_number", replace(scorers.get("last_number"), is_right=fail))
-    monkeypatch.setattr("merging.evaluation.scorers", broken)
-    found = evaluate(Speaker(JAPANESE.format(1), ""), benchmark(2), "search")
-    assert [(o.score, o.error) for o in found.outcomes] == [(0, "ValueError: no idea"), (0, None)]
+
+@pytest.mark.parametrize("positions", [[], [4], [-1], [1, 1]])
+def test_positions_that_are_not_in_the_split_are_refused(positions: list[int]) -> None:
+    with pytest.raises(EvaluationError, match="expected at least one, each once, from 0 to 3"):
+        evaluate(Speaker(), benchmark(), "search", positions=positions)
+
+
+def test_a_sample_that_cannot_be_judged_scores_zero_and_the_rest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(found: str, answer: str) -> float:
+        raise ValueError("no \0 idea")
+
+    asked = benchmark(2, gate=False)
+    monkeypatch.setitem(asked.__dict__, "judge", replace(asked.judge, score=fail))
+    found = evaluate(Speaker("1", ""), asked, "search")
+    assert [(o.score, o.error) for o in found.outcomes] == [(0, "ValueError: no \ufffd idea"), (0, None)]
+    assert found.health.errors == 1
+
+
+@pytest.mark.timeout(10)
+def test_a_completion_without_end_is_cut_and_not_scored() -> None:
+    found = evaluate(Speaker("1 " * 25_000_000, "2"), benchmark(2, gate=False), "search")
+    runaway, other = found.outcomes
+    assert len(runaway.completion) == MAX_CHARACTERS and runaway.score == 0 and other.score == 1
+    assert runaway.error == "the completion has 50,000,000 characters: 65,536 are kept, none is scored"
 
 
 def test_what_no_database_takes_is_replaced() -> None:
     found = evaluate(Speaker("a\0b\ud800c 1"), benchmark(1), "search")
     assert found.outcomes[0].completion == "a\ufffdb\ufffdc 1"
+
+
+def test_an_outcome_says_what_was_asked_and_how_it_ended() -> None:
+    found = evaluate(Speaker("1", "cut"), benchmark(2, gate=False), "search")
+    assert [o.finished for o in found.outcomes] == [True, False]
+    assert found.outcomes[0].prompt_hash == prompt_hash("search: 0 + 1 = ?\n") == "c904aadad40d967a"
+    assert sum(o.seconds for o in found.outcomes) <= found.seconds and found.health == Health(
+        2, truncated=1, unextractable=1
+    )
+
+
+def test_a_chat_is_asked_in_the_models_own_template() -> None:
+    model = Speaker("1")
+    found = evaluate(model, benchmark(1, gate=False, as_chat=True), "search")
+    assert model.asked == ["<user>search: 0 + 1 = ?\n<model>"]
+    assert found.outcomes[0].prompt_hash == prompt_hash(model.asked[0])
+
+
+@pytest.mark.parametrize(
+    ("scorer", "gate", "stops"),
+    [("exact_match", False, True), ("exact_match", True, False), ("last_number", False, False)],
+)
+def test_a_model_may_stop_early_only_where_nothing_can_change(scorer: str, gate: bool, stops: bool) -> None:
+    model = Speaker("1")
+    evaluate(model, benchmark(1, gate=gate, scorer_name=scorer), "search")
+    assert (model.decided is not None) is stops
+
+
+def choices(**changes: Any) -> Questions:
+    samples = {
+        split: tuple(
+            Sample(f"{split} {i}", f"{split}: {i}?", "yes", None, ("yes", "no, it is not")[:2]) for i in (0, 1)
+        )
+        for split in ("search", "validation", "final")
+    }
+    return benchmark(gate=False, scorer_name="acc", samples=samples, **changes)
+
+
+@pytest.mark.parametrize(("scorer", "said"), [("acc", ["yes", "no, it is not"]), ("acc_norm", ["no, it is not"] * 2)])
+def test_a_choice_is_the_likeliest_after_the_question(scorer: str, said: list[str]) -> None:
+    model = Speaker(likelihoods=[-2.0, -3.0, -4.0, -3.5])
+    found = evaluate(model, replace(choices(), scorer_name=scorer), "search")
+    assert model.asked[:2] == [("search: 0?\n", "yes"), ("search: 0?\n", "no, it is not")]
+    assert [o.completion for o in found.outcomes] == [o.extracted for o in found.outcomes] == said
+    assert [o.score for o in found.outcomes] == [said[0] == "yes", 0]
+    assert [(o.n_tokens, o.finished) for o in found.outcomes] == [(4, True)] * 2
+
+
+def test_a_model_that_loses_choices_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="1 likelihoods for 4 choices of sums"):
+        evaluate(Speaker(likelihoods=[-1.0]), choices(), "search")
+
+
+def test_scores_that_are_fractions_have_a_mean_with_a_bootstrapped_interval() -> None:
+    """An answer counts as right from one half on."""
+    asked = benchmark(3, gate=False, scorer_name="f1")
+    found = evaluate(Speaker("1", "2 or 3", "9"), asked, "search")
+    assert [(o.right, o.score) for o in found.outcomes] == [(True, 1), (True, 0.5), (False, 0)]
+    assert found.mean == 0.5 and found.low < 0.5 < found.high and found.right == pytest.approx(2 / 3)
+
+
+def test_scores_have_the_names_that_others_give_them() -> None:
+    model = Speaker(JAPANESE.format(1), ENGLISH.format(2), JAPANESE.format(9), "")
+    assert named_scores(benchmark(), evaluate(model, benchmark(), "search")) == {"acc": 0.5, "acc_ja": 0.25}
+    free = benchmark(1, gate=False, scorer_name="rougeL")
+    assert named_scores(free, evaluate(Speaker("1"), free, "search")) == {"rougeL": 1}
+    assert named_scores(choices(), evaluate(Speaker(likelihoods=[-1.0, -2.0] * 2), choices(), "search")) == {"acc": 1}
+
+
+def test_the_same_model_gives_the_same_evaluation_but_for_its_seconds() -> None:
+    def once() -> dict[str, object]:
+        model = Speaker(JAPANESE.format(1), ENGLISH.format(2), JAPANESE.format(9), "")
+        found = evaluate(model, benchmark(), "search")
+        outcomes = tuple(replace(outcome, seconds=0) for outcome in found.outcomes)
+        return replace(found, seconds=0, outcomes=outcomes).to_json()
+
+    assert once() == once()
 
 
 def test_a_model_that_loses_prompts_is_refused() -> None:
@@ -99,9 +213,9 @@ def test_a_model_that_loses_prompts_is_refused() -> None:
 
 
 def evaluation(**changes: Any) -> Evaluation:
-    outcome = SampleOutcome("a", "答え 1", "1", "ja", True, 1.0, 4, None)
+    outcome = SampleOutcome("a", "0" * 16, "答え 1", "1", "ja", True, 1.0, 4, 0.5, True, None)
     return replace(
-        Evaluation("sums", "last_number@1", "search", 1, 0.3, 0.1, 0.5, 0.6, 0.4, 1.5, (outcome,)), **changes
+        Evaluation("sums", "last_number@1", "search", 1, 0.3, 0.1, 0.5, 0.6, 0.4, Health(1), 1.5, (outcome,)), **changes
     )
 
 

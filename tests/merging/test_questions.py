@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from merging.benchmarks import SPLITS, Questions, Sample
+from merging.benchmarks.questions import split_digest
 from merging.benchmarks.samples import normalised
 from merging.errors import BenchmarkError, UnknownNameError
 
 
 def sample(i: int, split: str = "search", **changes: Any) -> Sample:
     return replace(Sample(f"{split}-{i}", f"What is {i} in {split}?", str(i), "ja"), **changes)
+
+
+SHOT = Sample("shot", "One?", "it is 1")
 
 
 def benchmark(**changes: Any) -> Questions:
@@ -95,9 +99,63 @@ def test_the_digest_is_of_everything_that_a_score_depends_on() -> None:
         benchmark(scorer_name="exact_match"),
         benchmark(language_gate=False),
         benchmark(samples=reordered),
+        benchmark(shots=(SHOT,)),
+        benchmark(as_chat=True),
+        benchmark(scorer_name="regex", pattern="a"),
+        benchmark(scorer_name="regex", pattern="b"),
     ]
     assert len({benchmark().digest, *(other.digest for other in others)}) == len(others) + 1
     assert benchmark(name="other", title="Other").digest == benchmark().digest
+
+
+def test_the_digest_is_of_the_gates_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, ungated = benchmark().digest, benchmark(language_gate=False).digest
+    monkeypatch.setattr("merging.benchmarks.questions.MIN_PROBABILITY", 0.9)
+    assert benchmark().digest != before
+    assert benchmark(language_gate=False).digest == ungated
+
+
+def test_a_sealed_split_changes_no_digest_and_cannot_be_taken() -> None:
+    whole = benchmark()
+    opened = {split: found for split, found in whole.samples.items() if split != "final"}
+    sealed = benchmark(samples=opened, sealed={"final": split_digest(whole.samples["final"])})
+    assert sealed.digest == whole.digest and sealed.take("search") == whole.take("search")
+    with pytest.raises(BenchmarkError, match="the final split of b is sealed here"):
+        sealed.take("final")
+    with pytest.raises(BenchmarkError, match="has the splits"):
+        benchmark(sealed={"final": "sha256:"})
+
+
+def test_shots_are_asked_the_same_way_and_answered_before_the_question() -> None:
+    """A shot may be answered by a worked solution, which is no answer that could be scored."""
+    found = benchmark(shots=(SHOT, replace(SHOT, id="s2", question="And 2?", answer="two")))
+    assert found.rendered(sample(1)) == "Q: One?\nA:it is 1\n\nQ: And 2?\nA:two\n\nQ: What is 1 in search?\nA:"
+
+
+@pytest.mark.parametrize(
+    ("shot", "message"),
+    [
+        ({"question": "what is 1 in SEARCH?"}, "samples shot and search-1 of b ask the same question"),
+        ({"id": "final-0"}, "sample final-0 comes twice in b: in shots and final"),
+        ({"choices": ("a", "b")}, "the answer of shot shot of b is 'it is 1'; expected one of its choices"),
+        ({"answer": "x" * 100_000}, "expected at most 100,000"),
+    ],
+)
+def test_a_shot_that_would_spoil_a_score_is_refused(shot: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message):
+        benchmark(shots=(replace(SHOT, **shot),))
+
+
+def test_a_language_cannot_be_asked_of_given_choices() -> None:
+    samples = {split: (sample(1, split, choices=("1", "2")),) for split in SPLITS}
+    assert benchmark(samples=samples, scorer_name="acc", language_gate=False).scorer == "acc@1"
+    with pytest.raises(BenchmarkError, match="a language gate needs a scorer that reads completions"):
+        benchmark(samples=samples, scorer_name="acc")
+
+
+def test_choices_may_be_offered_to_a_scorer_that_reads() -> None:
+    samples = {split: (sample(1, split, choices=("1", "2")),) for split in SPLITS}
+    assert benchmark(samples=samples).take("search")[0].choices == ("1", "2")
 
 
 def test_questions_that_read_the_same_are_the_same() -> None:
