@@ -16,8 +16,9 @@ from merging.benchmarks.question_files import MAX_LINE_BYTES, MAX_PROBLEMS
 from tests.webapp.library.test_benchmarks import ASKED, HTMX
 from webapp.library.models import Benchmark
 
-N_LINES: Final = 200
-"""Of one file; with a fifth as many wrong ones as a file is read on for, nearly all of them are read."""
+N_LINES: Final = 30
+"""Of one file. Fewer wrong ones than a file is read on for, so that all are read."""
+N_BROKEN: Final = MAX_PROBLEMS - 1
 JUNK: Final = (
     b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\x1a", b'"', b"\\", b"{}", b"[]", b"null", b"NaN", b"-", b"1e999",
     "\u2028".encode(), "\u202e".encode(), "𝕏".encode(), b"\xed\xa0\x80", b"PK\x03\x04", b"=cmd|' /C calc'!A0", b"</script>",
@@ -82,24 +83,29 @@ def named(page: str) -> set[int]:
     return {int(number) for number in re.findall(r"(?<!as )line (\d+) of fuzz", page)}
 
 
-@pytest.mark.parametrize("n_lines", [2_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
-def test_every_wrong_line_of_a_fuzzed_file_is_named_and_no_right_one(owner_client: Client, n_lines: int) -> None:
-    dice = random.Random(n_lines)
-    for _ in range(n_lines // N_LINES):
+@pytest.mark.parametrize(
+    "n_broken", [1_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_of_a_fuzzed_file_only_wrong_lines_are_named(owner_client: Client, n_broken: int) -> None:
+    dice = random.Random(n_broken)
+    n_named = 0
+    for _ in range(n_broken // N_BROKEN):
         lines = [json.dumps(good(dice, i), ensure_ascii=dice.random() < 0.5).encode() for i in range(N_LINES)]
-        broken = set(dice.sample(range(N_LINES), dice.randrange(5)))
+        broken = set(dice.sample(range(N_LINES), N_BROKEN))
         for i in broken:
             lines[i] = dice.choice(BREAKS)(lines[i], dice)
         page = upload(owner_client, dice.choice([b"\n", b"\r\n"]).join(lines))
         assert named(page) <= {i + 1 for i in broken}
         assert named(page) or "questions can be used" in page
+        n_named += len(named(page))
+    assert n_named > n_broken / 4  # some breaks are harmless, and a line that cannot be cut off ends the reading
     assert not Benchmark.objects.exists()
 
 
 def test_a_file_of_nothing_but_junk_is_refused_by_its_first_lines(owner_client: Client) -> None:
     dice = random.Random(0)
     for _ in range(20):
-        lines = [dice.choice(BREAKS)(json.dumps(good(dice, i)).encode(), dice) for i in range(N_LINES)]
+        lines = [dice.choice(BREAKS)(json.dumps(good(dice, i)).encode(), dice) for i in range(200)]
         assert 1 <= len(named(upload(owner_client, b"\n".join(lines)))) <= MAX_PROBLEMS
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,26 +13,25 @@ from merging.benchmarks import BenchmarkSpec, Sample
 from merging.benchmarks.harness import HarnessFolder, folder_of
 from merging.errors import BenchmarkError
 from merging.harness import frozen
-from merging.harness.index import Entry, harness_version
+from merging.harness.index import Entry, Index, harness_version
 from webapp.library import fetches
 from webapp.library.actions import key_of
 from webapp.library.models import Benchmark, Fetch
 
 ENTRIES = (
     Entry("gsm8k", "task", "gsm8k/gsm8k.yaml", ("exact_match,strict-match", "exact_match,flexible-extract")),
-    Entry("humaneval", "task", "humaneval/humaneval.yaml", refusal="runs code that the model writes"),
+    Entry("humaneval", "task", "humaneval/humaneval.yaml", (), (), "runs code that the model writes"),
     Entry("mgsm_direct_ja", "task", "mgsm/ja.yaml", ("exact_match,none",)),
-    Entry("mgsm_direct", "group", members=("mgsm_direct_ja",), refusal="is a group of 1 tasks"),
+    Entry("mgsm_direct", "group", members=("mgsm_direct_ja",)),
 )
 ASKED = {"task": "gsm8k", "metric": "exact_match,strict-match"}
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A list of four tasks in a data folder of its own."""
-    monkeypatch.setattr(fetches, "index_folder", lambda: tmp_path)
-    (tmp_path / f"lm-eval-{harness_version()}.json").write_text(json.dumps([asdict(entry) for entry in ENTRIES]))
-    return tmp_path
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of four names."""
+    found = Index(harness_version(), {entry.name: entry for entry in ENTRIES})
+    monkeypatch.setattr(fetches, "read_index", lambda folder: found)
 
 
 @pytest.fixture
@@ -74,7 +71,7 @@ def leased(owner: User, token: int = 1, **asked: str) -> Fetch:
     return row
 
 
-def test_a_task_is_found_by_parts_of_its_name(owner_client: Client, known: Path) -> None:
+def test_a_task_is_found_by_parts_of_its_name(owner_client: Client, known: None) -> None:
     page = owner_client.get("/benchmarks/tasks/?q=direct+ja").content.decode()
     assert "mgsm_direct_ja" in page and "gsm8k" not in page.partition('id="found"')[2]
     assert "No task of that name" in owner_client.get("/benchmarks/tasks/?q=<nothing>").content.decode()
@@ -82,7 +79,7 @@ def test_a_task_is_found_by_parts_of_its_name(owner_client: Client, known: Path)
     assert "gsm8k" in part.content.decode() and "<html" not in part.content.decode()
 
 
-def test_what_cannot_be_a_benchmark_says_why_and_offers_nothing(owner_client: Client, known: Path) -> None:
+def test_what_cannot_be_a_benchmark_says_why_and_offers_nothing(owner_client: Client, known: None) -> None:
     page = owner_client.get("/benchmarks/tasks/?q=humaneval").content.decode()
     assert "it runs code that the model writes" in page and "Fetch humaneval" not in page
     assert "?q=mgsm_direct_ja" in owner_client.get("/benchmarks/tasks/?q=mgsm_direct").content.decode()
@@ -97,7 +94,7 @@ def test_without_the_list_it_can_be_asked_for(
     assert "waits for a worker" in owner_client.get("/benchmarks/tasks/").content.decode()
 
 
-def test_asking_fetches_nothing_and_asks_once(owner_client: Client, known: Path, hub: list[str]) -> None:
+def test_asking_fetches_nothing_and_asks_once(owner_client: Client, known: None, hub: list[str]) -> None:
     for _ in range(2):
         assert owner_client.post("/benchmarks/tasks/request/", ASKED).url == "/benchmarks/tasks/"
     assert Fetch.objects.get().status == "pending" and hub == []
@@ -116,14 +113,14 @@ def test_asking_fetches_nothing_and_asks_once(owner_client: Client, known: Path,
     ],
 )
 def test_only_what_is_on_the_list_can_be_asked_for(
-    owner_client: Client, known: Path, changes: dict[str, str], complaint: str
+    owner_client: Client, known: None, changes: dict[str, str], complaint: str
 ) -> None:
     page = owner_client.post("/benchmarks/tasks/request/", ASKED | changes, follow=True).content.decode()
     assert complaint in page and not Fetch.objects.exists()
 
 
 def test_requests_are_one_s_own(
-    owner: User, owner_client: Client, member_client: Client, stranger_client: Client, known: Path
+    owner: User, owner_client: Client, member_client: Client, stranger_client: Client, known: None
 ) -> None:
     row = fetches.request_fetch(owner, "gsm8k", "exact_match,strict-match")
     forget = f"/benchmarks/tasks/requests/{row.pk}/forget/"
@@ -135,7 +132,7 @@ def test_requests_are_one_s_own(
 
 
 def test_a_request_that_is_carried_out_is_a_benchmark_with_a_sealed_final_split(
-    owner: User, owner_client: Client, known: Path, hub: list[str]
+    owner: User, owner_client: Client, known: None, hub: list[str]
 ) -> None:
     fetches.carry_out(leased(owner, **ASKED).pk, 1)
     row = Fetch.objects.get().benchmark
@@ -148,7 +145,7 @@ def test_a_request_that_is_carried_out_is_a_benchmark_with_a_sealed_final_split(
     assert "public test set" in page and "Q: search 0?\nA:" in page and "exact_match,strict-match@1.0" in page
 
 
-def test_a_task_is_fetched_once_for_all(owner: User, member: User, known: Path, hub: list[str]) -> None:
+def test_a_task_is_fetched_once_for_all(owner: User, member: User, known: None, hub: list[str]) -> None:
     fetches.carry_out(leased(owner, **ASKED).pk, 1)
     fetches.carry_out(leased(member, 2, **ASKED).pk, 2)
     first, second = Benchmark.objects.filter(name="gsm8k, exact_match,strict-match")
@@ -156,7 +153,7 @@ def test_a_task_is_fetched_once_for_all(owner: User, member: User, known: Path, 
 
 
 def test_what_cannot_be_had_is_said_with_what_to_do(
-    owner: User, owner_client: Client, known: Path, monkeypatch: pytest.MonkeyPatch
+    owner: User, owner_client: Client, known: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*args: object, **settings: object) -> None:
         raise BenchmarkError("gsm8k cannot be frozen: the Hub cannot be reached from here")
@@ -169,6 +166,6 @@ def test_what_cannot_be_had_is_said_with_what_to_do(
         assert fetches.request_fetch(owner, **ASKED).status == "pending"
 
 
-def test_who_lost_the_claim_writes_nothing(owner: User, known: Path, hub: list[str]) -> None:
+def test_who_lost_the_claim_writes_nothing(owner: User, known: None, hub: list[str]) -> None:
     fetches.carry_out(leased(owner, token=2, **ASKED).pk, 1)
     assert Fetch.objects.get().status == "leased" and hub == []
