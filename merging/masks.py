@@ -144,8 +144,14 @@ def row_of(shape: Sequence[int]) -> int:
 
 def probabilities_of(ranks: Tensor, n: int, density: float, epsilon: float) -> Tensor:
     """The probability that an element of each rank, from 0, in a row of n stays; into the memory of `ranks`, float32."""
+    slope, floor = shares_of(n, density, epsilon)
+    return ranks.mul_(slope).add_(floor)
+
+
+def shares_of(n: int, density: float, epsilon: float) -> tuple[float, float]:
+    """By how much that probability grows with a rank, and where it begins."""
     epsilon = min(epsilon, density, 1 - density)
-    return ranks.fill_(density) if n == 1 else ranks.mul_(2 * epsilon / (n - 1)).add_(density - epsilon)
+    return (0.0, density) if n == 1 else (2 * epsilon / (n - 1), density - epsilon)
 
 
 def _ranks(rows: Tensor) -> Tensor:

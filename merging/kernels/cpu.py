@@ -18,10 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from merging.draws import limits_of
 from merging.kernels.loops import f4, i2, i4, merge_elements, rank_rows, u2, u4
 from merging.kernels.passes import BLOCK_BITS, Lottery, Pass, RankedLottery, Window
-from merging.masks import TINY_WEIGHT, probabilities_of
+from merging.masks import TINY_WEIGHT, shares_of
 
 T = TypeVar("T")
 
@@ -115,7 +114,7 @@ class _Numbers:
         is_bounded = any(window.high < math.inf for window in windows)
         total = sum(task.weights)
         is_divided = task.normalize and not task.elect and abs(total) >= TINY_WEIGHT
-        tables = [_table(keep) for keep in self._ranked]
+        shares = [shares_of(keep.row, keep.density, keep.epsilon) for keep in self._ranked]
         self._before = (
             tuple(f4(weight) for weight in possible_weights(task)),
             tuple(f4(window.low) for window in windows) or None,
@@ -123,7 +122,11 @@ class _Numbers:
             tuple(f4(lottery.divisor) for lottery in lotteries) or None,
             tuple(i4(lottery.last) for lottery in lotteries) or None,
         )
-        self._tables = (tuple(p for p, _ in tables) or None, tuple(limit for _, limit in tables) or None)
+        self._shares = (
+            tuple(f4(slope) for slope, _ in shares) or None,
+            tuple(f4(floor) for _, floor in shares) or None,
+            True if any(keep.rescale for keep in self._ranked) else None,
+        )
         self._after = (
             task.elect or None,
             (task.elect and task.normalize) or None,
@@ -148,8 +151,8 @@ class _Numbers:
     def of_span(self, start: int, ranks: tuple[Any, ...] | None) -> tuple[Any, ...]:
         """For elements from `start`, all in one block of random words."""
         block, position = start >> BLOCK_BITS, start % (1 << BLOCK_BITS)
-        keys = tuple((u4(of_parent[block][0]), u4(of_parent[block][1])) for of_parent in self._keys)
-        return (*self._before, keys or None, u4(position), ranks, *self._tables, *self._after)
+        keys = tuple(tuple(u4(key ^ (key >> 16)) for key in of_parent[block]) for of_parent in self._keys)
+        return (*self._before, keys or None, u4(position), ranks, *self._shares, *self._after)
 
 
 def possible_weights(task: Pass) -> Iterator[float]:
@@ -157,11 +160,3 @@ def possible_weights(task: Pass) -> Iterator[float]:
     for i, weight in enumerate(task.weights):
         keep = task.keep[i] if task.keep else None
         yield 0.0 if isinstance(keep, Lottery) and keep.limit == 0 else weight
-
-
-def _table(keep: RankedLottery) -> tuple[Any, Any]:
-    """By rank: what an element that is kept is divided by, and the least signed word that does not keep it. [row] each"""
-    ranks = torch.arange(keep.row, dtype=torch.float32)
-    probabilities = probabilities_of(ranks, keep.row, keep.density, keep.epsilon)
-    limits = limits_of(probabilities).long()
-    return (probabilities if keep.rescale else torch.ones_like(probabilities)).numpy(), limits.numpy()

@@ -67,8 +67,9 @@ def merge_elements(
     keys: Any,
     position: Any,
     ranks: Any,
-    probabilities: Any,
-    limits: Any,
+    slopes: Any,
+    floors: Any,
+    divides: Any,
     elect: Any,
     count: Any,
     total: Any,
@@ -77,11 +78,12 @@ def merge_elements(
 ) -> Any:
     """Merges and returns the bits of the largest magnitude that was written; see `Pass` for the arithmetic.
 
-    `keys` come with `lasts` and `divisors` for lotteries, or with `ranks`, `probabilities` and `limits` by rank.
+    `keys`, folded, come with `lasts` and `divisors` for lotteries, or with `ranks`, `slopes`, `floors` and `divides` by rank.
     """
     worst = u4(0)
     for j in range(len(target)):
         b = f4(0) if base is None else widen(base[j])
+        place = folded(u4(u4(position) + u4(j)))
         plus, minus, plus_weights, minus_weights = f4(0), f4(0), f4(0), f4(0)
         for i in range(len(parents)):
             tau = widen(parents[i][j]) if base is None else widen(parents[i][j]) - b
@@ -91,13 +93,14 @@ def merge_elements(
             if highs is not None:
                 weight = weight if abs(tau) <= highs[i] else dropped
             if keys is not None:
-                word = i4(_mixed(_mixed(u4(position) + u4(j), keys[i][0]), keys[i][1]))
+                word = _random_word(place, keys[i])
                 if lasts is not None:
-                    weight = weight if word <= lasts[i] else dropped
+                    weight = weight if i4(word) <= lasts[i] else dropped
                     tau = tau / divisors[i]
                 if ranks is not None:
-                    rank = ranks[i][j]
-                    tau = tau / probabilities[i][rank] if word < limits[i][rank] else f4(0)
+                    share = f4(f4(ranks[i][j]) * slopes[i]) + floors[i]
+                    kept = tau if divides is None else tau / share
+                    tau = kept if _wins(word, share) else f4(0)
             s = tau * weight
             p, n = s, f4(0)
             if elect is not None:
@@ -386,14 +389,33 @@ def magnitude_of(base: Any, parent: Any, j: Any, step: Any) -> Any:
 
 
 @inlined
-def _mixed(word: Any, key: Any) -> Any:
-    """`merging.draws._mix`, a round of lowbias32, of word ^ key. Each step says that it is 32 bits wide, or it would not be."""
-    x = u4(u4(word) ^ key)
-    x = u4(x ^ (x >> u4(16)))
-    x = u4(x * u4(0x7FEB352D))
+def _random_word(place: Any, keys: Any) -> Any:
+    """The word of `merging.draws` for an element: two rounds of lowbias32. Its place and the keys come folded.
+
+    A round begins and ends with folding, which undoes itself: between two rounds only the key is left of it. Each step
+    says that it is 32 bits wide, or it would not be.
+    """
+    return folded(_multiplied(u4(_multiplied(u4(place ^ keys[0])) ^ keys[1])))
+
+
+@inlined
+def _multiplied(word: Any) -> Any:
+    x = u4(word * u4(0x7FEB352D))
     x = u4(x ^ (x >> u4(15)))
-    x = u4(x * u4(0x846CA68B))
-    return u4(x ^ (x >> u4(16)))
+    return u4(x * u4(0x846CA68B))
+
+
+@inlined
+def folded(word: Any) -> Any:
+    """The upper half of 32 bits added to the lower; once more, and the word is back."""
+    return u4(word ^ (word >> u4(16)))
+
+
+@inlined
+def _wins(word: Any, share: Any) -> Any:
+    """Whether a word, as a number in [0, 2^32), is below `merging.draws.limit_of` a share. float32 holds these limits."""
+    limit = u4(min(np.rint(share * f4(2.0**32)), f4(2.0**32 - 2**8)))
+    return (u4(word ^ u4(0x80000000)) < limit) | (share >= f4(1))
 
 
 @inlined
