@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet, Subquery
 
 from merging.objectives import shares
 from webapp.runs import outcomes
@@ -69,7 +69,7 @@ class Column:
 @dataclass(frozen=True)
 class Board:
     """The rows; how many evolved candidates were scored, ranked and are among the rows. `unranked` are the best of the `n_unranked` whose
-    answers cannot be trusted. `columns` is empty with one benchmark.
+    answers cannot be trusted. `columns` is empty with one benchmark; with several, `parts` are the scores of every evaluation in the rows.
     """
 
     rows: list[Row]
@@ -82,6 +82,7 @@ class Board:
     columns: Sequence[Column] = ()
     override: Override | None = None
     is_exact: bool = True
+    parts: Mapping[int, Sequence[Score]] = field(default_factory=dict)
 
 
 def board(run: Run, n_scored: int, everything: bool = False) -> Board:
@@ -89,14 +90,13 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
 
     The best `N_RANKED` are ranked; `N_SHOWN` of them are among the rows unless `everything` is asked for.
     """
-    evolved = list(_search(run).filter(candidate__kind="evolved", is_healthy=True)[:N_RANKED])
-    references = list(_search(run).exclude(candidate__kind="evolved"))
-    ranked = sorted([*evolved, *references], key=_place)
-    doubted = _search(run).filter(candidate__kind="evolved", is_healthy=False)
-    n_doubted = doubted.count()
-    unranked = list(doubted[:N_UNRANKED]) if n_doubted else []
-    if not ranked and not unranked:
+    stood = sorted(_standing(run), key=_place)
+    ranked = [e for e in stood if e.is_healthy or e.candidate.kind != "evolved"]
+    unranked = [e for e in stood if e not in ranked]
+    evolved = [e for e in ranked if e.candidate.kind == "evolved"]
+    if not stood:
         return Board([], n_scored, 0, 0)
+    n_doubted: int = stood[0].n_doubted or 0  # type: ignore[attr-defined]
     config = RunConfig.from_json(run.config)
     cards = outcomes.cards(evaluation.pk for evaluation in ranked)
     bands = _bands(ranked, cards, config.weights)
@@ -116,6 +116,7 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         n_unranked=n_doubted,
         columns=_columns(config),
         override=config.override,
+        parts=make.parts if len(config.objectives) > 1 else {},
         is_exact=len(config.objectives) == 1 and all(card[0].is_binary for card in cards.values()),
     )
 
@@ -134,11 +135,13 @@ class _Rows:
         self._run, self._with_parts = run, with_parts
         self._elsewhere = _elsewhere(run, [evaluation.candidate_id for evaluation in evaluations])
         self._bars = _bars(evaluations)
-        asked = evaluations if with_parts else [e for e in evaluations if not e.is_healthy]
-        self._parts = scores_of(asked) if asked else {}
+        asked = (
+            [*evaluations, *self._elsewhere.values()] if with_parts else [e for e in evaluations if not e.is_healthy]
+        )
+        self.parts = scores_of(asked) if asked else {}
 
     def row(self, i: int, evaluation: Evaluation, rank: str, opens_band: bool) -> Row:
-        parts = self._parts.get(evaluation.pk, [])
+        parts = self.parts.get(evaluation.pk, [])
         return Row(
             candidate=evaluation.candidate,
             rank=rank,
@@ -153,11 +156,25 @@ class _Rows:
         )
 
 
+def _standing(run: Run) -> QuerySet[Evaluation]:
+    """The best evolved candidates, the best of those that cannot be trusted and how many of these there are, and all parents and baselines.
+
+    One query: a page that is asked for every second counts them.
+    """
+    best, doubted = _evolved(run, is_healthy=True)[:N_RANKED], _evolved(run, is_healthy=False)[:N_UNRANKED]
+    chosen = ~Q(candidate__kind="evolved") | Q(pk__in=best.values("pk")) | Q(pk__in=doubted.values("pk"))
+    n_doubted = _evolved(run, is_healthy=False).order_by().values("run").annotate(n=Count("pk")).values("n")
+    found = _search(run).filter(chosen).annotate(n_doubted=Subquery(n_doubted))
+    return found.select_related("candidate__generation").defer("candidate__recipe", "candidate__genome")
+
+
+def _evolved(run: Run, is_healthy: bool) -> QuerySet[Evaluation]:
+    evolved = _search(run).filter(candidate__kind="evolved", is_healthy=is_healthy)
+    return evolved.order_by("-fitness", "candidate__generation__number", "candidate__index")
+
+
 def _search(run: Run) -> QuerySet[Evaluation]:
-    done = Evaluation.objects.filter(run=run, split="search", status="done").select_related("candidate__generation")
-    return done.defer("candidate__recipe", "candidate__genome").order_by(
-        "-fitness", "candidate__generation__number", "candidate__index"
-    )
+    return Evaluation.objects.filter(run=run, split="search", status="done")
 
 
 def _place(evaluation: Evaluation) -> tuple[float, int, int]:

@@ -10,7 +10,7 @@ from typing import Final
 from django.db.models import Count, Max, Min
 
 from webapp.runs import listing
-from webapp.runs.models import ENDED, Evaluation, Run, Score
+from webapp.runs.models import ENDED, Evaluation, Run
 
 RECENT: Final = 30
 """Finished evaluations from which the speed is taken."""
@@ -29,7 +29,7 @@ class Failure:
 class Summary:
     """A run in numbers. `left` is an estimate of the time that remains; None when there is nothing to estimate from.
 
-    `parts` are the best's scores by benchmark, where the run has several; `rivals` the random searches that it is compared with.
+    `rivals` are the random searches that it is compared with.
     """
 
     row: listing.Row
@@ -38,7 +38,6 @@ class Summary:
     left: timedelta | None
     current: list[Evaluation]
     failures: list[Failure]
-    parts: list[Score]
     rivals: list[listing.Row]
 
     @property
@@ -48,7 +47,7 @@ class Summary:
 
 def summary(run: Run) -> Summary:
     """The summary of `run` as its rows stand."""
-    row = listing.rows([run])[0]
+    row, *rivals = listing.rows([run, *run.baseline_runs.filter(deleted_at=None).order_by("created")])
     failures = _failures(run)
     return Summary(
         row=row,
@@ -57,8 +56,7 @@ def summary(run: Run) -> Summary:
         left=_left(run, row.n_scored),
         current=list(run.evaluations.filter(status="leased").select_related("candidate").defer("candidate__recipe")),
         failures=failures,
-        parts=_parts(run, row),
-        rivals=_rivals(run),
+        rivals=rivals,
     )
 
 
@@ -67,16 +65,6 @@ def time_left(finished: Sequence[datetime], n_left: int) -> timedelta | None:
     if n_left < 1 or len(finished) < 2:
         return None
     return (finished[0] - finished[-1]) / (len(finished) - 1) * n_left
-
-
-def _parts(run: Run, row: listing.Row) -> list[Score]:
-    several = row.best is not None and len(run.config.get("objectives", ())) > 1
-    return list(row.best.scores.order_by("index")) if several and row.best else []
-
-
-def _rivals(run: Run) -> list[listing.Row]:
-    found = list(run.baseline_runs.filter(deleted_at=None).order_by("created"))
-    return listing.rows(found) if found else []
 
 
 def _left(run: Run, n_through: int) -> timedelta | None:

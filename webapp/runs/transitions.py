@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from webapp.runs import events, ranks
-from webapp.runs.config import RunConfig
+from webapp.runs.config import N_FINALISTS
 from webapp.runs.models import LIVE, Candidate, Evaluation, Run, RunState
 
 SEARCHING: Final[tuple[RunState, ...]] = ("queued", "running")
@@ -94,7 +94,7 @@ def finish_search(run: Run) -> bool:
 
     False when nothing evolved was scored. Call it with the run's row locked.
     """
-    finalists = best(run, RunConfig.from_json(run.config).n_finalists)
+    finalists = best(run, run.config.get("n_finalists", N_FINALISTS))
     if not finalists:
         return False
     compared = [*finalists, *run.candidates.exclude(kind="evolved")]
@@ -115,9 +115,13 @@ def best(run: Run, n: int = 1) -> list[Candidate]:
 
     Candidates whose answers cannot be trusted are passed over, unless there are no others.
     """
-    scored = run.candidates.filter(kind="evolved", evaluations__split="search", evaluations__status="done")
-    ranked = scored.order_by("-evaluations__fitness", "generation__number", "index")
-    return list(ranked.filter(evaluations__is_healthy=True)[:n]) or list(ranked[:n])
+    return _best(run, n, evaluations__is_healthy=True) or _best(run, n)
+
+
+def _best(run: Run, n: int, **conditions: bool) -> list[Candidate]:
+    scored = {"kind": "evolved", "evaluations__split": "search", "evaluations__status": "done"}
+    ranked = run.candidates.filter(**scored, **conditions)  # in one call: of one and the same evaluation
+    return list(ranked.order_by("-evaluations__fitness", "generation__number", "index")[:n])
 
 
 def _settle(run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,29 @@ def test_a_run_starts_with_what_it_is_measured_against(owner: User, config: RunC
         ("parent", 0, "first"),
         ("parent", 1, "second"),
         ("baseline", 2, "uniform average"),
-        ("baseline", 3, "starting point"),
+        ("baseline", 3, "untuned TIES"),
+        ("baseline", 4, "untuned DARE-TIES"),
+        ("baseline", 5, "starting point"),
     ]
-    assert run.candidates.get(index=3).recipe["values"] == [[{"weight": 1.0}, {"weight": 1.0}]]
+    assert run.candidates.get(index=3).recipe["values"] == [[{"weight": 1.0, "density": 0.5}] * 2]
+    assert run.candidates.get(index=5).recipe["values"] == [[{"weight": 1.0}, {"weight": 1.0}]]
+
+
+def test_without_a_base_model_nothing_is_measured_from_one(owner: User, chosen: Library) -> None:
+    run = actions.launch(owner, plan(draft(chosen, method="linear", base=None)).config, "my run")
+    assert set(run.candidates.values_list("name", flat=True)) == {
+        "first",
+        "second",
+        "uniform average",
+        "starting point",
+    }
+
+
+def test_a_random_search_is_launched_beside_on_request(owner: User, config: RunConfig) -> None:
+    run = actions.launch(owner, config, "my run", "key", with_random_search=True)
+    (sibling,) = run.baseline_runs.all()
+    assert RunConfig.from_json(sibling.config) == replace(config, search="random")
+    assert actions.launch(owner, config, "my run", "key", with_random_search=True) == run and Run.objects.count() == 2
 
 
 def test_references_are_asked_on_search_first_and_on_validation(owner: User, config: RunConfig) -> None:
@@ -56,7 +77,7 @@ def test_references_are_asked_on_search_first_and_on_validation(owner: User, con
         ("search", ranks.REFERENCE_SEARCH, "pending"),
         ("validation", ranks.REFERENCE_VALIDATION, "pending"),
     }
-    assert run.evaluations.count() == 8
+    assert run.evaluations.count() == 12
 
 
 def test_the_configuration_is_frozen_with_its_digest(owner: User, config: RunConfig) -> None:
@@ -82,7 +103,7 @@ def test_launching_tells_the_outbox_and_wakes_workers_after_the_transaction(
 def test_a_second_press_gives_the_same_run(owner: User, member: User, config: RunConfig) -> None:
     run = actions.launch(owner, config, "my run", "key")
     assert actions.launch(owner, config, "pressed again", "key") == run
-    assert run.candidates.count() == 4
+    assert run.candidates.count() == 6
     assert actions.launch(member, config, "somebody else's", "key") != run
 
 

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.webapp.runs.rows import make_run
-from webapp.runs import events, series
-from webapp.runs.models import Evaluation, Run
+from webapp.runs import events, outcomes, series
+from webapp.runs.models import Candidate, Evaluation, Run
 
 pytestmark = pytest.mark.django_db
 
@@ -116,6 +116,12 @@ def test_ten_thousand_candidates_stay_usable(owner: User, owner_client: Client) 
     with CaptureQueriesContext(connection) as queries:
         page = owner_client.get(reverse("runs:detail", args=[run.pk]))
     assert len(queries) <= 15 and len(page.content) <= 200_000
+    best = Candidate.objects.filter(run=run, evaluations__split="search").order_by("-evaluations__fitness")[0]
+    for address in (f"{page.request['PATH_INFO']}?part=live", reverse("runs:candidate", args=[run.pk, best.pk])):
+        outcomes._kept.clear()
+        with CaptureQueriesContext(connection) as queries:
+            assert owner_client.get(address).status_code == 200
+        assert len(queries) <= 15
 
 
 def _large_run(owner: User, n: int) -> Run:
@@ -126,23 +132,27 @@ def _large_run(owner: User, n: int) -> Run:
         SELECT '{run.pk}', i, 'p', '{{}}' FROM generate_series(0, {n} / 20 - 1) i"""
     candidates = f"""
         INSERT INTO runs_candidate (run_id, generation_id, kind, index, name, genome, recipe, recipe_digest)
-        SELECT g.run_id, g.id, 'evolved', i, 'g' || g.number || '.' || i, ARRAY[0.5], r.recipe, 'd'
+        SELECT g.run_id, g.id, 'evolved', i, 'g' || g.number || '.' || i, ARRAY[]::float8[], r.recipe, 'd'
         FROM runs_generation g, generate_series(0, 19) i, (SELECT recipe FROM runs_candidate WHERE run_id = '{run.pk}' LIMIT 1) r
         WHERE g.run_id = '{run.pk}'"""
     evaluations = f"""
         INSERT INTO runs_evaluation (run_id, candidate_id, split, rank, status, attempts, lease_token, lease_owner, failure_kind, failure,
                                      fitness,
-                                     mean, low, high, n, scorer, finished)
+                                     mean, low, high, n, finished)
         SELECT c.run_id, c.id, 'search', 10, 'done', 1, 1, '', '', '', (g.number * 20 + c.index) * 7919 % 9973 / 9973.0,
-               0.5, 0.4, 0.6, 50, '',
+               0.5, 0.4, 0.6, 50,
                now() + (g.number * 20 + c.index) * interval '1 second'
         FROM runs_candidate c JOIN runs_generation g ON g.id = c.generation_id WHERE c.run_id = '{run.pk}'"""
+    scores = f"""
+        INSERT INTO runs_score (evaluation_id, index, benchmark, digest, scorer, mean, low, high, n, "right", health, concerns, seconds)
+        SELECT e.id, 0, 'b', 'd', 's', e.mean, e.low, e.high, e.n, e.mean, '{{}}', '{{}}', 1
+        FROM runs_evaluation e WHERE e.run_id = '{run.pk}' AND e.rank = 10"""
     outcomes = f"""
-        INSERT INTO runs_outcomes (evaluation_id, samples) SELECT e.id, o.samples
-        FROM runs_evaluation e JOIN runs_candidate c ON c.id = e.candidate_id,
-             (SELECT samples FROM runs_outcomes WHERE evaluation_id IN (SELECT id FROM runs_evaluation WHERE run_id = '{run.pk}') LIMIT 1) o
-        WHERE e.run_id = '{run.pk}' AND c.kind = 'evolved'"""
+        INSERT INTO runs_outcomes (score_id, scores, rest) SELECT s.id, o.scores, o.rest
+        FROM runs_score s JOIN runs_evaluation e ON e.id = s.evaluation_id,
+             (SELECT scores, rest FROM runs_outcomes LIMIT 1) o
+        WHERE e.run_id = '{run.pk}' AND e.rank = 10"""
     with connection.cursor() as cursor:
-        for statement in (generations, candidates, evaluations, outcomes):
+        for statement in (generations, candidates, evaluations, scores, outcomes):
             cursor.execute(statement)
     return run

@@ -30,7 +30,15 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
     run = _own(request, run_id)
     found = summary(run)
     board = leaderboard.board(run, found.row.n_scored, everything=request.GET.get("rows") == "all")
-    context = {"run": run, "summary": found, "row": found.row, "board": board, "map": _map_of_best(found)}
+    parts = board.parts.get(found.row.best.pk, ()) if found.row.best else ()
+    context = {
+        "run": run,
+        "summary": found,
+        "row": found.row,
+        "board": board,
+        "parts": parts,
+        "map": _map_of_best(found),
+    }
     if request.GET.get("part") == "live":
         return render(request, "runs/_live_parts.html", context)
     return render(request, "runs/live.html", context | _settings(run) | {"seq": run.next_seq - 1})
@@ -60,4 +68,4 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _own(request: SignedIn, run_id: UUID) -> Run:
-    return get_object_or_404(runs_of(request.user).select_related("winner", "baseline_of"), pk=run_id)
+    return get_object_or_404(runs_of(request.user).select_related("winner", "owner", "baseline_of"), pk=run_id)
