@@ -4,9 +4,9 @@
     .venv/bin/python -m benchmarks.fidelity_seeds table FOLDER > docs/fidelity-table.md
 
 One search for each fidelity and seed: the quick demo, 120 candidates, 100 search questions each; at the end the finalists answer all search
-questions, and the best of them is the winner. FOLDER keeps every answer by recipe and every finished search, a line each: a recipe that comes
-again costs nothing, `run` goes on where it was stopped, and several may share a folder if they are given different seeds or fidelities. `table` also replays every fidelity over the candidates of the full searches, at no
-cost: how near estimates come to the truth, and in what order they put candidates.
+questions, and the best of them is the winner. FOLDER keeps every answer and every finished search, a line each: a recipe that comes again
+costs nothing, `run` goes on where it was stopped, and several may share a folder if their seeds or fidelities differ. `table` also
+replays every fidelity over the candidates of the full searches, at no cost: how near estimates come to the truth, and how they rank.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
+from merging import plain
 from merging.benchmarks import Split, benchmarks
 from merging.demo import PACK
 from merging.evolution import told_fitnesses
@@ -73,11 +77,11 @@ class Questions:
 
     def ask(self, recipe: Recipe, split: Split, positions: Positions) -> Answers:
         """The answers at these positions of a split, in their order; the model is merged only when one is not known yet."""
-        known = self._known[recipe.digest(), split]
+        known = self._known[key(recipe), split]
         if unknown := tuple(position for position in positions if position not in known):
             found = self._answers(recipe, split, unknown)
-            self._keep(recipe.digest(), split, found)
-            append(self._file, {"recipe": recipe.digest(), "split": split, "answers": found.to_json()})
+            self._keep(key(recipe), split, found)
+            append(self._file, {"recipe": key(recipe), "split": split, "answers": found.to_json()})
         score, right, language = zip(*(known[position] for position in positions), strict=True)
         return Answers(positions, score, right, language)
 
@@ -120,6 +124,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "run":
         run(given.folder, given.seeds, given.fidelities)
+    else:
+        print_searches(lines(given.folder / "searches.jsonl"))
+        print_replays(given.folder)
 
 
 def run(folder: Path, seeds: Iterable[int], names: Sequence[str]) -> None:
@@ -148,6 +155,10 @@ def search(questions: Questions, space: GenomeSpace, name: str, seed: int) -> Se
         genomes, scored = running.ask(generation)[:n_left], []
         for genome in genomes:
             recipe = space.decode(genome)
+            if (
+                len(plan.blocks) > 1
+            ):  # one batch of all costs less time than several small ones; what counts is what the plan asks
+                questions.ask(recipe, "search", questions.all_of("search"))
             answers = ask_by(plan, lambda block, recipe=recipe: questions.ask(recipe, "search", block))  # type: ignore[misc]
             (estimate,) = plan.estimate(answers)
             scored.append(Scored(answers, estimate.fitness))
@@ -179,12 +190,129 @@ def finish(found: Search, questions: Questions) -> dict[str, Any]:
         "final_scores": "".join(str(int(score)) for score in final.score),
         "told": [candidate.fitness for candidate in candidates],
         "finalists": [[i, candidates[i].fitness, exact[i].fitness] for i in chosen],
-        "recipes": [recipe.digest() for recipe in found.recipes],
+        "recipes": [key(recipe) for recipe in found.recipes],
         "generations": [len(generation) for generation in found.history.generations],
     }
 
 
 IN_FULL: Final = fidelities.get("full").plan(POOL, History(), {}, 0, 0)
+
+
+def print_searches(reports: list[dict[str, Any]]) -> None:
+    """What each fidelity cost and found, over the seeds that it and `full` have in common."""
+    by = {(report["fidelity"], report["seed"]): report for report in reports}
+    print("| fidelity | seeds | completions | fewer | winner, final | minus all samples, same seeds | p | worst seed |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name in fidelities.names():
+        seeds = [seed for (fidelity, seed) in sorted(by) if fidelity == name and ("full", seed) in by]
+        if not seeds:
+            continue
+        mine, full = ([by[which, seed] for seed in seeds] for which in (name, "full"))
+        n, n_full = (np.mean([report["n_asked"] for report in found]) for found in (mine, full))
+        scores, others = (np.array([report["final"] for report in found]) for found in (mine, full))
+        d = scores - others
+        compared = "| |" if name == "full" else f"{signed(d)} | {sign_flips(d):.2f} |"
+        print(
+            f"| {name} | {len(seeds)} | {n:,.0f} | {n_full / n:.1f}x | {plus_minus(scores)} | {compared} {scores.min():.3f} |"
+        )
+
+
+def plus_minus(values: NDArray[np.float64]) -> str:
+    """The mean with half of its 95 % interval by Student's law."""
+    return f"{values.mean():.3f} ± {half_width(values):.3f}"
+
+
+def signed(values: NDArray[np.float64]) -> str:
+    return (
+        f"{values.mean():+.3f} [{values.mean() - half_width(values):+.3f}, {values.mean() + half_width(values):+.3f}]"
+    )
+
+
+def half_width(values: NDArray[np.float64]) -> float:
+    n = len(values)
+    return float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+
+
+def sign_flips(values: NDArray[np.float64]) -> float:
+    """The exact two-sided p of a mean difference: how many of all choices of signs give one as far from 0."""
+    signs = np.array(list(product((-1, 1), repeat=len(values))))
+    return float((np.abs(signs @ values) >= abs(values.sum()) - 1e-12).mean())
+
+
+@dataclass
+class Replay:
+    """A fidelity's estimates of candidates whose truth is known. Errors are of those that were not asked in full."""
+
+    n_asked: int = 0
+    n_all: int = 0
+    errors: list[float] = field(default_factory=list)
+    n_held: int = 0
+    taus: list[float] = field(default_factory=list)
+    halves: list[float] = field(default_factory=list)
+
+
+def print_replays(folder: Path) -> None:
+    """Every fidelity over the candidates of the full searches, generation by generation."""
+    full = [report for report in lines(folder / "searches.jsonl") if report["fidelity"] == "full"]
+    whole = range(N_SEARCH)
+    known = {
+        line["recipe"]: Answers.from_json(line["answers"])
+        for line in lines(folder / "answers.jsonl")
+        if line["split"] == "search" and sorted(line["answers"]["positions"]) == list(whole)
+    }
+    print(f"\n{len(full)} full searches, replayed:\n")
+    print("| fidelity | fewer | bias | RMSE | intervals that hold | Kendall's tau | better half found |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name in fidelities.names():
+        found = Replay()
+        for report in full:
+            replay(name, report, known, found)
+        errors = np.array(found.errors or [0.0])
+        held = found.n_held / max(1, len(found.errors))
+        cells = f"{errors.mean():+.3f} | {np.sqrt((errors**2).mean()):.3f} | {held:.1%}" if found.errors else "| |"
+        print(
+            f"| {name} | {found.n_all / found.n_asked:.1f}x | {cells} | {np.mean(found.taus):.2f} | {np.mean(found.halves):.0%} |"
+        )
+
+
+def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], found: Replay) -> None:
+    """One full search as a fidelity would have seen it. Generations that it asks in full tell nothing about ranks."""
+    parents = tuple(known[key(quick_space().decode(only(expert)))] for expert in EXPERTS)
+    history, recipes = History(parents), iter(report["recipes"])
+    for generation, size in enumerate(report["generations"]):
+        plan = fidelities.get(name).plan(POOL, history, {}, report["seed"], generation)
+        scored, truths = [], []
+        for recipe in islice(recipes, size):
+            answers = ask_by(plan, lambda block, recipe=recipe: taken(known[recipe], block))  # type: ignore[misc]
+            (estimate,), (truth,) = plan.estimate(answers), IN_FULL.estimate(known[recipe])
+            scored.append(Scored(answers, estimate.fitness))
+            truths.append(truth.fitness)
+            if estimate.is_estimate:
+                found.errors.append(estimate.mean - truth.mean)
+                found.n_held += estimate.low <= truth.mean <= estimate.high
+        found.n_asked += sum(len(candidate.answers) for candidate in scored)
+        found.n_all += N_SEARCH * size
+        if name == "full" or any(len(candidate.answers) < N_SEARCH for candidate in scored):
+            told = np.array([candidate.fitness for candidate in scored])
+            found.taus.append(tau(told, np.array(truths)))
+            found.halves.append(len(better_half(told) & better_half(np.array(truths))) / (size // 2))
+        history = History(parents, (*history.generations, tuple(scored)))
+
+
+def taken(answers: Answers, positions: Positions) -> Answers:
+    """The answers at these positions."""
+    score, right, language = answers.over(N_SEARCH)[:, list(positions)].tolist()
+    return Answers(positions, tuple(score), tuple(right), tuple(language))
+
+
+def tau(told: NDArray[np.float64], truths: NDArray[np.float64]) -> float:
+    """Kendall's tau-b; 0 when all are equal."""
+    found = float(stats.kendalltau(told, truths).statistic) if len({*told}) > 1 and len({*truths}) > 1 else 0.0
+    return found
+
+
+def better_half(fitnesses: NDArray[np.float64]) -> set[int]:
+    return set(np.argsort(-fitnesses, kind="stable")[: len(fitnesses) // 2].tolist())
 
 
 def parents_answers(questions: Questions) -> Iterable[Answers]:
@@ -196,6 +324,11 @@ def parents_answers(questions: Questions) -> Iterable[Answers]:
 def only(expert: str) -> tuple[float, ...]:
     """The genome with weight 1 for this expert in every layer and weight 0 for the other."""
     return tuple(gene.gene(float(gene.parent == expert)) for gene in quick_space().genes)
+
+
+def key(recipe: Recipe) -> str:
+    """Names a recipe of the quick space by what the search chose, wherever the models lie."""
+    return plain.digest([dict(values) for group in recipe.values for values in group])
 
 
 def quick_space() -> GenomeSpace:

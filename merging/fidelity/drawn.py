@@ -88,10 +88,12 @@ def corrected(
 
 
 def allocate(n: int, pool: Pool) -> tuple[int, ...]:
-    """n samples over the parts in proportion to their sizes, by largest remainder; at least one each, at most all."""
+    """n samples over the parts in proportion to their sizes; at least one each, at most all."""
     wanted = [n * part.n / pool.n for part in pool.parts]
-    counts = [max(1, int(share)) for share in wanted]
-    by_remainder = sorted(range(len(wanted)), key=lambda i: (int(wanted[i]) - wanted[i], i))
-    for i in by_remainder[: max(0, n - sum(counts))]:
-        counts[i] = min(counts[i] + 1, pool.parts[i].n)
+    counts = [max(1, min(int(share), part.n)) for share, part in zip(wanted, pool.parts, strict=True)]
+    while sum(counts) < min(n, pool.n):
+        with_room = [i for i, part in enumerate(pool.parts) if counts[i] < part.n]
+        counts[max(with_room, key=lambda i: wanted[i] - counts[i])] += 1
+    while sum(counts) > max(n, len(counts)):
+        counts[min((i for i in range(len(counts)) if counts[i] > 1), key=lambda i: wanted[i] - counts[i])] -= 1
     return tuple(counts)

@@ -134,17 +134,14 @@ def wealth(gains: NDArray[np.float64], largest: float, n: int) -> float:
 
     Gains come in random order and lie within `largest` of 0. Infinite when a mean of 0 is out of reach.
     """
-    won, stakes = 0.0, np.array(BETS)
-    capital, highest = np.ones(len(stakes)), 1.0
-    for i, gain in enumerate(gains):
-        fair = -won / (n - i)  # what the rest must gain on average to end at 0
-        if fair > largest:
-            return math.inf
-        if fair > -largest:  # otherwise even the worst answers keep it above 0, and no bet is safe or needed
-            capital *= 1 - stakes / (largest - fair) * (gain - fair)
-        won += float(gain)
-        highest = max(highest, float(capital.mean()))
-    return math.inf if won + (n - len(gains)) * largest < 0 else highest
+    so_far = np.concatenate([[0.0], np.cumsum(gains)])
+    fair = -so_far[:-1] / (n - np.arange(len(gains)))  # [gains]: what the rest must gain on average to end at 0
+    if (fair > largest).any() or so_far[-1] + (n - len(gains)) * largest < 0:
+        return math.inf
+    # Outside these bounds nothing is uncertain, and no bet is safe or needed.
+    stakes = np.array(BETS)[:, None] / np.where(np.abs(fair) < largest, largest - fair, math.inf)
+    capital = np.cumprod(1 - stakes * (gains - fair), axis=1).mean(axis=0)
+    return float(max(1.0, capital.max(initial=1.0)))
 
 
 def against(reference: Answers, answers: Answers, pool: Pool, looks: int) -> tuple[Estimate, ...]:
