@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from merging.benchmarks import benchmarks
+from merging.demo import PACK
 from merging.engines import N_TOKENS_BETWEEN_CHECKS
 from merging.engines.vllm import ENVIRONMENT, VllmEngine, check_usable
 from merging.errors import EvaluationError, TensorError
-from merging.recipes import Parent
+from merging.recipes import Parent, Recipe, uniform_average
 from merging.threads import threads_for
+from merging.workbench import Workbench
 from tests.merging.fake_vllm import FakeVllm
-from tests.merging.models import edit_json
+from tests.merging.models import edit_json, parent
 from tests.merging.vllm_interface import interface, versions
 
 PROMPTS = ["a", "two words", "the longest of these prompts by far", "b", "two words"]
@@ -99,8 +105,6 @@ def test_prompts_come_after_what_was_seen_is_forgotten_and_that_after_the_push(
 def test_it_starts_without_reading_weights_running_code_or_reporting(
     vllm: FakeVllm, relatives: dict[str, Parent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     loaded(relatives["one"])
     (started,) = vllm.started
     assert (started["model"], started["dtype"]) == (relatives["one"].folder, "float32")
@@ -299,3 +303,47 @@ def test_where_it_cannot_run_it_is_refused_with_what_to_do(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if is_installed else None)
     with pytest.raises(EvaluationError, match=told):
         check_usable(torch.device(device))
+
+
+def averages(n: int) -> list[Recipe]:
+    """Averages of the demo's experts with different weights, in float32: its rounding hardly ever decides between two tokens."""
+    parents = tuple(parent(PACK / name) for name in ("japanese", "addition"))
+    even = uniform_average(parents, "float32")
+    return [replace(even, values=(({"weight": 0.3 + i / 5}, {"weight": 0.7 - i / 5}),)) for i in range(n)]
+
+
+def test_a_bench_with_vllm_gives_the_texts_of_a_bench_without(vllm: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merging.workbench.check_usable", lambda device: None)
+    plain, pushed = Workbench("cpu"), Workbench("cpu", engine="vllm")
+    first, second = averages(2)
+    for recipe in (first, second, first):
+        expected, found = (bench.model(recipe).complete(PROMPTS[:2], 8) for bench in (plain, pushed))
+        assert found == expected
+    pushed.close()
+    assert vllm.log.count("start") == 1 and vllm.log.count("reload_weights") == 3 and vllm.log[-1] == "cleanup"
+
+
+def test_a_bench_refuses_vllm_where_it_is_not_installed() -> None:
+    if importlib.util.find_spec("vllm") is None:
+        with pytest.raises(EvaluationError, match="not installed here"):
+            Workbench("cpu", engine="vllm")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed: see docs/vllm.md")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="vLLM is used on GPUs, and there is none")
+def test_vllm_itself_gives_the_texts_of_the_reference_engine() -> None:
+    asked = benchmarks.get("japanese-sums").load()
+    prompts = [asked.rendered(sample) for sample in asked.take("search", 48)]
+    pairs = [(prompt, "答えは") for prompt in prompts]
+    plain, pushed = Workbench("cuda:0"), Workbench("cuda:0", engine="vllm")
+    first, second = averages(2)
+    for recipe in (first, second, first):
+        reference, ours = plain.model(recipe), pushed.model(recipe)
+        assert ours.complete(prompts, 40) == reference.complete(prompts, 40)
+        likely, expected = ours.likelihoods(pairs), reference.likelihoods(pairs)
+        assert [one.log_probability for one in likely] == pytest.approx(
+            [one.log_probability for one in expected], abs=1e-3
+        )
+    pushed.close()
