@@ -23,7 +23,7 @@ MAX_ATTEMPTS: Final = 3
 _FAIREST_RUN: Final = """
 SELECT e.run_id
   FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
- WHERE e.status = 'pending' AND r.state = ANY(%s) AND r.deleted_at IS NULL
+ WHERE e.status = 'pending' AND r.state = ANY(%s) AND r.deleted_at IS NULL AND (e.split <> 'final' OR r.state = 'finishing')
  GROUP BY e.run_id
  ORDER BY (SELECT count(*) FROM runs_evaluation l
             WHERE l.run_id = e.run_id AND l.status = 'leased' AND l.lease_until > clock_timestamp()),
