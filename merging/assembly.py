@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from merging.draws import Draws
@@ -144,7 +146,7 @@ class _Merge:
     def _as_method(self) -> tuple[Tensor, _IsFinite]:
         kernel = _kernel_for(self._stored)
         if self._method.as_pass is not None and kernel is not None:
-            keepers = TensorKeepers(self._base, self._parents, self._draws, self._spectrum)
+            keepers = TensorKeepers(self._base, self._parents, self._draws, self._spectrum, self._ranks)
             task = self._method.as_pass(self._values, self._settings, keepers)
             if task is not None and kernel.knows(task):
                 target = self._target()
@@ -203,3 +205,9 @@ class _Merge:
         if self._place.spectra is None or self._job.base is None or self._job.tokens is not None:
             return spectrum(base, self._parents[parent])
         return self._place.spectra.of(self._job.base, self._job.sources[parent], base, self._parents[parent])
+
+    def _ranks(self, parent: int) -> NDArray[np.uint16] | None:
+        kept, of, base = self._place.spectra, self._job.base, self._base
+        if kept is None or of is None or base is None or base.device.type != "cpu" or self._job.tokens is not None:
+            return None
+        return kept.ranks_of(of, self._job.sources[parent], base, self._parents[parent])

@@ -34,7 +34,7 @@ class ParentShelf:
     def __init__(self, device: torch.device, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._reader = TensorReader(device)
-        self.spectra = Spectra()
+        self.spectra = Spectra(max_bytes if device.type == "cpu" else 0)  # on a CPU tensors stay in the system's cache
         self._facts: dict[Parent, ParentFacts] = {}
         self._tensors: dict[tuple[Parent, str], Tensor] = {}
         self._n_bytes = 0

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from merging.kernels.loops import f4, i2, i4, merge_elements, rank_rows, u2, u4
@@ -28,6 +29,8 @@ SPAN: Final = 1 << 20
 """Elements that one thread merges at a time: about a millisecond, and within one block of random words."""
 RANKED_SPAN: Final = 1 << 17
 """The same where rows are sorted first: their ranks stay in the processor's cache."""
+LONGEST_KEPT: Final = 1 << 16
+"""Elements of a row whose ranks are kept: they fit 16 bits."""
 
 _WORDS: Final = {torch.bfloat16: torch.uint16, torch.float16: torch.int16, torch.float32: torch.float32}
 SAMPLES: Final = {torch.bfloat16: u2(0), torch.float16: i2(0), torch.float32: f4(0)}
@@ -66,6 +69,18 @@ def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype:
         return worst
 
     return max(in_threads(of_span, target.numel(), numbers.span), default=0) < INFINITE[dtype]
+
+
+def ranks_of(base: Tensor, parent: Tensor, row: int) -> NDArray[np.uint16]:
+    """The place of every element in its row by rising |parent - base|. Rows have at most `LONGEST_KEPT` elements. [n]"""
+    below, above = as_array(base), as_array(parent)
+    found = np.empty(len(above), np.uint16)
+
+    def of_span(start: int, stop: int) -> None:
+        rank_rows(below[start:stop], above[start:stop], row, None, found[start:stop])
+
+    list(in_threads(of_span, len(above), span_of_rows(row)))
+    return found
 
 
 def of_one_dtype(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -138,21 +153,30 @@ class _Numbers:
     @property
     def span(self) -> int:
         """How many elements are merged at a time: whole rows where they are sorted."""
-        return span_of_rows(self._ranked[0].row) if self._ranked else SPAN
+        return span_of_rows(self._ranked[0].row) if any(keep.ranks is None for keep in self._ranked) else SPAN
 
     def ranks(self, base: Any, parents: Sequence[Any], start: int, stop: int) -> tuple[Any, ...] | None:
         """The ranks of each parent's magnitudes in their rows; None where no rule asks for them. [stop - start] each"""
-        found = []
-        for keep, parent in zip(self._ranked, parents, strict=False):
-            found.append(np.empty(stop - start, np.uint32))
-            rank_rows(base[start:stop], parent[start:stop], keep.row, None, found[-1])
-        return tuple(found) or None
+        here = slice(start, stop)
+        return (
+            tuple(
+                _ranks(base[here], parent[here], keep.row) if keep.ranks is None else keep.ranks[here]
+                for keep, parent in zip(self._ranked, parents, strict=False)
+            )
+            or None
+        )
 
     def of_span(self, start: int, ranks: tuple[Any, ...] | None) -> tuple[Any, ...]:
         """For elements from `start`, all in one block of random words."""
         block, position = start >> BLOCK_BITS, start % (1 << BLOCK_BITS)
         keys = tuple(tuple(u4(key ^ (key >> 16)) for key in of_parent[block]) for of_parent in self._keys)
         return (*self._before, keys or None, u4(position), ranks, *self._shares, *self._after)
+
+
+def _ranks(base: Any, parent: Any, row: int) -> NDArray[Any]:
+    found = np.empty(len(parent), np.uint16 if row <= LONGEST_KEPT else np.uint32)
+    rank_rows(base, parent, row, None, found)
+    return found
 
 
 def possible_weights(task: Pass) -> Iterator[float]:

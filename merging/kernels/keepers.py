@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from merging import spheres
@@ -20,13 +22,15 @@ from merging.masks import kept_places, row_of
 class TensorKeepers:
     """`Keepers` for the task vectors of some parents over a base.
 
-    `spectrum_of` counts the magnitudes of the task vector of a parent, by its number.
+    `spectrum_of` counts the magnitudes of the task vector of a parent, by its number; `ranks_of` tells their ranks in their
+    rows if it keeps them.
     """
 
     base: Tensor | None
     parents: Sequence[Tensor]
     draws: Draws
     spectrum_of: Callable[[int, Tensor], AnySpectrum]
+    ranks_of: Callable[[int], NDArray[np.uint16] | None] = lambda parent: None
 
     def largest(self, parent: int, density: float) -> Keep:
         return self.middle(parent, density, gamma=0.0)
@@ -49,7 +53,7 @@ class TensorKeepers:
 
     def ranked(self, parent: int, density: float, epsilon: float, rescale: bool) -> Keep:
         row = max(1, row_of(self.parents[parent].shape))
-        return RankedLottery(density, epsilon, rescale, row, self._keys(parent))
+        return RankedLottery(density, epsilon, rescale, row, self._keys(parent), self.ranks_of(parent))
 
     def products(self) -> Tensor:
         return spheres.products(self.parents, self.base)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 BLOCK_BITS: Final = 22
@@ -50,6 +52,8 @@ class Lottery:
 class RankedLottery:
     """Keeps an element with a probability that rises with the rank of its magnitude in its row of `row` elements, as
     `merging.masks.keep_ranked` says; with `rescale` what is kept is divided by it.
+
+    `ranks` of all elements, when they are known. [n]
     """
 
     density: float
@@ -57,6 +61,7 @@ class RankedLottery:
     rescale: bool
     row: int
     keys: Keys
+    ranks: NDArray[np.uint16] | None = field(default=None, compare=False)
 
 
 Keep = Window | Lottery | RankedLottery

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from merging.kernels.cpu import SPAN, as_array, in_threads
+from merging.kernels.cpu import LONGEST_KEPT, SPAN, as_array, in_threads, ranks_of
 from merging.kernels.gpu_spectra import GpuSpectrum
 from merging.kernels.loops import N_BINS, N_WORDS, count_different, count_magnitudes, gather_words
+from merging.masks import row_of
 from merging.plans import TensorOf
 from merging.recipes import Parent
 
@@ -27,10 +28,15 @@ MOST_KEPT: Final = 1 << 17
 
 
 class Spectra:
-    """The spectra of tensors that are merged many times: counted once, then thresholds read no tensor."""
+    """The spectra of tensors that are merged many times: counted once, then thresholds read no tensor.
 
-    def __init__(self) -> None:
+    And the ranks of magnitudes in their rows, 2 bytes an element, as far as they fit into `max_bytes`.
+    """
+
+    def __init__(self, max_bytes: int = 0) -> None:
         self._kept: dict[tuple[TensorOf, TensorOf], AnySpectrum] = {}
+        self._ranks: dict[tuple[TensorOf, TensorOf], NDArray[np.uint16]] = {}
+        self._n_left = max_bytes
 
     def of(self, base_of: TensorOf, parent_of: TensorOf, base: Tensor, parent: Tensor) -> AnySpectrum:
         """The spectrum of parent - base, two tensors and where they are from."""
@@ -40,9 +46,21 @@ class Spectra:
             self._kept[base_of, parent_of] = counted
         return self._kept[base_of, parent_of]
 
+    def ranks_of(
+        self, base_of: TensorOf, parent_of: TensorOf, base: Tensor, parent: Tensor
+    ) -> NDArray[np.uint16] | None:
+        """The ranks of parent - base, see `cpu.ranks_of`; None where there is no room, or a row is too long."""
+        row, n_bytes = max(1, row_of(parent.shape)), 2 * parent.numel()
+        if (base_of, parent_of) not in self._ranks and row <= LONGEST_KEPT and n_bytes <= self._n_left:
+            self._ranks[base_of, parent_of] = ranks_of(base, parent, row)
+            self._n_left -= n_bytes
+        return self._ranks.get((base_of, parent_of))
+
     def forget(self, parent: Parent) -> None:
         """A model leaves."""
         self._kept = {key: kept for key, kept in self._kept.items() if parent not in (key[0].parent, key[1].parent)}
+        for key in [key for key in self._ranks if parent in (key[0].parent, key[1].parent)]:
+            self._n_left += self._ranks.pop(key).nbytes
 
 
 class Spectrum:

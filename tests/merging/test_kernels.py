@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -97,6 +98,38 @@ def test_blocks_of_random_words_and_spans_join_without_a_seam(name: str) -> None
     base = some((3, BLOCK // 2 - 1), 1, BF16)
     check(methods.get(name), base, [(base + some(base.shape, 2, BF16)).bfloat16() for _ in range(3)], BF16, BF16)
     assert 1 << BLOCK_BITS == BLOCK
+
+
+def test_ranks_that_were_kept_give_the_bits_of_those_that_are_sorted_anew() -> None:
+    base = some((640, 2049), 1, BF16)
+    parents = [(base.float() + some(base.shape, seed, F32, 0.1)).bfloat16() for seed in (2, 3, 4)]
+    made = both(
+        methods.get("della"),
+        base,
+        parents,
+        BF16,
+        WEIGHTS,
+        DENSITIES,
+        {},
+        lambda parent, base: Spectrum(base, parents[parent]),
+    )
+    ranks = [cpu.ranks_of(base, parent, 2049) for parent in parents]
+    rules = [replace(rule, ranks=of) for rule, of in zip(made.task.keep, ranks, strict=True)]  # type: ignore[arg-type]
+    found = torch.empty(base.shape, dtype=BF16)
+    assert cpu.merge(found, base, parents, BF16, replace(made.task, keep=tuple(rules)))
+    assert torch.equal(bits(found), bits(made.expected))
+
+
+def test_ranks_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, base = Spectra(max_bytes=2 * 5000), some((50, 100), 1, BF16)
+    of = [TensorOf(Parent(name, f"/{name}", ""), "t") for name in ("base", "one", "two")]
+    first = kept.ranks_of(of[0], of[1], base, some((50, 100), 2, BF16))
+    assert kept.ranks_of(of[0], of[2], base, base) is None
+    monkeypatch.setattr(spectra, "ranks_of", None)
+    assert first is not None and kept.ranks_of(of[0], of[1], base, base) is first
+    kept.forget(of[1].parent)
+    with pytest.raises(TypeError):
+        kept.ranks_of(of[0], of[2], base, base)
 
 
 def test_parents_of_mixed_dtypes_merge() -> None:
