@@ -60,14 +60,18 @@ def questions(split: Split, operation: Operation = "addition") -> tuple[Question
 
     400 a split, each with an ordered pair of numbers of its own; 399 in subtraction's final split, which has no more.
     """
+    return tuple(
+        Question(f"{operation}-{split}-{index:03d}", story.question("ja"), str(story.result), "ja")
+        for index, story in enumerate(stories(split, operation)[:QUESTIONS_PER_SPLIT])
+    )
+
+
+def stories(split: Split, operation: Operation) -> tuple[Story, ...]:
+    """One story for every ordered pair of numbers of a split: about 800 additions and 400 subtractions."""
     pairs = [pair for pair in _operand_pairs(operation) if split_of(*pair) == split]
     rng = Random(f"{operation}/{split}")
     rng.shuffle(pairs)
-    stories = [tell(rng, operation, *pair) for pair in pairs[:QUESTIONS_PER_SPLIT]]
-    return tuple(
-        Question(f"{operation}-{split}-{index:03d}", story.question("ja"), str(story.result), "ja")
-        for index, story in enumerate(stories)
-    )
+    return tuple(tell(rng, operation, *pair) for pair in pairs)
 
 
 def _operand_pairs(operation: Operation) -> list[tuple[int, int]]:
