@@ -283,7 +283,7 @@ def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], foun
         plan = fidelities.get(name).plan(POOL, history, {}, report["seed"], generation)
         scored, truths = [], []
         for recipe in islice(recipes, size):
-            answers = ask_by(plan, lambda block, recipe=recipe: taken(known[recipe], block))  # type: ignore[misc]
+            answers = ask_by(plan, known[recipe].at)
             (estimate,), (truth,) = plan.estimate(answers), IN_FULL.estimate(known[recipe])
             scored.append(Scored(answers, estimate.fitness))
             truths.append(truth.fitness)
@@ -297,12 +297,6 @@ def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], foun
             found.taus.append(tau(told, np.array(truths)))
             found.halves.append(len(better_half(told) & better_half(np.array(truths))) / (size // 2))
         history = History(parents, (*history.generations, tuple(scored)))
-
-
-def taken(answers: Answers, positions: Positions) -> Answers:
-    """The answers at these positions."""
-    score, right, language = answers.over(N_SEARCH)[:, list(positions)].tolist()
-    return Answers(positions, tuple(score), tuple(right), tuple(language))
 
 
 def tau(told: NDArray[np.float64], truths: NDArray[np.float64]) -> float:

@@ -124,6 +124,16 @@ class Answers:
         found[:, list(self.positions)] = self.columns
         return found
 
+    def at(self, positions: Positions) -> Answers:
+        """The answers at these positions, in their order; EvaluationError where nothing was asked."""
+        rows = dict(zip(self.positions, zip(self.score, self.right, self.in_language, strict=True), strict=True))
+        if missing := [position for position in positions if position not in rows]:
+            raise EvaluationError(f"no answers at {plain.show(missing)}; there are {len(self)} at other positions")
+        if not positions:
+            return Answers()
+        score, right, languages = zip(*(rows[position] for position in positions), strict=True)
+        return Answers(positions, score, right, languages)
+
     def to_json(self) -> dict[str, object]:
         return {name: list(values) for name, values in asdict(self).items()}
 
@@ -231,13 +241,18 @@ class Plan:
         return sum(map(len, self.blocks))
 
     def stops(self, answers: Answers) -> bool:
-        """Whether a candidate with these answers, whole blocks in the plan's order, is asked no more."""
-        return len(answers) >= self.n_asked or self.judge.stops(answers, self.pool)
+        """Whether a candidate with these answers, whole blocks in the plan's order, is asked no more.
+
+        Never before every benchmark was asked something.
+        """
+        if len(answers) >= self.n_asked:
+            return True
+        return all(self.pool.by_part(answers.positions)) and self.judge.stops(answers, self.pool)
 
     def estimate(self, answers: Answers) -> tuple[Estimate, ...]:
-        """One for each benchmark of the pool, in its order. EvaluationError without any answer."""
-        if not len(answers):
-            raise EvaluationError("a candidate without any answer has no estimate")
+        """One for each benchmark of the pool, in its order. EvaluationError for one that was asked nothing."""
+        if not all(self.pool.by_part(answers.positions)):
+            raise EvaluationError("a candidate that was asked nothing of a benchmark has no estimate")
         if len(answers) == self.pool.n:
             return exact(answers, self.pool)
         return self.judge.estimate(answers, self.pool)
@@ -341,11 +356,10 @@ def guessed(
 
     The interval is Wilson's around `centre`, the mean score of what was asked, with the number of plain samples that
     it is worth; it is stretched to hold the estimate, so it stands whether or not a model behind the estimate is right.
-    With `looks` > 1, times at which asking could have ended, it is widened by Bonferroni's correction. From 0 to 1 when
-    nothing was asked.
+    With `looks` > 1, times at which asking could have ended, it is widened by Bonferroni's correction.
     """
-    low, high = (0.0, 1.0) if n == 0 else interval(min(1.0, max(0.0, centre)), n_effective, looks)
-    found = _estimate(means, n, max(n, 1), True)
+    low, high = interval(min(1.0, max(0.0, centre)), n_effective, looks)
+    found = _estimate(means, n, n, True)
     return replace(found, low=min(low, found.mean), high=max(high, found.mean))
 
 

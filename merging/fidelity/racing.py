@@ -150,8 +150,8 @@ def against(reference: Answers, answers: Answers, pool: Pool, looks: int) -> tup
     for part in pool.ranges:
         drawn = [position for position in answers.positions if position in part]
         n = len(drawn)
-        means = corrected(values, others, np.full(n, 1 / max(n, 1)), drawn, part)
-        found.append(guessed(means, n, float(values[0, drawn].mean()) if n else 0.0, n, looks))
+        means = corrected(values, others, np.full(n, 1 / n), drawn, part)
+        found.append(guessed(means, n, float(values[0, drawn].mean()), n, looks))
     return tuple(found)
 
 

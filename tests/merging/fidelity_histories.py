@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from merging.fidelity import Answers, Estimate, History, Plan, Pool, Positions, Scored, ask_by, fidelities
+from merging.fidelity import Answers, Estimate, History, Plan, Pool, Scored, ask_by, fidelities
 
 
 def answers(
@@ -31,21 +31,9 @@ def simulated(ability: float, pool: Pool, rng: np.random.Generator, gate: bool =
     return answers(right * language, right.tolist(), language.tolist())
 
 
-def some(found: Answers, positions: Positions) -> Answers:
-    """What the model would have answered at these positions."""
-    at = {position: i for i, position in enumerate(found.positions)}
-    chosen = [at[position] for position in positions]
-    return Answers(
-        positions,
-        tuple(found.score[i] for i in chosen),
-        tuple(found.right[i] for i in chosen),
-        tuple(found.in_language[i] for i in chosen),
-    )
-
-
 def asked(plan: Plan, model: Answers) -> Answers:
     """What is asked of a model by a plan."""
-    return ask_by(plan, lambda block: some(model, block))
+    return ask_by(plan, model.at)
 
 
 def fitness(estimates: tuple[Estimate, ...], pool: Pool) -> float:

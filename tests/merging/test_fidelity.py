@@ -22,8 +22,12 @@ POOL = Pool((Part(100),))
 
 def raced(reference: Answers, name: str = "racing", seed: int = 0, pool: Pool = POOL, **given: float) -> Plan:
     """The plan of a generation after one whose only candidate is the reference."""
-    (whole,) = fidelities.get("full").plan(pool, History(), {}, 0, 0).estimate(reference)
-    return fidelities.get(name).plan(pool, History((), ((Scored(reference, whole.fitness),),)), given, seed, 1)
+    closed = (Scored(reference, true_fitness(reference, pool)),)
+    return fidelities.get(name).plan(pool, History((), (closed,)), given, seed, 1)
+
+
+def true_fitness(model: Answers, pool: Pool = POOL) -> float:
+    return fitness(fidelities.get("full").plan(pool, History(), {}, 0, 0).estimate(model), pool)
 
 
 @pytest.mark.parametrize("name", ["subset", "entropy"])
@@ -75,29 +79,25 @@ def test_every_benchmark_gets_its_share_of_a_subset(sizes: list[int], n: int) ->
 
 @pytest.mark.parametrize("share_that_differs", [0.1, 0.4])
 def test_racing_stops_an_equal_candidate_no_more_often_than_its_risk(share_that_differs: float) -> None:
-    """As many samples on which only one is right, either way. 600 orders, risk 0.2: more than 0.25 has a chance below 0.002."""
+    """As many samples on which only one is right, either way. 300 orders, risk 0.2: more than 0.27 has a chance of 0.001."""
     n = round(50 * share_that_differs)
     reference = answers([1.0] * n + [0.0] * n + [1.0] * (100 - 2 * n))
     equal = answers([0.0] * n + [1.0] * n + [1.0] * (100 - 2 * n))
-    stopped = sum(len(asked(raced(reference, seed=seed, risk=0.2, block=5), equal)) < 100 for seed in range(600))
-    assert stopped / 600 < 0.25
+    stopped = sum(len(asked(raced(reference, seed=seed, risk=0.2, block=5), equal)) < 100 for seed in range(300))
+    assert stopped / 300 < 0.27
 
 
 def test_racing_keeps_the_better_half() -> None:
-    """200 generations of 8: of those as fit as the reference or fitter, at most the risk of 0.1 is stopped, give or take 0.03."""
+    """120 generations of 8: of those as fit as the reference or fitter, at most the risk of 0.1 is stopped, give or take 0.03."""
     rng, kept, n = np.random.default_rng(0), 0, 0
-    for seed in range(200):
+    for seed in range(120):
         reference = simulated(0.5, POOL, rng, gate=True)
-        plan, bar = raced(reference, seed=seed), gate_fitness(reference)
+        plan, bar = raced(reference, seed=seed), true_fitness(reference)
         for _ in range(8):
             model = simulated(rng.normal(0.5, 0.5), POOL, rng, gate=True)
-            if gate_fitness(model) >= bar:
+            if true_fitness(model) >= bar:
                 n, kept = n + 1, kept + (len(asked(plan, model)) == 100)
-    assert n > 500 and kept / n > 0.87
-
-
-def gate_fitness(model: Answers) -> float:
-    return fitness(fidelities.get("full").plan(POOL, History(), {}, 0, 0).estimate(model), POOL)
+    assert n > 300 and kept / n > 0.87
 
 
 @pytest.mark.parametrize("name", ["racing", "halving"])
@@ -123,9 +123,8 @@ def test_a_stopped_candidate_is_told_its_difference_from_the_reference() -> None
 def test_mean_gain_is_at_least_the_difference_of_fitness(seed: int, gate: bool) -> None:
     pool, rng = Pool((Part(7, 1.0), Part(20, 3.0))), np.random.default_rng(seed)
     model, reference = (simulated(0.0, pool, rng, gate) for _ in range(2))
-    whole = fidelities.get("full").plan(pool, History(), {}, 0, 0)
     found, largest = gains(model, reference, pool)
-    difference = fitness(whole.estimate(model), pool) - fitness(whole.estimate(reference), pool)
+    difference = true_fitness(model, pool) - true_fitness(reference, pool)
     assert found.mean() >= difference - 1e-12 and np.abs(found).max() <= largest
 
 
@@ -177,6 +176,12 @@ def test_a_stored_plan_that_makes_no_sense_is_refused(change: dict[str, object],
     value = fidelities.get("full").plan(Pool((Part(2),)), History(), {}, 0, 0).to_json() | change
     with pytest.raises(EvaluationError, match=message):
         plan_from_json(json.loads(json.dumps(value)))
+
+
+def test_nobody_stops_before_every_benchmark_was_asked_something() -> None:
+    pool = Pool((Part(60), Part(2)))
+    plan = raced(answers([1.0] * 62), pool=pool, block=1)
+    assert all(pool.by_part(asked(plan, answers([0.0] * 62)).positions))
 
 
 def test_answers_survive_storage() -> None:
