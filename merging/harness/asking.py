@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,11 @@ from merging.harness.frozen import Frozen, Task
 from merging.outcomes import MAX_CHARACTERS, MAX_EXTRACTED, RIGHT_FROM, SampleOutcome, prompt_hash, storable
 
 GREEDY: Final = "greedy"
+MEASURES: Final[Mapping[str, Callable[[str], int]]] = {
+    "acc_norm": len,
+    "acc_bytes": lambda choice: len(choice.encode()),
+}
+"""What a metric divides a choice's log-probability by."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,8 @@ def _extracted(task: Task, record: Frozen, verdict: scoring.Verdict) -> str | No
         found = str(verdict.filtered[0])
         return None if found in ("", scoring.INVALID) else found
     choices = record.sample.choices
+    metric = task.metric.split(",")[0]
+    sizes = [max(1, MEASURES[metric](choice)) if metric in MEASURES else 1 for choice in choices]
     likelihoods = [log_probability for log_probability, _ in verdict.filtered[: len(choices)]]
-    size = {"acc_norm": len, "acc_bytes": lambda choice: len(choice.encode())}.get(task.metric.split(",")[0])
-    if size is not None:
-        likelihoods = [one / max(1, size(choice)) for one, choice in zip(likelihoods, choices, strict=True)]
-    return choices[likelihoods.index(max(likelihoods))]
+    weighed = [one / size for one, size in zip(likelihoods, sizes, strict=True)]
+    return choices[weighed.index(max(weighed))]

@@ -22,7 +22,7 @@ import numpy as np
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
 
-from merging.benchmarks.samples import Sample, Split, normalised
+from merging.benchmarks.samples import SPLITS, Sample, Split, normalised
 from merging.errors import BenchmarkError
 from merging.harness import frozen, index, scoring
 from merging.harness.frozen import Frozen, Task
@@ -30,6 +30,9 @@ from merging.harness.scoring import Docs
 
 MAX_SAMPLES: Final[Mapping[Split, int]] = {"search": 2000, "validation": 1000, "final": 10_000}
 """Frozen of larger data sets, drawn by the seed."""
+MIN_DOCS: Final = 30
+"""Of a split that samples are taken from; a smaller one holds shots, as the 8 documents of MGSM's training split do."""
+TUNED_ON: Final[tuple[Split, ...]] = ("search", "validation")
 N_TRIED: Final = 8
 """Documents that a metric is tried on."""
 ALWAYS_BINARY: Final = index.MEANS
@@ -74,8 +77,10 @@ def _frozen(entry: index.Entry, metric: str, task: OpenTask, seed: int) -> tuple
     keys = {name: [_key(task, doc) for doc in found] for name, found in docs.items()}
     sources, n_left_out = _deal(final_name, keys, seed)
     shots = task.fewshot_cfg.split or _shots_split(task)
-    samples = {"final": _prompted(task, sources["final"], docs[final_name], range(len(docs[final_name])))}
-    for split in ("search", "validation"):
+    samples: dict[Split, list[Frozen]] = {
+        "final": _prompted(task, sources["final"], docs[final_name], range(len(docs[final_name])))
+    }
+    for split in TUNED_ON:
         source = sources[split]
         if source.split == shots == final_name:  # shots must not show what the final exam asks
             task.sampler.replace_df([docs[final_name][place] for place in sources["search"].places])
@@ -84,7 +89,7 @@ def _frozen(entry: index.Entry, metric: str, task: OpenTask, seed: int) -> tuple
         whole = range(len(docs[final_name])) if source.split == final_name else source.places
         samples[split] = _prompted(task, source, docs[source.split], whole)
     first = docs[final_name][0]
-    name, filter_name = metric.split(",")
+    name = metric.split(",")[0]
     made = Task(
         task=entry.name,
         path=entry.path,
@@ -145,34 +150,29 @@ def _plain(doc: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 def _deal(final_name: str, keys: Mapping[str, Sequence[str]], seed: int) -> tuple[dict[Split, Source], int]:
     """Which documents make our splits, and how many were left out because another split asks the same.
 
-    The harness's own evaluation documents are the final split. Search and validation come from the other splits: from
-    one each, or two thirds and one third of the only one. Without others, all three share the evaluation documents:
-    half, a quarter, a quarter.
+    The harness's own evaluation documents are the final split. Search and validation come from the other splits of at
+    least `MIN_DOCS` documents: from one each, or two thirds and one third of the only one. Without others, all three
+    share the evaluation documents: half, a quarter, a quarter.
     """
     orders = {name: _order(found, seed) for name, found in keys.items()}
-    others = [name for name in keys if name != final_name]
-    if not others:
-        unique, n_left_out = _unique([(final_name, orders[final_name])], keys, set())
-        quarter = max(1, len(unique[0]) // 4)
-        n_search = len(unique[0]) - 2 * quarter
-        bounds = {
-            "search": (0, n_search),
-            "validation": (n_search, n_search + quarter),
-            "final": (n_search + quarter, None),
-        }
-        parts = {split: (final_name, unique[0][start:end]) for split, (start, end) in bounds.items()}
+    others = [name for name in keys if name != final_name and len(keys[name]) >= MIN_DOCS]
+    if others:
+        lists, n_left_out = _unique([(name, orders[name]) for name in others], keys, set(keys[final_name]))
+        if len(lists) == 1:
+            third = max(1, len(lists[0]) // 3)
+            lists = [lists[0][:-third], lists[0][-third:]]
+        search, validation = zip((others[0], others[-1]), lists, strict=True)
+        parts: list[tuple[str, list[int]]] = [search, validation, (final_name, orders[final_name])]
     else:
-        lists = [(name, orders[name]) for name in others]
-        unique, n_left_out = _unique(lists, keys, set(keys[final_name]))
-        if len(others) == 1:
-            third = max(1, len(unique[0]) // 3)
-            unique, others = [unique[0][:-third], unique[0][-third:]], others * 2
-        parts = {
-            "search": (others[0], unique[0]),
-            "validation": (others[1], unique[1]),
-            "final": (final_name, orders[final_name]),
-        }
-    sources = {split: Source(name, tuple(places[: MAX_SAMPLES[split]])) for split, (name, places) in parts.items()}
+        [places], n_left_out = _unique([(final_name, orders[final_name])], keys, set())
+        quarter = max(1, len(places) // 4)
+        ends = (len(places) - 2 * quarter, len(places) - quarter)
+        cuts = (places[: ends[0]], places[ends[0] : ends[1]], places[ends[1] :])
+        parts = [(final_name, cut) for cut in cuts]
+    sources = {
+        split: Source(name, tuple(places[: MAX_SAMPLES[split]]))
+        for split, (name, places) in zip(SPLITS, parts, strict=True)
+    }
     for split, source in sources.items():
         if not source.places:
             raise BenchmarkError(

@@ -10,14 +10,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal
 
-from merging import plain
 from merging.errors import BenchmarkError, UnknownNameError
 
 Kind = Literal["task", "group", "tag"]
@@ -42,7 +41,8 @@ class Entry:
     """A name of the harness.
 
     `path` is a task's file below the harness's folder of tasks. `metrics` are the keys (`exact_match,strict-match`) that
-    can be a score. `members` are what a group or tag stands for. `refusal` says why it cannot be a benchmark, "" if it can.
+    can be a score. `members` are what a group or tag stands for. `reason` says why a task cannot be a benchmark, "" if it
+    can.
     """
 
     name: str
@@ -50,7 +50,16 @@ class Entry:
     path: str = ""
     metrics: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
-    refusal: str = ""
+    reason: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why this cannot be a benchmark, to be read after its name; "" if it can."""
+        if self.kind == "task":
+            return self.reason
+        n_more = len(self.members) - N_SHOWN
+        shown = ", ".join(self.members[:N_SHOWN]) + (f" and {n_more} more" if n_more > 0 else "")
+        return f"is a {self.kind} of {len(self.members)} tasks: choose among them, each a benchmark with its weight: {shown}"
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class Index:
         if name not in self.entries:
             raise UnknownNameError("task of the harness", name[:200], self._near(name))
         entry = self.entries[name]
-        if entry.refusal:
-            raise BenchmarkError(f"{name} {entry.refusal}")
+        if refusal := entry.refusal:
+            raise BenchmarkError(f"{name} {refusal}")
         return entry
 
     def _near(self, name: str) -> list[str]:
@@ -110,7 +119,7 @@ def make_index(cache: Path) -> Index:
     entries = {name: _entry(name, known, root) for name in sorted(known)}
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=cache, suffix=".part", delete=False) as file:
-        json.dump([asdict(entry) for entry in entries.values()], file, ensure_ascii=False)
+        json.dump([astuple(entry) for entry in entries.values()], file, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, _path(cache))
@@ -156,30 +165,24 @@ def _entry(name: str, known: Mapping[str, Any], root: Path) -> Entry:
     found = known[name]
     kind = found.kind.name
     if kind == "TAG":
-        return _several(name, "tag", sorted(found.tags))
+        return Entry(name, "tag", members=tuple(sorted(found.tags)))
     config = found.cfg or {}
     if kind == "GROUP":
-        return _several(name, "group", list(dict.fromkeys(_members(config.get("task"), known))))
+        return Entry(name, "group", members=tuple(dict.fromkeys(_members(config.get("task"), known))))
     refusals = metric_refusals(config) if kind == "TASK" else {}
     return Entry(
         name=name,
         kind="task",
         path=str(found.yaml_path.resolve().relative_to(root.resolve())),
         metrics=tuple(key for key, reason in refusals.items() if not reason),
-        refusal="is written as a program, not as a configuration" if kind == "PY_TASK" else _refusal(config, refusals),
+        reason="is written as a program, not as a configuration" if kind == "PY_TASK" else _refusal(config, refusals),
     )
-
-
-def _several(name: str, kind: Kind, members: list[str]) -> Entry:
-    shown = ", ".join(members[:N_SHOWN]) + (f" and {len(members) - N_SHOWN} more" if len(members) > N_SHOWN else "")
-    refusal = f"is a {kind} of {len(members)} tasks: choose among them, each a benchmark with its weight: {shown}"
-    return Entry(name, kind, members=tuple(members), refusal=refusal)
 
 
 def _members(listed: object, known: Mapping[str, Any]) -> Iterator[str]:
     """Names of the tasks below a group."""
     for item in listed if isinstance(listed, list) else [listed]:
-        name = item.get("task", item.get("group")) if isinstance(item, Mapping) else item
+        name: Any = item.get("task", item.get("group")) if isinstance(item, Mapping) else item
         if isinstance(name, list):
             yield from _members(name, known)
         elif name in known and known[name].kind.name == "GROUP":
@@ -227,23 +230,11 @@ def _path(cache: Path) -> Path:
 
 @lru_cache(maxsize=2)
 def _read(path: Path, mtime_ns: int) -> Index:
-    entries = plain.items(json.loads(path.read_text()), "the index of the harness", BenchmarkError, _entry_of)
+    try:
+        rows = json.loads(path.read_text())
+        entries = [
+            Entry(name, kind, at, tuple(metrics), tuple(members), why) for name, kind, at, metrics, members, why in rows
+        ]
+    except (ValueError, TypeError) as error:
+        raise BenchmarkError(f"{path.name} is damaged: {error}; remove it, and a worker makes it again") from error
     return Index(harness_version(), {entry.name: entry for entry in entries})
-
-
-def _entry_of(value: object, what: str) -> Entry:
-    found = plain.fields(value, tuple(Entry.__dataclass_fields__), what, BenchmarkError)
-    lists = {name: plain.items(found[name], what, BenchmarkError, _text) for name in ("metrics", "members")}
-    texts = {name: _text(found[name], what) for name in ("name", "path", "refusal")}
-    return Entry(kind=_kind(found["kind"], what), **texts, **lists)
-
-
-def _kind(value: object, what: str) -> Kind:
-    for kind in get_args(Kind):
-        if value == kind:
-            return cast("Kind", kind)
-    raise BenchmarkError(f"the kind of {what} is {value!r}; expected {', '.join(get_args(Kind))}")
-
-
-def _text(value: object, what: str) -> str:
-    return plain.text(value, what, BenchmarkError)
