@@ -24,10 +24,12 @@ from merging.engines.transformers.likelihoods import Pair, likelihoods
 from merging.engines.transformers.rows import Tokens, can_move_rows
 from merging.engines.transformers.texts import Texts, end_tokens, first_stop, max_length, positions
 from merging.errors import EvaluationError
-from merging.threads import threads_for
+from merging.threads import TINY, threads_for
 
-CPU_BATCH: Final = 128
+TINY_BATCH: Final = 256
+CPU_BATCH: Final = 64
 MAX_BATCH: Final = 512
+"""Rows at once: for models of less than `TINY` parameters on a CPU, for others there, and on a GPU."""
 CPU_TOKENS: Final = 2048
 GPU_TOKENS: Final = 16384
 """Tokens of prompts in one pass."""
@@ -148,7 +150,8 @@ class TransformersEngine:
         on_gpu = device.type == "cuda"
         memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else _main_memory()
         fitting = int(memory * MEMORY_SHARE) // (longest * _cache_bytes_per_token(self._model))
-        n_rows = self._batch_size or max(1, min(MAX_BATCH if on_gpu else CPU_BATCH, fitting))
+        most = MAX_BATCH if on_gpu else TINY_BATCH if self._n_parameters < TINY else CPU_BATCH
+        n_rows = self._batch_size or max(1, min(most, fitting))
         return Sizes(n_rows, GPU_TOKENS if on_gpu else CPU_TOKENS)
 
 

@@ -49,8 +49,7 @@ class _Watch(StoppingCriteria):
         self._rules = rules
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
-            self._rules.add(row, token)
+        self._rules.add(self._rows, input_ids[:, -1].tolist())
         return torch.tensor([row.done for row in self._rows], device=input_ids.device)
 
 

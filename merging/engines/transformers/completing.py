@@ -20,7 +20,7 @@ from merging.engines.transformers.rows import After, Columns, Past, Tokens, cach
 
 LEAVE_SHARE: Final = 0.125
 """Finished rows leave once they are this share of the batch: leaving copies keys and values of those that stay."""
-ROOM_SHARE: Final = 0.125
+ROOM_SHARE: Final = 0.25
 MIN_ROOM: Final = 16
 """Columns for tokens to come: a share of those in use, at least so many. More are masked for longer, fewer are copied more often."""
 MIN_SHARED: Final = 8
@@ -45,18 +45,20 @@ class Rules:
     end_tokens: frozenset[int]
     is_over: Callable[[list[int]], bool] | None
 
-    def add(self, row: Row, token: int) -> None:
-        """One token more, unless the row is done."""
-        if row.done:
-            return
-        if token in self.end_tokens:
-            row.finished = row.done = True
-            return
-        row.generated.append(token)
-        n = len(row.generated)
-        if self.is_over and n % N_TOKENS_BETWEEN_CHECKS == 0 and self.is_over(row.generated):
-            row.finished = row.done = True
-        row.done |= n == self.max_new_tokens
+    def add(self, rows: Sequence[Row], tokens: Sequence[int]) -> None:
+        """One token more for each row that is not done."""
+        for row, token in zip(rows, tokens, strict=True):
+            if row.done:
+                continue
+            if token in self.end_tokens:
+                row.finished = row.done = True
+                continue
+            row.generated.append(token)
+            n = len(row.generated)
+            if self.is_over and n % N_TOKENS_BETWEEN_CHECKS == 0 and self.is_over(row.generated):
+                row.finished = row.done = True
+            elif n == self.max_new_tokens:
+                row.done = True
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,14 @@ def complete(
         while waiting or batch.n_active:
             n = sizes.rows - batch.n_active
             entering, waiting = waiting[:n], waiting[n:]
-            batch.renew([_begin(model, some, prefix, rules) for some in _portions(entering, prefix, sizes.tokens)])
-            tell(sum(row.done for row in rows))
+            begun = [_begin(model, some, prefix, rules) for some in _portions(entering, prefix, sizes.tokens)]
+            batch.renew(begun)
+            n_before = len(rows) - len(waiting) - batch.n_active
+            tell(n_before)
+            n_entered = batch.n_active
             while batch.n_active and not batch.is_worth_renewing():
                 batch.step(rules)
-                tell(sum(row.done for row in rows))
+                tell(n_before + n_entered - batch.n_active)
     return rows
 
 
@@ -99,19 +104,29 @@ def shared_beginning(model: PreTrainedModel, rows: Sequence[Tokens]) -> Past | N
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """Rows whose prompts were read, and that have their first token."""
+class _Part:
+    """Rows that are not done, and where they stand in what the model keeps."""
 
     rows: list[Row]
     past: Past
+    places: list[int]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], past: Past) -> _Part:
+        places = [i for i, row in enumerate(rows) if not row.done]
+        return cls([rows[i] for i in places], past, places)
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.past.lengths[i] for i in self.places]
 
 
-def _begin(model: PreTrainedModel, rows: list[Row], prefix: Past | None, rules: Rules) -> _Begun:
+def _begin(model: PreTrainedModel, rows: list[Row], prefix: Past | None, rules: Rules) -> _Part:
+    """Their prompts are read, and they have their first token."""
     after = After(prefix, [0] * len(rows)) if prefix else None
     logits, past = read(model, [row.prompt for row in rows], after)
-    for row, token in zip(rows, logits[:, -1].argmax(dim=-1).tolist(), strict=True):
-        rules.add(row, token)
-    return _Begun(rows, past)
+    rules.add(rows, logits[:, -1].argmax(dim=-1).tolist())
+    return _Part.of(rows, past)
 
 
 def _portions(rows: list[Row], prefix: Past | None, n_tokens: int) -> Iterator[list[Row]]:
@@ -126,7 +141,8 @@ def _portions(rows: list[Row], prefix: Past | None, n_tokens: int) -> Iterator[l
 class _Batch:
     """Rows that are decoded together, one token a step.
 
-    rows[i] stands in `lengths[i]` columns that end at column `n`; capacity is what the buffers hold.
+    Row i stands in the `_lengths[i]` columns that end at column `_n`. Rows that are done stay where they are until
+    others take their place or the buffers are made anew.
     """
 
     def __init__(self, model: PreTrainedModel, whole: bool) -> None:
@@ -137,19 +153,16 @@ class _Batch:
         self._lengths = torch.empty(0, dtype=torch.long, device=model.device)
         self._mask = torch.empty(0, 0, dtype=torch.bool, device=model.device)  # [rows, capacity]
         self._n = 0
-
-    @property
-    def n_active(self) -> int:
-        return sum(not row.done for row in self._rows)
+        self.n_active = 0
 
     def is_worth_renewing(self) -> bool:
         n_done = len(self._rows) - self.n_active
         return self._n == self._mask.shape[1] or n_done >= max(1, LEAVE_SHARE * len(self._rows))
 
     def step(self, rules: Rules) -> None:
-        """One token more for every row. Rows that are done stay where they are until they leave."""
+        """One token more for every row."""
         device = self._model.device
-        last = torch.tensor([row.generated[-1] if row.generated else 0 for row in self._rows], device=device)
+        last = torch.tensor([row.generated[-1] for row in self._rows], device=device)
         self._mask[:, self._n] = True
         self._n += 1
         logits = forward(
@@ -157,71 +170,80 @@ class _Batch:
             last[:, None],
             mask=self._mask[:, : self._n],
             positions=self._lengths[:, None],
-            cache=self._cache,
+            cache=cache_of(self._layers),
             n_logits=1,
         )
         self._lengths += torch.tensor([not row.done for row in self._rows], device=device)
-        for row, token in zip(self._rows, logits[:, -1].argmax(dim=-1).tolist(), strict=True):
-            rules.add(row, token)
+        rules.add(self._rows, logits[:, -1].argmax(dim=-1).tolist())
+        self.n_active = sum(not row.done for row in self._rows)
 
-    def renew(self, entering: Sequence[_Begun]) -> None:
-        """Rows that are done leave, others enter, and there is room for more columns."""
-        parts = [_Part.of(begun.rows, begun.past) for begun in entering]
-        if self._rows:
-            layers = [(layer.keys[:, :, : self._n], layer.values[:, :, : self._n]) for layer in self._layers]
-            parts.insert(0, _Part.of(self._rows, Past(layers, self._lengths.tolist())))
-        parts = [part for part in parts if part.rows]
-        self._rows = [row for part in parts for row in part.rows]
-        lengths = [n for part in parts for n in part.lengths]
-        width = max(lengths, default=0)
-        capacity = width + max(MIN_ROOM, int(width * ROOM_SHARE))
-        self._lengths = torch.tensor(lengths, dtype=torch.long, device=self._model.device)
-        columns = torch.arange(capacity, device=self._model.device)
-        self._mask = (columns >= width - self._lengths[:, None]) & (columns < width)
-        self._n = width
-        n_layers = len(parts[0].past.layers) if parts else 0
-        self._layers = [
-            Columns.holding(
-                *(
-                    _side_by_side([(part, part.past.layers[i][side]) for part in parts], width, capacity)
-                    for side in (0, 1)
-                ),
-                width,
-                self._whole,
-            )
-            for i in range(n_layers)
-        ]
-        self._cache = cache_of(self._model, self._layers)
+    def renew(self, entering: Sequence[_Part]) -> None:
+        """Rows that are done make place for others, and the last ones move up to where nobody enters.
 
+        Without columns or places left for that, new buffers are made.
+        """
+        lengths = [n for part in entering for n in part.lengths]
+        n_free = sum(row.done for row in self._rows)
+        if self._n == self._mask.shape[1] or len(lengths) > n_free or max(lengths, default=0) > self._n:
+            entering = [self._staying(range(len(self._rows))), *entering]
+            self._make_room([n for part in entering for n in part.lengths], entering[-1].past)
+        for part in entering:
+            self._put(part)
+        self._shrink()
+        self.n_active = len(self._rows)
 
-@dataclass(frozen=True)
-class _Part:
-    """Some rows of `past`, those not done, and where they stand in it."""
+    def _staying(self, places: Sequence[int]) -> _Part:
+        """Those rows in `places` that are not done."""
+        layers = [(layer.keys[:, :, : self._n], layer.values[:, :, : self._n]) for layer in self._layers]
+        past = Past(layers, self._lengths.tolist())
+        return _Part(
+            [self._rows[i] for i in places if not self._rows[i].done],
+            past,
+            [i for i in places if not self._rows[i].done],
+        )
 
-    rows: list[Row]
-    places: list[int]
-    lengths: list[int]
-    past: Past
+    def _shrink(self) -> None:
+        """No row that is done is left; what remains of the buffers is still contiguous."""
+        n = sum(not row.done for row in self._rows)
+        if n == len(self._rows):
+            return
+        self._put(self._staying(range(n, len(self._rows))))
+        self._rows, self._lengths, self._mask = self._rows[:n], self._lengths[:n], self._mask[:n]
+        for layer in self._layers:
+            layer.keys, layer.values = layer.keys[:n], layer.values[:n]
 
-    @classmethod
-    def of(cls, rows: Sequence[Row], past: Past) -> _Part:
-        places = [i for i, row in enumerate(rows) if not row.done]
-        return cls([rows[i] for i in places], places, [past.lengths[i] for i in places], past)
+    def _make_room(self, lengths: Sequence[int], like: Past) -> None:
+        """New buffers of places without rows, 0 where nothing will be put: a mask does not save from NaN."""
+        device = self._model.device
+        self._n = max(lengths, default=0)
+        capacity = self._n + max(MIN_ROOM, int(self._n * ROOM_SHARE))
+        self._rows = [Row((), done=True) for _ in lengths]
+        self._lengths = torch.zeros(len(lengths), dtype=torch.long, device=device)
+        self._mask = torch.zeros(len(lengths), capacity, dtype=torch.bool, device=device)
+        self._layers = []
+        for states in like.layers:
+            buffers = [part.new_empty(len(lengths), part.shape[1], capacity, part.shape[3]) for part in states]
+            for buffer in buffers:
+                buffer[:, :, : self._n - min(lengths, default=0)] = 0
+                buffer[:, :, self._n :] = 0
+            self._layers.append(Columns.holding(buffers[0], buffers[1], self._n, self._whole))
 
-
-def _side_by_side(parts: Sequence[tuple[_Part, torch.Tensor]], width: int, capacity: int) -> torch.Tensor:
-    """Keys or values of all parts' rows, aligned at column `width`; zero where there is nothing, since 0 times NaN is NaN."""
-    like = parts[0][1]
-    n_rows = sum(len(part.rows) for part, _ in parts)
-    found = like.new_zeros(n_rows, like.shape[1], capacity, like.shape[3])
-    start = 0
-    for part, states in parts:
-        n, end = max(part.lengths), start + len(part.rows)
-        lengths = torch.tensor(part.lengths, device=like.device)
-        here = found[start:end, :, width - n : width]
-        here.copy_(states[:, :, -n:] if len(part.rows) == len(states) else states[part.places, :, -n:])
-        if min(part.lengths) < n:
-            pads = torch.arange(n, device=like.device) < n - lengths[:, None]
-            here.masked_fill_(pads[:, None, :, None], 0)
-        start = end
-    return found
+    def _put(self, part: _Part) -> None:
+        """Rows into the first places that are free, aligned at the last column."""
+        if not part.rows:
+            return
+        free = (place for place, row in enumerate(self._rows) if row.done)
+        places = [place for place, _ in zip(free, part.rows, strict=False)]
+        for place, row in zip(places, part.rows, strict=True):
+            self._rows[place] = row
+        device, width = self._model.device, max(part.lengths)
+        targets = torch.tensor(places, device=device)
+        lengths = torch.tensor(part.lengths, device=device)
+        columns = torch.arange(self._mask.shape[1], device=device)
+        self._lengths[targets] = lengths
+        self._mask[targets] = (columns >= self._n - lengths[:, None]) & (columns < self._n)
+        for layer, states in zip(self._layers, part.past.layers, strict=True):
+            for buffer, known in zip((layer.keys, layer.values), states, strict=True):
+                here = buffer[:, :, self._n - width : self._n]
+                for target, source in zip(places, part.places, strict=True):
+                    here[target] = known[source, :, -width:]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -108,9 +108,9 @@ def can_move_rows(model: PreTrainedModel) -> bool:
     )
 
 
-def cache_of(model: PreTrainedModel, layers: Sequence[Columns]) -> DynamicCache:
-    """The library's cache, with our layers in it."""
-    cache = DynamicCache(config=model.config)
+def cache_of(layers: Sequence[Columns]) -> DynamicCache:
+    """The library's cache with our layers in it. Made without the model's configuration, which takes it as long as a small layer."""
+    cache = DynamicCache()
     cache.layers = list(layers)
     return cache
 
@@ -131,19 +131,17 @@ def read(
     pads = torch.tensor([width - len(row) for row in rows], device=device)
     columns = torch.arange(width, device=device)
     positions = (columns - pads[:, None]).clamp(min=0)
-    n_layers = len(DynamicCache(config=model.config).layers)
-    layers = (
-        _begun(after, positions[:, :start], width) if after and start else [Columns(width) for _ in range(n_layers)]
-    )
+    cache = cache_of(_begun(after, positions[:, :start], width) if after and start else [])
+    cache.layer_class_to_replicate = partial(Columns, width)
     logits = forward(
         model,
         tokens[:, start:],
         mask=columns >= pads[:, None],
         positions=positions[:, start:],
-        cache=cache_of(model, layers),
+        cache=cache,
         n_logits=n_logits,
     )
-    return logits, Past([(layer.keys, layer.values) for layer in layers], [len(row) for row in rows])
+    return logits, Past([(layer.keys, layer.values) for layer in cache.layers], [len(row) for row in rows])
 
 
 def forward(
