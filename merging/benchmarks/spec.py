@@ -92,9 +92,9 @@ class BenchmarkSpec:
         """
         return _load(self) if key is None or self._folder is None else _read(self, key)
 
-    def sizes(self) -> Mapping[Split, int]:
-        """How many samples every split holds; nothing has to be opened for that."""
-        found, n_sealed = self.load().samples, self._folder.n_final if self._folder else 0
+    def sizes(self, loaded: Benchmark | None = None) -> Mapping[Split, int]:
+        """How many samples every split holds, of what `load` returns; nothing has to be opened for that."""
+        found, n_sealed = (loaded or self.load()).samples, self._folder.n_final if self._folder else 0
         return {split: len(found[split]) if split in found else n_sealed for split in SPLITS}
 
     @property

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 
+from merging.benchmarks import Benchmark as Asked
 from merging.benchmarks import BenchmarkSpec, QuestionFile, Questions, benchmarks
 from merging.benchmarks.harness import HarnessFolder
 from merging.demo import BASE, EXPERTS, PACK, Skill
@@ -17,7 +18,7 @@ from merging.errors import BenchmarkError, MergingError, ParentError
 from merging.fingerprints import Inventory, take_inventory
 from merging.indexes import parent_facts
 from webapp.library.models import Benchmark, Parent
-from webapp.library.question_files import sealed
+from webapp.library.question_files import frozen
 
 Row = TypeVar("Row", Parent, Benchmark)
 MAX_NAME: Final = 200
@@ -54,19 +55,19 @@ def add_benchmark(owner: User, file: QuestionFile, name: str = "", is_public_tes
     return keep_questions(owner, file.read(name or Path(file.path).stem[:MAX_NAME]), is_public_test)
 
 
-@transaction.atomic
 def keep_questions(owner: User, questions: Questions, is_public_test: bool = False) -> Benchmark:
     """Freeze questions in a sealed folder and add them under their name.
 
     The same questions asked in the same way under the same name are the benchmark that is there already.
     """
-    User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # one at a time, so that a name is taken once
-    known = check_name(owner, questions)
-    spec, key = sealed(questions)
-    facts = _described(spec) | {"key": key, "is_public_test": is_public_test}
-    if known:
-        return _changed(known, facts | {"hidden_at": None})
-    return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.name, **facts)
+    check_name(owner, questions)
+    with frozen(questions) as (spec, key):
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # one at a time, so that a name is taken once
+        known = check_name(owner, questions)
+        facts = _described(spec, questions) | {"key": key, "is_public_test": is_public_test}
+        if known:
+            return _changed(known, facts | {"hidden_at": None})
+        return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.name, **facts)
 
 
 def check_name(owner: User, questions: Questions) -> Benchmark | None:
@@ -84,11 +85,11 @@ def keep_task(owner: User, name: str, folder: HarnessFolder, key: str) -> Benchm
 
     Whether its questions are from a public test set is the task's own statement.
     """
-    frozen = folder.read(name)
-    spec = BenchmarkSpec(name, frozen.digest, harness=folder)
+    task = folder.read(name)
+    spec = BenchmarkSpec(name, task.digest, harness=folder)
     User.objects.select_for_update(no_key=True).get(pk=owner.pk)
     known = Benchmark.objects.filter(owner=owner, name=name).first()
-    facts = _described(spec) | {"key": key, "title": frozen.title, "is_public_test": frozen.is_public_test}
+    facts = _described(spec, task) | {"key": key, "title": task.title, "is_public_test": task.is_public_test}
     if known:
         return _changed(known, facts | {"hidden_at": None})
     return Benchmark.objects.create(owner=owner, name=name, **facts)
@@ -110,16 +111,21 @@ def seal_older() -> None:
         try:
             spec = BenchmarkSpec.from_json(row.spec)
             if spec.file:
-                with transaction.atomic():
-                    spec, key = sealed(spec.file.read(spec.name))
-                    _changed(row, _described(spec) | {"key": key})
+                questions = spec.file.read(spec.name)
+                with frozen(questions) as (spec, key):
+                    _changed(row, _described(spec, questions) | {"key": key})
         except MergingError as error:
             log.warning("the benchmark %s stays as it is: %s", row.name, error)
 
 
-@transaction.atomic
 def install_demo_pack() -> None:
     """Bring the bundled parents and benchmarks up to date. Once installed it changes nothing, however often it is called."""
+    with transaction.atomic():
+        _install()
+    seal_older()
+
+
+def _install() -> None:
     for skill in (BASE, *EXPERTS):
         facts = _facts(PACK / skill) | {
             "folder": str(PACK / skill),
@@ -128,12 +134,9 @@ def install_demo_pack() -> None:
         }
         Parent.objects.update_or_create(owner=None, name=f"demo/{skill}", defaults=facts)
     for builtin in benchmarks:
-        described = _described(BenchmarkSpec.of_builtin(builtin.name)) | {
-            "title": builtin.title,
-            "summary": builtin.summary,
-        }
+        spec = BenchmarkSpec.of_builtin(builtin.name)
+        described = _described(spec, spec.load()) | {"title": builtin.title, "summary": builtin.summary}
         Benchmark.objects.update_or_create(owner=None, name=builtin.name, defaults=described)
-    seal_older()
 
 
 def hide(row: Parent | Benchmark) -> None:
@@ -169,12 +172,13 @@ def _facts(folder: Path) -> dict[str, Any]:
     return of_files | {name: getattr(facts, name) for name in names}
 
 
-def _described(spec: BenchmarkSpec) -> dict[str, Any]:
-    sizes = spec.sizes()
+def _described(spec: BenchmarkSpec, asked: Asked) -> dict[str, Any]:
+    """What a row says of a benchmark; `asked` is what the spec stands for, with whatever of it is open here."""
+    sizes = spec.sizes(asked)
     return {
         "spec": spec.to_json(),
         "digest": spec.digest,
-        "scorer": spec.load().scorer,
+        "scorer": asked.scorer,
         "n_search": sizes["search"],
         "n_validation": sizes["validation"],
         "n_final": sizes["final"],

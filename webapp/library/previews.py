@@ -15,6 +15,8 @@ from merging.statistics import wilson
 N_SHOWN: Final = 5
 N_HEARD: Final = 100
 """Questions whose language is detected."""
+MAX_HEARD: Final = 2000
+"""Characters of a question that tell its language."""
 N_SEEN, N_HELD_OUT = 10_000, 2_000
 """Questions that are compared for likeness; more would keep a page waiting."""
 MAX_SHOWN: Final = 20_000
@@ -97,7 +99,9 @@ def shown(benchmark: Benchmark, split: Split, n: int = N_SHOWN) -> list[Shown]:
 
 def _languages(samples: Sequence[Sample]) -> list[tuple[str, int]]:
     """Languages of the first questions with how many there are of each, the commonest first; "" where none stands out."""
-    found = Counter(language_of(sample.question, sample.language or "en") or "" for sample in samples[:N_HEARD])
+    found = Counter(
+        language_of(sample.question[:MAX_HEARD], sample.language or "en") or "" for sample in samples[:N_HEARD]
+    )
     return found.most_common()
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import connection
+from django.db import connection, transaction
 
 from merging.benchmarks import BenchmarkSpec, Questions
 from merging.benchmarks.questions import split_digest
@@ -22,22 +24,34 @@ MAX_STEM: Final = 60
 """Characters: with four bytes each and an ending they fit in any file system."""
 
 
-def sealed(questions: Questions) -> tuple[BenchmarkSpec, str]:
+@contextmanager
+def frozen(questions: Questions) -> Iterator[tuple[BenchmarkSpec, str]]:
     """The questions in a folder of our own, named by their digest, and the key to their final split.
 
-    Whoever brings the same questions gets the same folder and key. To be called in a transaction: until its end no
-    other can freeze these questions.
+    Whoever brings the same questions gets the same folder and key. The block is a transaction, to keep the key in; what
+    takes long is done before it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [questions.digest])
     path = Path(settings.DATA_DIR) / "benchmarks" / questions.digest.removeprefix("sha256:")
-    key = Benchmark.objects.filter(digest=questions.digest).exclude(key="").values_list("key", flat=True).first()
     final = questions.take("final")
     folder = SealedFolder(str(path), len(final), split_digest(final))
-    if key is None or not _opens(folder, key, questions):
-        key = key or new_key()
-        seal(questions, path, key)
-    return BenchmarkSpec(questions.name, questions.digest, sealed=folder), key
+    known = _key_of(questions)
+    is_there = known is not None and _opens(folder, known, questions)
+    key = known or new_key()
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        if not is_there:
+            seal(questions, beside, key)
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [questions.digest])
+            if (quicker := _key_of(questions)) and quicker != key:
+                key = quicker
+            elif not is_there:
+                shutil.rmtree(path, ignore_errors=True)
+                beside.rename(path)
+            yield BenchmarkSpec(questions.name, questions.digest, sealed=folder), key
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager
@@ -49,6 +63,11 @@ def on_disk(upload: UploadedFile[bytes]) -> Iterator[Path]:
             for chunk in upload.chunks():
                 file.write(chunk)
         yield path
+
+
+def _key_of(questions: Questions) -> str | None:
+    keys = Benchmark.objects.filter(digest=questions.digest).exclude(key="").values_list("key", flat=True)
+    return keys.first()
 
 
 def _opens(folder: SealedFolder, key: str, questions: Questions) -> bool:

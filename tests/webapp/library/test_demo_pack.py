@@ -10,7 +10,7 @@ from merging.methods import methods
 from merging.recipes import Parent as Ingredient
 from webapp.library.actions import hide, install_demo_pack
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft, plan
+from webapp.runs.drafts import Draft, Measure, plan
 from webapp.runs.presets import QUICK, STANDARD
 
 
@@ -42,15 +42,15 @@ def test_the_presets_can_be_launched_as_they_are(db: None) -> None:
         draft = Draft(
             parents=tuple(rows[name] for name in preset.parents),
             base=rows[preset.base or ""],
-            benchmark=Benchmark.objects.get(name=preset.benchmark),
+            measures=tuple(
+                Measure(Benchmark.objects.get(name=chosen.benchmark), n_search=chosen.n_search)
+                for chosen in preset.measures
+            ),
             method=preset.method,
             groups=preset.groups,
             search=preset.search,
             budget=preset.budget,
             seed=preset.seed,
             population_size=preset.population_size,
-            n_search=preset.n_search,
-            n_validation=preset.n_validation,
-            n_final=preset.n_final,
         )
         assert plan(draft).config.budget == preset.budget
