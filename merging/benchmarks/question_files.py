@@ -24,7 +24,7 @@ from merging import plain
 from merging.benchmarks.languages import check_language
 from merging.benchmarks.questions import MAX_CHOICES, QUESTION, Questions, check_sample
 from merging.benchmarks.samples import Sample, Split, question_key
-from merging.benchmarks.scorers import ChoiceScorer, Scorer, scorer_of
+from merging.benchmarks.scorers import ChoiceScorer, Judge, scorer_of
 from merging.errors import BenchmarkError
 
 MAX_LINE_BYTES: Final = 1024 * 1024
@@ -88,7 +88,7 @@ class BadLines(BenchmarkError):
         super().__init__(f"{problems[0]} ({n_more} more like this)" if n_more else problems[0])
 
 
-def parse(path: Path, scorer: Scorer, language: str | None = None) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+def parse(path: Path, scorer: Judge, language: str | None = None) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """The samples and the few-shot examples of a file, in its order; each has the number of its line as id.
 
     BadLines for several lines at once, so that a file need not be mended line by line.

@@ -17,8 +17,8 @@ from merging import plain
 from merging.benchmarks import samples as every_benchmark
 from merging.benchmarks.languages import MIN_PROBABILITY, language_of
 from merging.benchmarks.samples import SPLITS, Sample, Split, check_disjoint
-from merging.benchmarks.scorers import ChoiceScorer, Scorer, TextScorer, scorer_of
-from merging.engines import Completion, Progress, TextModel
+from merging.benchmarks.scorers import ChoiceScorer, Judge, TextScorer, scorer_of
+from merging.engines import Completion, Decided, Progress, TextModel
 from merging.errors import BenchmarkError, EvaluationError
 from merging.outcomes import MAX_CHARACTERS, MAX_EXTRACTED, RIGHT_FROM, SampleOutcome, prompt_hash, storable
 
@@ -65,7 +65,7 @@ class Questions:
         return self.judge.id
 
     @cached_property
-    def judge(self) -> Scorer:
+    def judge(self) -> Judge:
         """The scorer itself, with the pattern that it reads with."""
         return scorer_of(self.scorer_name, self.pattern)
 
@@ -94,9 +94,12 @@ class Questions:
         prompts = [self.rendered(sample) for sample in samples]
         if self.as_chat:
             prompts = [model.as_chat(prompt) for prompt in prompts]
-        started = time.perf_counter()
-        answer = self._choose if isinstance(self.judge, ChoiceScorer) else self._complete
-        completions = answer(model, samples, prompts, progress)
+        judge, started = self.judge, time.perf_counter()
+        if isinstance(judge, ChoiceScorer):
+            completions = self._choose(judge, model, samples, prompts, progress)
+        else:
+            decided = self._decided(judge, samples)
+            completions = model.complete(prompts, self.max_new_tokens, self.stop, progress, decided)
         if len(completions) != len(samples):
             raise EvaluationError(f"{len(completions)} completions for {len(samples)} samples of {self.name}")
         seconds = (time.perf_counter() - started) / max(1, sum(done.n_tokens for done in completions))
@@ -111,19 +114,24 @@ class Questions:
     def _asked(self, sample: Sample) -> str:
         return self.prompt.replace(QUESTION, sample.question)
 
-    def _complete(
-        self, model: TextModel, samples: Sequence[Sample], prompts: Sequence[str], progress: Progress | None
-    ) -> list[Completion]:
-        """A completion that is given up early has no language that counts, so with a gate none is."""
-        scorer = self.judge
-        may_stop = isinstance(scorer, TextScorer) and scorer.decided is not None and not self.language_gate
-        decided = scorer.decided([sample.answer for sample in samples]) if may_stop else None  # type: ignore[attr-defined]
-        return model.complete(prompts, self.max_new_tokens, self.stop, progress, decided)
+    def _decided(self, judge: TextScorer, samples: Sequence[Sample]) -> Decided | None:
+        """With a language gate none: a completion that is given up early might have ended in another language."""
+        if judge.decided is None or self.language_gate:
+            return None
+        return judge.decided([sample.answer for sample in samples])
 
     def _choose(
-        self, model: TextModel, samples: Sequence[Sample], prompts: Sequence[str], progress: Progress | None
+        self,
+        judge: ChoiceScorer,
+        model: TextModel,
+        samples: Sequence[Sample],
+        prompts: Sequence[str],
+        progress: Progress | None,
     ) -> list[Completion]:
-        """Each sample's likeliest choice as if the model had said it; its tokens are those of all its choices."""
+        """Each sample's likeliest choice as if the model had said it, nothing where there is none.
+
+        Its tokens are those of all choices.
+        """
         pairs = [(prompt, choice) for sample, prompt in zip(samples, prompts, strict=True) for choice in sample.choices]
         found = model.likelihoods(pairs, progress)
         if len(found) != len(pairs):
@@ -132,7 +140,7 @@ class Questions:
         of_samples = [found[end - len(sample.choices) : end] for sample, end in zip(samples, ends, strict=True)]
         return [
             Completion(
-                text=self.judge.choose([one.log_probability for one in likelihoods], sample.choices),  # type: ignore[attr-defined]
+                text=judge.choose([one.log_probability for one in likelihoods], sample.choices) or "",
                 n_tokens=sum(one.n_tokens for one in likelihoods),
                 finished=True,
             )
@@ -160,20 +168,18 @@ class Questions:
 
     def _verdict(self, sample: Sample, text: str) -> tuple[str | None, float, str | None]:
         """The extracted answer, its score before the gate, and why there is none."""
-        scorer = self.judge
-        if isinstance(scorer, ChoiceScorer):
-            return text, float(text == sample.answer), None
+        judge = self.judge
+        if isinstance(judge, ChoiceScorer):
+            error = None if text else "the model's likelihoods of the choices are not numbers that can be compared"
+            return text or None, float(text == sample.answer), error
         if len(text) > MAX_CHARACTERS:
-            return (
-                None,
-                0.0,
-                f"the completion has {len(text):,} characters: {MAX_CHARACTERS:,} are kept, none is scored",
-            )
+            error = f"the completion has {len(text):,} characters: {MAX_CHARACTERS:,} are kept, none is scored"
+            return None, 0.0, error
         try:
-            extracted = scorer.extract(storable(text))  # type: ignore[attr-defined]
-            return extracted, 0.0 if extracted is None else scorer.score(extracted, sample.answer), None  # type: ignore[attr-defined]
-        except (ValueError, ArithmeticError, LookupError) as error:
-            return None, 0.0, storable(f"{type(error).__name__}: {error}", MAX_EXTRACTED)
+            extracted = judge.extract(storable(text))
+            return extracted, 0.0 if extracted is None else judge.score(extracted, sample.answer), None
+        except (ValueError, ArithmeticError, LookupError) as failure:
+            return None, 0.0, storable(f"{type(failure).__name__}: {failure}", MAX_EXTRACTED)
 
 
 def split_digest(samples: Sequence[Sample]) -> str:
@@ -221,7 +227,7 @@ def _check_splits(questions: Questions) -> None:
                 )
 
 
-def check_sample(sample: Sample, scorer: Scorer | None, where: str) -> None:
+def check_sample(sample: Sample, scorer: Judge | None, where: str) -> None:
     """BenchmarkError for an answer that no completion could match and for choices that are not a choice.
 
     None for an example that is only shown: its answer may be any text, such as a worked solution.

@@ -176,6 +176,16 @@ def test_a_choice_is_the_likeliest_after_the_question(scorer: str, said: list[st
     assert [(o.n_tokens, o.finished) for o in found.outcomes] == [(4, True)] * 2
 
 
+@pytest.mark.parametrize("broken", [[float("nan"), -1.0], [-float("inf")] * 2])
+def test_likelihoods_that_are_no_numbers_choose_nothing(broken: list[float]) -> None:
+    """Not the first choice, which is right by chance."""
+    found = evaluate(Speaker(likelihoods=[*broken, -1.0, -float("inf")]), choices(), "search")
+    assert [(o.completion, o.extracted, o.score, o.error is None) for o in found.outcomes] == [
+        ("", None, 0, False),
+        ("yes", "yes", 1, True),
+    ]
+
+
 def test_a_model_that_loses_choices_is_refused() -> None:
     with pytest.raises(EvaluationError, match="1 likelihoods for 4 choices of sums"):
         evaluate(Speaker(likelihoods=[-1.0]), choices(), "search")

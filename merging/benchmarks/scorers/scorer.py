@@ -6,6 +6,7 @@ likelihoods. Knows no models.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -64,22 +65,25 @@ class ChoiceScorer(Scorer):
 
     weigh: Callable[[str], float]
 
-    def choose(self, log_likelihoods: Sequence[float], choices: Sequence[str]) -> str:
-        """The answer."""
+    def choose(self, log_likelihoods: Sequence[float], choices: Sequence[str]) -> str | None:
+        """The answer; None from a model whose numbers are broken: any NaN, or no choice that is possible at all."""
         weighed = [value / self.weigh(choice) for value, choice in zip(log_likelihoods, choices, strict=True)]
+        if any(map(math.isnan, weighed)) or max(weighed) == -math.inf:
+            return None
         return choices[weighed.index(max(weighed))]
 
 
-scorers: Final[Registry[Scorer]] = Registry("scorer")
+Judge = TextScorer | ChoiceScorer
+scorers: Final[Registry[Judge]] = Registry("scorer")
 
 
-def scorer_of(name: str, pattern: str = "") -> Scorer:
+def scorer_of(name: str, pattern: str = "") -> Judge:
     """The scorer of that name, reading with `pattern` if it is one that needs it.
 
     BenchmarkError for a missing, superfluous or unusable pattern; UnknownNameError for another name.
     """
     scorer = scorers.get(name)
-    if not isinstance(scorer, TextScorer) or scorer.compiled is None:
+    if isinstance(scorer, ChoiceScorer) or scorer.compiled is None:
         if pattern:
             raise BenchmarkError(f"{name} reads answers without a pattern; found {pattern[:80]!r}. Leave it empty")
         return scorer
