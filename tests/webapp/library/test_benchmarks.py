@@ -13,8 +13,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from merging.benchmarks import BenchmarkSpec
+from merging.benchmarks.sealed import new_key
 from merging.errors import BenchmarkError
 from tests.webapp.library.folders import question_file
+from webapp.library import question_files
 from webapp.library.actions import add_benchmark, install_demo_pack, key_of, seal_older
 from webapp.library.models import Benchmark
 
@@ -99,6 +101,22 @@ def test_two_people_with_the_same_questions_share_folder_and_key(
 ) -> None:
     theirs = add_benchmark(member, question_file(tmp_path / "theirs.jsonl"))
     assert theirs.pk != added.pk and theirs.key == added.key and theirs.spec["sealed"] == added.spec["sealed"]
+
+
+def test_of_two_who_freeze_the_same_questions_at_once_both_have_the_key_of_the_first(
+    owner: User, member: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = question_file(tmp_path / "sums.jsonl")
+
+    def late_key() -> str:
+        monkeypatch.undo()
+        add_benchmark(member, file)
+        return new_key()
+
+    monkeypatch.setattr(question_files, "new_key", late_key)
+    row = add_benchmark(owner, file)
+    assert row.key == Benchmark.objects.get(owner=member).key
+    assert len(BenchmarkSpec.from_json(row.spec).load(row.key).take("final")) == 10
 
 
 def test_a_folder_that_was_lost_is_made_again(added: Benchmark, owner: User, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from merging.benchmarks import BenchmarkSpec, Questions
+from merging.benchmarks.harness import HarnessBenchmark
 from merging.benchmarks.question_files import MAX_PROBLEMS, BadLines
 from merging.errors import BenchmarkError, MergingError
 from webapp.accounts.requests import SignedIn
@@ -54,9 +55,12 @@ def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
         asked = spec.load()
     except MergingError as error:
         return render(request, "library/benchmark.html", context | {"error": str(error)})
+    task = asked.task if isinstance(asked, HarnessBenchmark) else None
     about = {
         "spec": spec,
         "asked": asked,
+        "task": task,
+        "n_shots": task.n_shots if task else len(getattr(asked, "shots", ())),
         "stops": [stop.replace("\n", LINE_END) for stop in getattr(asked, "stop", ())],
         "shown": shown(asked, "search"),
         "validation": asked.samples["validation"][:N_SHOWN],
