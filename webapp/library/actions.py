@@ -67,7 +67,7 @@ def keep_questions(owner: User, questions: Questions, is_public_test: bool = Fal
         facts = _described(spec, questions) | {"key": key, "is_public_test": is_public_test}
         if known:
             return _changed(known, facts | {"hidden_at": None})
-        return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.name, **facts)
+        return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.title, **facts)
 
 
 def check_name(owner: User, questions: Questions) -> Benchmark | None:

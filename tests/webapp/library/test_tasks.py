@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import Client
 
-from merging.benchmarks import BenchmarkSpec, Sample
+from merging.benchmarks import BenchmarkSpec, Sample, paper
 from merging.benchmarks.harness import HarnessFolder, folder_of
 from merging.errors import BenchmarkError
 from merging.harness import frozen
 from merging.harness.index import Entry, Index, harness_version
 from webapp.library import fetches
 from webapp.library.actions import key_of
+from webapp.library.management.commands import fetch
 from webapp.library.models import Benchmark, Fetch
 
 ENTRIES = (
@@ -73,7 +78,7 @@ def leased(owner: User, token: int = 1, **asked: str) -> Fetch:
 
 def test_a_task_is_found_by_parts_of_its_name(owner_client: Client, known: None) -> None:
     page = owner_client.get("/benchmarks/tasks/?q=direct+ja").content.decode()
-    assert "mgsm_direct_ja" in page and "gsm8k" not in page.partition('id="found"')[2]
+    assert "mgsm_direct_ja" in page and ">gsm8k<" not in page
     assert "No task of that name" in owner_client.get("/benchmarks/tasks/?q=<nothing>").content.decode()
     part = owner_client.get("/benchmarks/tasks/?q=gsm", headers={"HX-Request": "true", "HX-Target": "found"})
     assert "gsm8k" in part.content.decode() and "<html" not in part.content.decode()
@@ -169,3 +174,28 @@ def test_what_cannot_be_had_is_said_with_what_to_do(
 def test_who_lost_the_claim_writes_nothing(owner: User, known: None, hub: list[str]) -> None:
     fetches.carry_out(leased(owner, token=2, **ASKED).pk, 1)
     assert Fetch.objects.get().status == "leased" and hub == []
+
+
+def test_the_paper_s_questions_come_from_copies_of_its_data_sets(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: object
+) -> None:
+    monkeypatch.setattr(fetch, "ensure_services", lambda say: nullcontext())
+    settings.DATA_DIR = tmp_path / "data"  # type: ignore[attr-defined]
+    for source in (paper.GSM8K, paper.MGSM):
+        rows = ({"question": f"{source.stem} {i}", "answer_number": i} for i in range(source.n))
+        (tmp_path / f"{source.stem}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CommandError, match="say with --from"):
+        call_command("fetch", paper.NAME)
+    call_command("fetch", paper.NAME, "--from", str(tmp_path), stdout=StringIO())
+    row = Benchmark.objects.get(name=paper.NAME)
+    assert (row.n_final, row.is_public_test, row.scorer) == (250, True, "last_number_paper@1") and row.key
+
+
+def test_the_terminal_lists_what_can_be_a_benchmark(db: None, known: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "ensure_services", lambda say: nullcontext())
+    said = StringIO()
+    call_command("fetch", "--list", stdout=said)
+    assert said.getvalue().splitlines() == [
+        "gsm8k  exact_match,strict-match exact_match,flexible-extract",
+        "mgsm_direct_ja  exact_match,none",
+    ]

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
+from merging.benchmarks import paper
 from merging.errors import MergingError
 from merging.harness.index import Entry, Index
 from webapp.accounts.requests import SignedIn
@@ -34,6 +35,8 @@ def tasks(request: SignedIn) -> HttpResponse:
         "known": known,
         "n_tasks": sum(not entry.refusal for entry in known.entries.values()) if known else 0,
         "entries": found[:N_SHOWN],
+        "paper": (paper.GSM8K, paper.MGSM),
+        "paper_name": paper.NAME,
         "n_more": max(0, len(found) - N_SHOWN),
         **_requests(request),
     }
