@@ -55,6 +55,19 @@ BUDGET: Final = 120
 N_SEARCH: Final = 100
 N_FINALISTS: Final = 8
 SEEDS: Final = tuple(range(1, 11))
+VARIANTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
+    "full": ("full", {}),
+    "racing": ("racing", {}),
+    "racing, best tenth": ("racing", {"share": 0.1, "risk": 0.3}),
+    "halving": ("halving", {}),
+    "subset": ("subset", {}),
+    "subset of 33": ("subset", {"samples": 33}),
+    "entropy": ("entropy", {}),
+    "weighted": ("weighted", {}),
+    "mp_irt": ("mp_irt", {}),
+    "gmp_irt": ("gmp_irt", {}),
+}
+"""Every fidelity as it is by default, and settings worth a line of their own."""
 POOL: Final = Pool((Part(N_SEARCH),))
 
 
@@ -120,7 +133,7 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
-    parser.add_argument("--fidelities", nargs="*", default=list(fidelities.names()))
+    parser.add_argument("--fidelities", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     given = parser.parse_args()
     if given.what == "run":
         run(given.folder, given.seeds, given.fidelities)
@@ -147,11 +160,12 @@ def run(folder: Path, seeds: Iterable[int], names: Sequence[str]) -> None:
 
 def search(questions: Questions, space: GenomeSpace, name: str, seed: int) -> Search:
     """The loop of a run: plan a generation, ask by the plan, tell the estimates."""
-    fidelity, running = fidelities.get(name), searches.get("cma_es").start(space.n_genes, seed)
+    fidelity, settings = VARIANTS[name]
+    running = searches.get("cma_es").start(space.n_genes, seed)
     found = Search(History(parents=tuple(parents_answers(questions))))
     while (n_left := BUDGET - len(found.recipes)) > 0:
         generation = len(found.plans)
-        plan = fidelity.plan(POOL, found.history, {}, seed, generation)
+        plan = fidelities.get(fidelity).plan(POOL, found.history, settings, seed, generation)
         genomes, scored = running.ask(generation)[:n_left], []
         for genome in genomes:
             recipe = space.decode(genome)
@@ -203,7 +217,7 @@ def print_searches(reports: list[dict[str, Any]]) -> None:
     by = {(report["fidelity"], report["seed"]): report for report in reports}
     print("| fidelity | seeds | completions | fewer | winner, final | minus all samples, same seeds | p | worst seed |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for name in fidelities.names():
+    for name in VARIANTS:
         seeds = [seed for (fidelity, seed) in sorted(by) if fidelity == name and ("full", seed) in by]
         if not seeds:
             continue
@@ -263,7 +277,7 @@ def print_replays(folder: Path) -> None:
     print(f"\n{len(full)} full searches, replayed:\n")
     print("| fidelity | fewer | bias | RMSE | intervals that hold | Kendall's tau | better half found |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for name in fidelities.names():
+    for name in VARIANTS:
         found = Replay()
         for report in full:
             replay(name, report, known, found)
@@ -278,9 +292,10 @@ def print_replays(folder: Path) -> None:
 def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], found: Replay) -> None:
     """One full search as a fidelity would have seen it. Generations that it asks in full tell nothing about ranks."""
     parents = tuple(known[key(quick_space().decode(only(expert)))] for expert in EXPERTS)
+    fidelity, settings = VARIANTS[name]
     history, recipes = History(parents), iter(report["recipes"])
     for generation, size in enumerate(report["generations"]):
-        plan = fidelities.get(name).plan(POOL, history, {}, report["seed"], generation)
+        plan = fidelities.get(fidelity).plan(POOL, history, settings, report["seed"], generation)
         scored, truths = [], []
         for recipe in islice(recipes, size):
             answers = ask_by(plan, known[recipe].at)

@@ -48,7 +48,7 @@ class Climb:
 
 
 def make(pool: Pool, history: History, settings: Settings, rng: np.random.Generator, generation: int) -> Plan:
-    reference = reference_of(history, pool)
+    reference = reference_of(history, pool, share=0.5)
     if reference is None:
         return in_full(pool, FIDELITY.name)
     ends = sorted({round(rung * pool.n) for rung in RUNGS} - {0, pool.n})

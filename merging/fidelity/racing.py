@@ -1,4 +1,4 @@
-"""Candidates stop as soon as they can no longer reach the better half of the last closed generation.
+"""Candidates stop as soon as they can no longer reach the better half of the last closed generation, or another share of it.
 
 All candidates of a generation answer the same samples in the same random order and are compared with one reference that
 has answered them all, pair by pair. The comparison is with closed generations only, so it depends on no order of
@@ -80,7 +80,7 @@ class Race:
 
 
 def make(pool: Pool, history: History, settings: Settings, rng: np.random.Generator, generation: int) -> Plan:
-    reference = reference_of(history, pool)
+    reference = reference_of(history, pool, settings["share"])
     if reference is None:
         return in_full(pool, FIDELITY.name)
     order, size = rng.permutation(pool.n).tolist(), int(settings["block"])
@@ -94,17 +94,17 @@ def cut(order: list[int], ends: Iterable[int]) -> tuple[Positions, ...]:
     return tuple(tuple(order[a:b]) for a, b in pairwise(bounds))
 
 
-def reference_of(history: History, pool: Pool) -> Answers | None:
+def reference_of(history: History, pool: Pool, share: float) -> Answers | None:
     """The candidate that a new one has to reach, None when none was asked in full.
 
-    The bar is the fitness of the last of the better half of the last closed generation. The reference is the fittest
+    The bar is the fitness of the last of the best `share` of the last closed generation. The reference is the fittest
     that is not above the bar, of all in the history that were asked in full; the least fit above it when there is none.
     """
     in_full = [s for closed in history.generations for s in closed if len(s.answers) == pool.n]
     latest = next((closed for closed in reversed(history.generations) if closed), ())
     if not in_full:
         return None
-    bar = sorted((s.fitness for s in latest), reverse=True)[(len(latest) + 1) // 2 - 1]
+    bar = sorted((s.fitness for s in latest), reverse=True)[max(1, math.ceil(len(latest) * share)) - 1]
     return _nearest(in_full, bar).answers
 
 
@@ -177,6 +177,14 @@ FIDELITY = Fidelity(
             10,
             "Samples between two looks. Fewer: stops earlier, but asks in smaller batches.",
             is_whole=True,
+        ),
+        Setting(
+            "share",
+            0.05,
+            0.5,
+            0.5,
+            "Share of the last generation, from its best down, that a candidate has to be able to reach. Less: cheaper, but the order "
+            "of those in the middle is estimated too.",
         ),
         Setting(
             "risk",

@@ -137,9 +137,10 @@ def test_the_reference_is_not_above_the_middle_of_the_last_generation() -> None:
     models = [answers([1.0] * n + [0.0] * (100 - n)) for n in (90, 50, 40, 10)]
     scored = [Scored(model, np.mean(model.score).item()) for model in models]
     whole, part = scored[2], Scored(Answers((0,), (1.0,), (1.0,), (None,)), 0.55)
-    assert reference_of(History((), (tuple(scored),)), POOL) == models[1]
-    assert reference_of(History((), ((whole,), (part, part))), POOL) == models[2]
-    assert reference_of(History((), ((part,),)), POOL) is None and reference_of(History(), POOL) is None
+    assert reference_of(History((), (tuple(scored),)), POOL, 0.5) == models[1]
+    assert reference_of(History((), (tuple(scored),)), POOL, 0.25) == models[0]
+    assert reference_of(History((), ((whole,), (part, part))), POOL, 0.5) == models[2]
+    assert reference_of(History((), ((part,),)), POOL, 0.5) is None and reference_of(History(), POOL, 0.5) is None
 
 
 def test_all_candidates_of_a_generation_are_asked_the_same_samples_in_other_generations_others() -> None:
