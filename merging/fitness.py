@@ -26,8 +26,12 @@ def fitness(evaluation: Evaluation) -> float:
         raise EvaluationError(
             f"an evaluation of {evaluation.benchmark} on 0 samples has no fitness; expected at least one"
         )
-    shaping = 0.0 if evaluation.in_language is None else SHAPING * min(evaluation.right, evaluation.in_language)
-    value = evaluation.mean + shaping
+    value = shaped(evaluation.mean, evaluation.right, evaluation.in_language)
     if not math.isfinite(value):
         raise EvaluationError(f"the fitness on {evaluation.benchmark} is {value}; expected a finite number")
     return value
+
+
+def shaped(mean: float, right: float, in_language: float | None) -> float:
+    """The fitness of these shares, asked or estimated."""
+    return mean + (0.0 if in_language is None else SHAPING * min(right, in_language))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from merging import plain
 from merging.benchmarks import BenchmarkSpec, Split
 from merging.errors import EvaluationError
 from merging.evaluation import Evaluation
+from merging.fidelity import Estimate
 from merging.fitness import fitness
 from merging.statistics import Interval, mover
 
@@ -98,6 +99,18 @@ def combined_fitness(evaluations: Sequence[Evaluation], weights: Sequence[float]
     """The mean of the benchmarks' fitnesses by weight: with one benchmark its fitness, exactly. See `fitness` for what is refused."""
     _check_parts(len(evaluations), weights)
     return math.fsum(share * fitness(part) for share, part in zip(shares(weights), evaluations, strict=True))
+
+
+def estimated(evaluation: Evaluation, estimate: Estimate) -> Evaluation:
+    """The evaluation of the samples that were asked, with what is estimated of all samples in place of their shares."""
+    return replace(
+        evaluation,
+        mean=estimate.mean,
+        low=estimate.low,
+        high=estimate.high,
+        right=estimate.right,
+        in_language=estimate.in_language,
+    )
 
 
 def _check_parts(n: int, weights: Sequence[float]) -> None:

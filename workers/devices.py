@@ -14,11 +14,15 @@ from typing import Final, TypeVar
 
 import torch
 
-from merging.benchmarks import Benchmark, BenchmarkSpec, Split
+from merging.benchmarks import Benchmark, BenchmarkSpec, Sample, Split
 from merging.benchmarks.languages import language_of
 from merging.engines import Completion, Decided, Likelihood, Progress, TextModel, TokenModel
 from merging.engines.transformers import MAX_BATCH
-from merging.evaluation import Evaluation, Stage, evaluate
+from merging.evaluation import Evaluation, Stage, evaluate, summarise
+from merging.fidelity import Answers, Estimate, Plan, Pool, Positions, ask_by, plan_from_json
+from merging.health import Health
+from merging.objectives import estimated
+from merging.outcomes import SampleOutcome
 from merging.recipes import Recipe
 from merging.workbench import Workbench
 from webapp.env import engine
@@ -57,18 +61,25 @@ class WorkbenchComputer:
         """Score a recipe; out of memory, once more from a cleared bench and with half as many questions at once."""
         recipe = Recipe.from_json(request["recipe"])
         asks = [Ask(BenchmarkSpec.from_json(ask["benchmark"]).load(ask["key"]), ask["n"]) for ask in request["asks"]]
+        plan = plan_from_json(request["plan"]) if request["plan"] else None
+
+        def score_of(model: TextModel) -> tuple[list[Evaluation], list[Positions] | None]:
+            if plan:
+                return evaluate_by(plan, model, asks, progress)
+            return evaluate_all(model, asks, request["split"], progress), None
+
         began = time.perf_counter()
         try:
-            scores = evaluate_all(self._bench.model(recipe, progress), asks, request["split"], progress)
+            scores, positions = score_of(self._bench.model(recipe, progress))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             self._bench.close()
-            scores = evaluate_all(Halved(self._bench.model(recipe, progress)), asks, request["split"], progress)
+            scores, positions = score_of(Halved(self._bench.model(recipe, progress)))
         evaluate_seconds = sum(score.seconds for score in scores)
         merge_seconds = time.perf_counter() - began - evaluate_seconds
-        found = [score.to_json() for score in scores]
-        return {"scores": found, "merge_seconds": merge_seconds, "evaluate_seconds": evaluate_seconds}
+        seconds = {"merge_seconds": merge_seconds, "evaluate_seconds": evaluate_seconds}
+        return {"scores": [score.to_json() for score in scores], "positions": positions, **seconds}
 
     def build(self, request: Message, progress: Reporter) -> Message:
         """Write a recipe's model as a folder."""
@@ -82,13 +93,70 @@ def evaluate_all(model: TextModel, asks: Sequence[Ask], split: Split, progress: 
     total = sum(ask.n for ask in asks)
     found: list[Evaluation] = []
     for ask in asks:
-        before = sum(score.n for score in found)
-
-        def report(stage: Stage, done: int, of: int, before: int = before, n: int = ask.n) -> None:
-            progress(stage, before + (n * done // of if of else 0), total)
-
-        found.append(evaluate(model, ask.benchmark, split, ask.n, report))
+        report = _report(progress, sum(score.n for score in found), ask.n, total)
+        found.append(evaluate(model, ask.benchmark, split, ask.n, _of_samples(report)))
     return found
+
+
+def evaluate_by(
+    plan: Plan, model: TextModel, asks: Sequence[Ask], progress: Reporter
+) -> tuple[list[Evaluation], list[Positions]]:
+    """What the plan makes of the answers, for each benchmark, with the positions of the samples that it asked, in their order."""
+    samples = [ask.benchmark.take("search", ask.n) for ask in asks]
+    asked: list[dict[int, SampleOutcome]] = [{} for _ in asks]
+    seconds = [0.0 for _ in asks]
+
+    def answer(block: Positions) -> Answers:
+        for index, positions in enumerate(plan.pool.by_part(block)):
+            if positions:
+                began = time.perf_counter()
+                chosen = [samples[index][position] for position in positions]
+                before = sum(map(len, asked))
+                found = asks[index].benchmark.ask(model, chosen, _report(progress, before, len(chosen), plan.n_asked))
+                asked[index] |= dict(zip(positions, found, strict=True))
+                seconds[index] += time.perf_counter() - began
+        return _answers(plan.pool, block, asks, samples, asked)
+
+    estimates = plan.estimate(ask_by(plan, answer))
+    scores = [
+        estimated(_summary(ask.benchmark, [found[place] for place in sorted(found)], spent, estimate), estimate)
+        for ask, found, spent, estimate in zip(asks, asked, seconds, estimates, strict=True)
+    ]
+    return scores, [tuple(sorted(found)) for found in asked]
+
+
+def _summary(benchmark: Benchmark, outcomes: list[SampleOutcome], seconds: float, estimate: Estimate) -> Evaluation:
+    """Of the samples that were asked; none of a benchmark may have been, and then the estimate rests on the others."""
+    if outcomes:
+        return summarise(benchmark, "search", outcomes, seconds)
+    means = estimate.mean, estimate.low, estimate.high, estimate.right, estimate.in_language
+    return Evaluation(benchmark.name, benchmark.scorer, "search", 0, *means, Health(0), seconds, ())
+
+
+def _answers(
+    pool: Pool,
+    block: Positions,
+    asks: Sequence[Ask],
+    samples: Sequence[Sequence[Sample]],
+    asked: Sequence[dict[int, SampleOutcome]],
+) -> Answers:
+    outcomes, languages = [], []
+    for place in block:
+        index = next(i for i, found in enumerate(pool.ranges) if place in found)
+        position = place - pool.ranges[index].start
+        outcomes.append(asked[index][position])
+        gated = asks[index].benchmark.language_gate
+        languages.append(float(outcomes[-1].language == samples[index][position].language) if gated else None)
+    right = tuple(float(outcome.right) for outcome in outcomes)
+    return Answers(block, tuple(outcome.score for outcome in outcomes), right, tuple(languages))
+
+
+def _report(progress: Reporter, before: int, n: int, total: int) -> Progress:
+    return lambda done, of: progress("evaluate", before + (n * done // of if of else 0), total)
+
+
+def _of_samples(report: Progress) -> Callable[[Stage, int, int], None]:
+    return lambda stage, done, of: report(done, of)
 
 
 class Halved:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 
+from merging.benchmarks import Split
 from merging.errors import EvaluationError
 from merging.evaluation import Evaluation as Measured
 from merging.objectives import Objective
@@ -20,7 +21,6 @@ from webapp.exports.models import Export
 from webapp.library.actions import key_of, what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
-from webapp.runs.models import SplitName
 from workers import failures
 from workers.events import ExportProgress, Progress, Publisher
 from workers.failures import Failed, Failure
@@ -91,12 +91,14 @@ class Watch:
 def evaluate(claim: Claim, bench: Bench) -> None:
     """Compute one evaluation and write its result, or whatever came of it."""
     config = RunConfig.from_json(claim.config)
+    split: Split = "search" if claim.split == "full" else claim.split
     request: Message = {
         "do": "evaluate",
         "id": claim.lease.token,
         "recipe": claim.recipe,
-        "split": claim.split,
-        "asks": [_ask(objective, claim.split) for objective in config.objectives],
+        "split": split,
+        "asks": [_ask(objective, split) for objective in config.objectives],
+        "plan": claim.plan,
     }
 
     def show(step: Step) -> None:
@@ -119,7 +121,7 @@ def evaluate(claim: Claim, bench: Bench) -> None:
         log.info("%s on the %s split: %.3f in %.1f s", claim.name, claim.split, result.mean.mean, seconds)
 
 
-def _ask(objective: Objective, split: SplitName) -> Message:
+def _ask(objective: Objective, split: Split) -> Message:
     """What the device is to ask. The key of a sealed final split goes with a request for that split and with no other."""
     key = key_of(objective.spec) if split == "final" else None
     return {"benchmark": objective.spec.to_json(), "n": objective.n(split), "key": key}
@@ -195,7 +197,8 @@ def _scored(config: RunConfig, answer: dict[str, Any]) -> results.Scored:
     """The answer with its fitness. A number that is not finite is the candidate's failure."""
     try:
         measured = [Measured.from_json(score) for score in answer["scores"]]
-        return results.scored(config.objectives, measured, answer["merge_seconds"], answer["evaluate_seconds"])
+        seconds = answer["merge_seconds"], answer["evaluate_seconds"]
+        return results.scored(config.objectives, measured, *seconds, positions=answer["positions"])
     except EvaluationError as error:
         raise Failed(failures.of_error(error)) from error
 

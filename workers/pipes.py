@@ -83,7 +83,7 @@ class Computer(Protocol):
         """The device in words."""
 
     def evaluate(self, request: Message, progress: Reporter) -> Message:
-        """scores, one for each of the asks, merge_seconds, evaluate_seconds"""
+        """scores, one for each of the asks, positions of the samples by a plan, merge_seconds, evaluate_seconds"""
 
     def build(self, request: Message, progress: Reporter) -> Message:
         """files"""

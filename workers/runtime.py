@@ -2,8 +2,8 @@
 
 The two speak JSON, one object a line, over the child's standard input and output:
 
-    do    evaluate {id, recipe, split, asks}    build {id, recipe, folder, texts}    cancel {id}
-    say   ready {device}   progress {id, stage, done, total}   evaluated {id, scores, merge_seconds, evaluate_seconds}
+    do    evaluate {id, recipe, split, asks, plan}    build {id, recipe, folder, texts}    cancel {id}
+    say   ready {device}   progress {id, stage, done, total}   evaluated {id, scores, positions, merge_seconds, evaluate_seconds}
           built {id, files}   failed {id, failure}   cancelled {id}
 
 End of input ends the child. A child that does not answer is killed: nothing it holds is worth anything.

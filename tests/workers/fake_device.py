@@ -32,7 +32,12 @@ class FakeDevice:
         progress("evaluate", 0, 1)
         time.sleep(plan["seconds"])
         result = score(request["split"], share(request["recipe"])).to_json()
-        return {"scores": [result for _ in request["asks"]], "merge_seconds": 0.0, "evaluate_seconds": plan["seconds"]}
+        return {
+            "scores": [result for _ in request["asks"]],
+            "positions": None,
+            "merge_seconds": 0.0,
+            "evaluate_seconds": plan["seconds"],
+        }
 
     def build(self, request: Message, progress: Reporter) -> Message:
         folder = Path(request["folder"])

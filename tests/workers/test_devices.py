@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from merging.benchmarks import BenchmarkSpec
 from merging.engines import Completion, Progress
+from merging.fidelity import History, Part, Pool, fidelities
 from merging.recipes import Parent, passthrough_recipe
 from workers.devices import Halved, WorkbenchComputer
 
 RECIPE = passthrough_recipe(Parent("a", "/models/a", "sha256:a"))
+SPEC = BenchmarkSpec.of_builtin("japanese-sums")
 REQUEST = {
     "recipe": RECIPE.to_json(),
-    "benchmark": BenchmarkSpec.of_builtin("japanese-sums").to_json(),
     "split": "search",
-    "n": 9,
+    "asks": [{"benchmark": SPEC.to_json(), "n": 9, "key": None}],
+    "plan": None,
 }
 
 
 class SmallModel:
     """Answers every prompt with its own text; has room for so many at once."""
 
+    tokenizer = max_length = prefix_token = as_chat = likelihoods = complete_tokens = likelihoods_of_tokens = None
+
     def __init__(self, room: int) -> None:
         self.room = room
         self.asked: list[int] = []
 
     def complete(
-        self, prompts: Sequence[str], max_new_tokens: int, stop: Sequence[str] = (), progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        progress: Progress | None = None,
+        decided: object = None,
     ) -> list[Completion]:
         self.asked.append(len(prompts))
         if len(prompts) > self.room:
@@ -53,13 +63,17 @@ def ignore(stage: str, done: int, total: int) -> None:
     pass
 
 
-def score(bench: Any) -> dict[str, Any]:
-    return WorkbenchComputer(bench).evaluate(dict(REQUEST), ignore)  # type: ignore[arg-type]
+def score(bench: Any, **changes: Any) -> dict[str, Any]:
+    return WorkbenchComputer(bench).evaluate(REQUEST | changes, ignore)  # type: ignore[arg-type]
+
+
+def answers(found: dict[str, Any]) -> list[list[tuple[str, str]]]:
+    return [[(outcome["id"], outcome["completion"]) for outcome in one["outcomes"]] for one in found["scores"]]
 
 
 def test_what_fits_is_asked_at_once() -> None:
     bench = SmallBench(room=9)
-    assert score(bench)["score"]["n"] == 9
+    assert score(bench)["scores"][0]["n"] == 9
     assert (bench.small.asked, bench.n_closed) == ([9], 0)
 
 
@@ -67,7 +81,7 @@ def test_what_does_not_fit_is_asked_again_in_halves_from_a_cleared_bench() -> No
     bench = SmallBench(room=4)
     in_halves, at_once = score(bench), score(SmallBench(room=9))
     assert (bench.small.asked, bench.n_closed) == ([9, 4, 4, 1], 1)
-    assert in_halves["score"]["outcomes"] == at_once["score"]["outcomes"]
+    assert answers(in_halves) == answers(at_once)
 
 
 def test_there_is_no_third_try() -> None:
@@ -86,6 +100,34 @@ def test_another_error_is_not_tried_again() -> None:
     with pytest.raises(RuntimeError, match="assert"):
         score(bench)
     assert bench.n_closed == 0
+
+
+def test_benchmarks_are_asked_one_after_the_other_and_progress_adds_up() -> None:
+    told: list[tuple[str, int, int]] = []
+    two = REQUEST | {"asks": [REQUEST["asks"][0] | {"n": n} for n in (4, 2)]}
+    found = WorkbenchComputer(SmallBench(room=9)).evaluate(two, lambda *step: told.append(step))  # type: ignore[arg-type]
+    assert [one["n"] for one in found["scores"]] == [4, 2]
+    assert {total for _, _, total in told} <= {6} and [done for _, done, _ in told] == sorted(
+        done for _, done, _ in told
+    )
+
+
+def test_a_plan_says_which_samples_are_asked_and_what_is_told() -> None:
+    """Of two benchmarks with 9 samples each: 3 of the first and 2 of the second, in one pool."""
+    plan = fidelities.get("subset").plan(Pool((Part(9, 2.0), Part(9, 1.0))), History(), {}, seed=1, generation=0)
+    asked = replace(plan, blocks=((2, 0, 11, 5), (9,)))
+    found = score(SmallBench(room=9), asks=REQUEST["asks"] * 2, plan=asked.to_json())
+    assert found["positions"] == [(0, 2, 5), (0, 2)]
+    assert [one["n"] for one in found["scores"]] == [3, 2]
+    expected = [SPEC.load().take("search", 9)[i].id for i in (0, 2, 5)]
+    assert [outcome["id"] for outcome in found["scores"][0]["outcomes"]] == expected
+
+
+def test_a_plan_that_asks_everything_equals_no_plan() -> None:
+    plan = fidelities.get("full").plan(Pool((Part(9),)), History(), {}, seed=1, generation=0)
+    by_plan, plainly = score(SmallBench(room=9), plan=plan.to_json()), score(SmallBench(room=9))
+    assert answers(by_plan) == answers(plainly)
+    assert by_plan["scores"][0]["mean"] == plainly["scores"][0]["mean"]
 
 
 def test_progress_counts_all_prompts() -> None:

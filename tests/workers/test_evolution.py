@@ -36,7 +36,9 @@ def launch(owner: User, **changes: int) -> Run:
     config = RunConfig(
         parents=(demo("japanese"), demo("addition")),
         base=demo("base"),
-        objectives=(Objective(BenchmarkSpec.of_builtin("japanese-sums"), 1.0, n_search=20, n_validation=10, n_final=20),),
+        objectives=(
+            Objective(BenchmarkSpec.of_builtin("japanese-sums"), 1.0, n_search=20, n_validation=10, n_final=20),
+        ),
         method="task_arithmetic",
         groups="block",
         settings=(),

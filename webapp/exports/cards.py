@@ -20,7 +20,7 @@ from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Evaluation, Run, Score
-from webapp.runs.standing import SPLITS
+from webapp.runs.standing import SPLITS, by_split
 from webapp.system.status import code_version
 
 TAGS: Final = ("mergekit", "merge", "progeny")
@@ -122,7 +122,7 @@ def _scores(candidate: Candidate, config: RunConfig) -> str:
     references = list(candidate.run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *references]
     done = Evaluation.objects.filter(candidate__in=models, status="done").prefetch_related("scores")
-    found = {(e.candidate_id, e.split): e for e in done}
+    found = by_split(done)
     sections = [_stamp(config), _about(config, found.values()), _table(HEADER, _rows(candidate, models, found))]
     if len(config.objectives) > 1:
         for index, objective in enumerate(config.objectives):
@@ -193,7 +193,8 @@ def _scorer(scored: Iterable[Evaluation]) -> str:
 def _score(evaluation: Evaluation | Score | None) -> str:
     if evaluation is None or evaluation.mean is None or evaluation.low is None or evaluation.high is None:
         return ""
-    return f"{evaluation.mean:.3f} [{evaluation.low:.3f}, {evaluation.high:.3f}], n = {evaluation.n}"
+    guess = "≈ " if isinstance(evaluation, Evaluation) and evaluation.is_estimate else ""
+    return f"{guess}{evaluation.mean:.3f} [{evaluation.low:.3f}, {evaluation.high:.3f}], n = {evaluation.n}"
 
 
 def _search(candidate: Candidate, config: RunConfig) -> str:

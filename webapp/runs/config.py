@@ -10,6 +10,8 @@ from typing import Any, Final, Self
 
 from merging import plain
 from merging.benchmarks import Split
+from merging.fidelity import DEFAULT as FULL
+from merging.fidelity import Part, Pool
 from merging.genomes import GRADIENT, GenomeSpace, parameter_space
 from merging.indexes import parent_facts
 from merging.objectives import Objective
@@ -37,9 +39,9 @@ class RunConfig:
     """Everything that decides which candidates a run proposes and how they are scored.
 
     `objectives`: at least one, no benchmark twice; counts of samples are per evaluation and at most what the split holds. The best
-    `n_finalists` take the final exam. `override` is set when an objective's search split comes from a public test set. `groups` and
-    `filters` are those of `merging.genomes.layer_groups`. `settings` are the method's own, one value per recipe. `population_size` None
-    is the search's default for the number of genes.
+    `n_finalists` take the final exam. `override` is set when an objective's search split comes from a public test set. `fidelity` says
+    how much of the search split a candidate is asked. `groups` and `filters` are those of `merging.genomes.layer_groups`. `settings` are
+    the method's own, one value per recipe. `population_size` None is the search's default for the number of genes.
     """
 
     parents: tuple[Parent, ...]
@@ -56,6 +58,8 @@ class RunConfig:
     filters: tuple[str, ...] = ()
     n_finalists: int = N_FINALISTS
     override: Override | None = None
+    fidelity: str = FULL
+    fidelity_settings: tuple[tuple[str, float], ...] = ()
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -67,6 +71,11 @@ class RunConfig:
         """`japanese-sums`, or `japanese-sums and gsm8k`."""
         names = [objective.spec.name for objective in self.objectives]
         return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+    @property
+    def pool(self) -> Pool:
+        """All search samples that a candidate is asked in full."""
+        return Pool(tuple(Part(objective.n_search, objective.weight) for objective in self.objectives))
 
     def n_samples(self, split: Split) -> int:
         """How many samples an evaluation on this split takes, of all benchmarks together."""
@@ -126,6 +135,7 @@ class RunConfig:
                 "objectives": tuple(map(Objective.from_json, found["objectives"])),
                 "settings": tuple((name, setting) for name, setting in found["settings"]),
                 "filters": tuple(found.get("filters", ())),
+                "fidelity_settings": tuple((name, setting) for name, setting in found.get("fidelity_settings", ())),
                 "override": Override(**found["override"]) if found.get("override") else None,
             }
         )

@@ -13,6 +13,8 @@ from typing import Final, TypeVar
 
 from merging.benchmarks import BenchmarkSpec, Split
 from merging.errors import MergingError, ParentError
+from merging.fidelity import DEFAULT as FULL
+from merging.fidelity import fidelities
 from merging.fingerprints import fingerprint
 from merging.genomes import GenomeSpace, check_effect, layer_parts
 from merging.indexes import parent_facts
@@ -71,6 +73,8 @@ class Draft:
     population_size: int | None = None
     n_finalists: int = N_FINALISTS
     override: Override | None = None
+    fidelity: str = FULL
+    fidelity_settings: Mapping[str, float] = field(default_factory=dict)
 
 
 class DraftError(Exception):
@@ -105,7 +109,7 @@ class Plan:
         numbers = "1 number" if self.n_genes == 1 else f"{self.n_genes} numbers"
         return (
             f"Mix {n} models with {method} in {groups}: {numbers} to find; "
-            f"{search}, {self.population_size} per generation, up to {self.config.budget} candidates{self._scored_on}."
+            f"{search}, {self.population_size} per generation, up to {self.config.budget} candidates{self._scored_on}{self._asked}."
         )
 
     @property
@@ -119,6 +123,12 @@ class Plan:
             for share, objective in zip(shares(self.config.weights), objectives, strict=True)
         ]
         return f", scored on {', '.join(counted[:-1])} and {counted[-1]}"
+
+    @property
+    def _asked(self) -> str:
+        """With a cheaper fitness, which."""
+        kind = fidelities.get(self.config.fidelity)
+        return "" if kind.name == FULL else f"; cheaper fitness by {kind.title}"
 
 
 def plan(draft: Draft) -> Plan:
@@ -147,6 +157,8 @@ def plan(draft: Draft) -> Plan:
         dtype=_dtype(draft.parents[0]),
         n_finalists=draft.n_finalists,
         override=draft.override if public_tests(draft.measures) else None,
+        fidelity=draft.fidelity,
+        fidelity_settings=_fidelity_settings(draft, problems),
     )
     space = problems.catch("groups", config.space)
     if space:
@@ -263,6 +275,11 @@ def _count(measure: Measure, split: Split, held: int, problems: _Problems) -> in
     sentence = f"{n} {split} questions; {title} holds {held}: expected 1 to {held}"
     problems.found[measure.field(f"n_{split}")].append(sentence)
     return held
+
+
+def _fidelity_settings(draft: Draft, problems: _Problems) -> tuple[tuple[str, float], ...]:
+    found = problems.catch("fidelity", lambda: fidelities.get(draft.fidelity).checked(draft.fidelity_settings))
+    return tuple(sorted((found or {}).items()))
 
 
 def _check_numbers(draft: Draft, problems: _Problems) -> None:

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.forms.boundfield import BoundField, BoundWidget
 from django.utils import timezone
 
+from merging.fidelity import Fidelity, Setting, fidelities
 from merging.genomes import GRADIENT, nothing_to_search
 from merging.methods import methods
 from merging.methods.method import Method
@@ -109,6 +110,11 @@ class RunForm(forms.Form):
         "Candidates per generation", "Leave it empty for the search's own rule.", False, "automatic"
     )
     seed = _number("Seed", "The same seed gives the same candidates, bit for bit.")
+    fidelity = forms.ChoiceField(
+        label="Questions a candidate is asked",
+        choices=[(kind.name, kind.title) for kind in fidelities],
+        widget=forms.RadioSelect,
+    )
     random_search = forms.BooleanField(
         label="Compare with a random search",
         required=False,
@@ -127,6 +133,9 @@ class RunForm(forms.Form):
         for method in SEARCHABLE:
             for parameter in method.per_recipe():
                 self.fields[_setting_name(method, parameter)] = _setting_field(parameter)
+        for kind in fidelities:
+            for setting in kind.settings:
+                self.fields[_fidelity_name(kind, setting)] = _fidelity_field(setting)
         for row in Benchmark.objects.visible_to(user):
             self.fields |= {Measure(row).field(name): field for name, field in _measure_fields(row).items()}
 
@@ -135,6 +144,7 @@ class RunForm(forms.Form):
         chosen = self.cleaned_data
         self.chosen_parents, self.chosen_base = list(chosen.get("parents", ())), chosen.get("base")
         self._forget_other_methods(chosen.get("method", ""))
+        self._forget_other_fidelities(chosen.get("fidelity", ""))
         self._forget_other_benchmarks(chosen.get("benchmarks", ()))
         unreadable = [name for name in self.fields if name in self.errors and self._is_number(name)]
         if not self.errors.keys() - set(unreadable) - {"name", "key"}:
@@ -150,6 +160,11 @@ class RunForm(forms.Form):
     def _forget_other_methods(self, method: str) -> None:
         """Settings of methods that were not chosen are not sent, and cannot be wrong."""
         others = [other.name for other in SEARCHABLE if other.name != method]
+        for name in [name for name in self.errors if name.rpartition("-")[0] in others]:
+            del self.errors[name]
+
+    def _forget_other_fidelities(self, chosen: str) -> None:
+        others = [f"fidelity-{kind.name}" for kind in fidelities if kind.name != chosen]
         for name in [name for name in self.errors if name.rpartition("-")[0] in others]:
             del self.errors[name]
 
@@ -173,14 +188,27 @@ class RunForm(forms.Form):
             filters={"whole": "", "parts": PARTS}.get(chosen["division"], chosen["filters"]),
             search=chosen["search"],
             settings={p.name: chosen[_setting_name(method, p)] for p in method.per_recipe()},
+            fidelity=chosen["fidelity"],
+            fidelity_settings=self._fidelity_settings(chosen),
             override=Override(self.user.get_username(), _now()) if chosen["override"] else None,
             **{name: chosen[name] for name in NUMBERS},
         )
+
+    def _fidelity_settings(self, chosen: dict[str, Any]) -> dict[str, float]:
+        kind = fidelities.get(chosen["fidelity"])
+        found = {setting.name: chosen[_fidelity_name(kind, setting)] for setting in kind.settings}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _measure(self, row: Benchmark, chosen: dict[str, Any]) -> Measure:
         """What was chosen for a benchmark; the weight of one that stands alone is not asked for."""
         found = {name: chosen[Measure(row).field(name)] for name in MEASURED}
         return Measure(row, **found | {"weight": 1.0 if found["weight"] is None else found["weight"]})
+
+    def fidelity_options(self) -> Iterator[tuple[BoundWidget, Fidelity, list[BoundField]]]:
+        """Each way of asking with its radio button and the fields of its settings."""
+        for button in self["fidelity"]:
+            kind = fidelities.get(button.data["value"])
+            yield button, kind, [self[_fidelity_name(kind, setting)] for setting in kind.settings]
 
     def benchmark_options(self) -> Iterator[tuple[BoundWidget, Benchmark, list[BoundField]]]:
         """Each benchmark with its checkbox and the fields of what is chosen for it."""
@@ -235,6 +263,8 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "division": "named" if start.filters else "whole",
         "filters": start.filters,
         "search": start.search,
+        "fidelity": start.fidelity,
+        **{f"fidelity-{start.fidelity}-{name}": value for name, value in start.fidelity_settings},
         **{name: getattr(start, name) for name in NUMBERS},
     }
 
@@ -259,6 +289,22 @@ def _measure_fields(row: Benchmark) -> dict[str, forms.Field]:
     )
     counts = {f"n_{split}": _number(f"{split.capitalize()} questions", "", False, "all") for split in SPLITS}
     return {"weight": weight, **counts}
+
+
+def _fidelity_name(kind: Fidelity, setting: Setting) -> str:
+    return f"fidelity-{kind.name}-{setting.name}"
+
+
+def _fidelity_field(setting: Setting) -> forms.Field:
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+    help_text = f"{setting.help} From {setting.low:g} to {setting.high:g}."
+    return forms.FloatField(
+        label=setting.name.replace("_", " "),
+        help_text=help_text,
+        required=False,
+        initial=setting.default,
+        widget=widget,
+    )
 
 
 def _stand_in(name: str) -> Any:

@@ -38,8 +38,8 @@ class Bar:
 @dataclass(frozen=True)
 class Row:
     """One line. `rank` is a number, or the range that the rows of a band share: `3–9`, `3+` when it goes on below what is ranked; empty
-    for a candidate that is not ranked. `parts` are the search scores by benchmark, where there are several. `concerns` say why the answers
-    cannot be trusted.
+    for a candidate that is not ranked. `estimate` is what the search was told of a candidate that has answered all samples since. `parts`
+    are the search scores by benchmark, where there are several. `concerns` say why the answers cannot be trusted.
     """
 
     candidate: Candidate
@@ -50,8 +50,24 @@ class Row:
     validation: Evaluation | None
     final: Evaluation | None
     bar: Bar
+    estimate: Evaluation | None = None
     parts: Sequence[Score] = ()
     concerns: Sequence[str] = ()
+
+    @property
+    def error(self) -> float:
+        """How far the estimate was from the score on all samples."""
+        return (self.estimate.mean or 0.0) - (self.search.mean or 0.0) if self.estimate else 0.0
+
+    @property
+    def estimate_x(self) -> float:
+        """Where the estimate stands on a scale from nothing to everything, in units of a picture."""
+        return round(WIDTH * ((self.estimate.mean if self.estimate else None) or 0.0), 2)
+
+    @property
+    def truth_x(self) -> float:
+        """Where the score on all samples stands on the same scale."""
+        return round(WIDTH * (self.search.mean or 0.0), 2)
 
     @property
     def is_finalist(self) -> bool:
@@ -80,9 +96,15 @@ class Board:
     unranked: list[Row] = field(default_factory=list)
     n_unranked: int = 0
     columns: Sequence[Column] = ()
+    has_estimates: bool = False
     override: Override | None = None
     is_exact: bool = True
     parts: Mapping[int, Sequence[Score]] = field(default_factory=dict)
+
+    @property
+    def checked(self) -> list[Row]:
+        """Finalists whose scores were estimates until they were asked all search samples."""
+        return [row for row in [*self.rows, *self.unranked] if row.estimate]
 
 
 def board(run: Run, n_scored: int, everything: bool = False) -> Board:
@@ -90,17 +112,19 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
 
     The best `N_RANKED` are ranked; `N_SHOWN` of them are among the rows unless `everything` is asked for.
     """
-    stood = sorted(_standing(run), key=_place)
+    standing = list(_standing(run))
+    elsewhere = _elsewhere(run, [evaluation.candidate_id for evaluation in standing])
+    n_doubted: int = (standing[0].n_doubted or 0) if standing else 0  # type: ignore[attr-defined]
+    stood = sorted((_in_full(evaluation, elsewhere) for evaluation in standing), key=_place)
     ranked = [e for e in stood if e.is_healthy or e.candidate.kind != "evolved"]
     unranked = [e for e in stood if e not in ranked]
     evolved = [e for e in ranked if e.candidate.kind == "evolved"]
     if not stood:
         return Board([], n_scored, 0, 0)
-    n_doubted: int = stood[0].n_doubted or 0  # type: ignore[attr-defined]
     config = RunConfig.from_json(run.config)
     cards = outcomes.cards(evaluation.pk for evaluation in ranked)
     bands = _bands(ranked, cards, config.weights)
-    make = _Rows(run, [*ranked, *unranked], len(config.objectives) > 1)
+    make = _Rows(run, [*ranked, *unranked], elsewhere, len(config.objectives) > 1)
     goes_on = len(evolved) == N_RANKED and n_scored - n_doubted > N_RANKED
     cut = _cut(ranked) if goes_on else len(ranked)
     rows = [make.row(i, evaluation, _rank(bands, i, cut), i == bands[i]) for i, evaluation in enumerate(ranked)]
@@ -115,6 +139,7 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         unranked=[make.row(len(ranked) + i, e, "", True) for i, e in enumerate(unranked)],
         n_unranked=n_doubted,
         columns=_columns(config),
+        has_estimates=any(row.estimate or row.search.is_estimate for row in rows),
         override=config.override,
         parts=make.parts if len(config.objectives) > 1 else {},
         is_exact=len(config.objectives) == 1 and all(card[0].is_binary for card in cards.values()),
@@ -131,9 +156,14 @@ def _columns(config: RunConfig) -> list[Column]:
 class _Rows:
     """Makes the rows of these evaluations, with what is stored elsewhere about their candidates."""
 
-    def __init__(self, run: Run, evaluations: Sequence[Evaluation], with_parts: bool) -> None:
-        self._run, self._with_parts = run, with_parts
-        self._elsewhere = _elsewhere(run, [evaluation.candidate_id for evaluation in evaluations])
+    def __init__(
+        self,
+        run: Run,
+        evaluations: Sequence[Evaluation],
+        elsewhere: Mapping[tuple[int, str], Evaluation],
+        with_parts: bool,
+    ) -> None:
+        self._run, self._with_parts, self._elsewhere = run, with_parts, elsewhere
         self._bars = _bars(evaluations)
         asked = (
             [*evaluations, *self._elsewhere.values()] if with_parts else [e for e in evaluations if not e.is_healthy]
@@ -151,6 +181,7 @@ class _Rows:
             validation=self._elsewhere.get((evaluation.candidate_id, "validation")),
             final=self._elsewhere.get((evaluation.candidate_id, "final")),
             bar=self._bars[i],
+            estimate=self._elsewhere.get((evaluation.candidate_id, "estimate")),
             parts=parts if self._with_parts else (),
             concerns=[concern for part in parts for concern in part.concerns],
         )
@@ -180,6 +211,15 @@ def _search(run: Run) -> QuerySet[Evaluation]:
 def _place(evaluation: Evaluation) -> tuple[float, int, int]:
     generation = evaluation.candidate.generation
     return -(evaluation.fitness or 0.0), generation.number if generation else -1, evaluation.candidate.index
+
+
+def _in_full(evaluation: Evaluation, elsewhere: dict[tuple[int, str], Evaluation]) -> Evaluation:
+    """The score on all search samples where there is one; the estimate is then kept elsewhere."""
+    full = elsewhere.pop((evaluation.candidate_id, "full"), None)
+    if full is None:
+        return evaluation
+    elsewhere[evaluation.candidate_id, "estimate"], full.candidate = evaluation, evaluation.candidate
+    return full
 
 
 def _elsewhere(run: Run, candidates: Sequence[int]) -> dict[tuple[int, str], Evaluation]:

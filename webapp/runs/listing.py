@@ -71,11 +71,11 @@ def filtered(runs: QuerySet[Run], show: str, words: str) -> QuerySet[Run]:
     return chosen.filter(name__icontains=words) if words else chosen
 
 
-def rows(runs: Sequence[Run]) -> list[Row]:
+def rows(runs: Sequence[Run], with_curves: bool = True) -> list[Row]:
     """The rows of these runs, in their order."""
     ids = [run.pk for run in runs]
     counts = _n_scored(ids)
-    improvements = _improvements(ids)
+    improvements = _improvements(ids) if with_curves else defaultdict(list)
     compared = _compared(ids)
     now = timezone.now()
     return [_row(run, counts.get(run.pk, 0), improvements[run.pk], compared[run.pk], now) for run in runs]
@@ -179,14 +179,11 @@ def _improvements(ids: list[UUID]) -> defaultdict[UUID, list[tuple[int, float]]]
 def _compared(ids: list[UUID]) -> defaultdict[UUID, list[Evaluation]]:
     """Per run: the scores of its parents, of its winner, and of its best candidate on the search split."""
     done = Evaluation.objects.filter(run__in=ids, status="done", split__in=("search", "final"))
-    best = (
-        _evolved(ids).filter(status="done")
-        .order_by("run_id", "-is_healthy", "-fitness", "candidate__generation__number", "candidate__index")
-        .distinct("run_id").values("pk")
-    )  # fmt: skip
-    chosen = done.filter(Q(candidate__kind="parent") | Q(candidate=F("run__winner")) | Q(pk__in=best)).select_related(
-        "candidate"
-    )
+    order = ("-is_healthy", "-fitness", "candidate__generation__number", "candidate__index")
+    best = Q()
+    for pk in ids:  # each by the index; together they would all be sorted
+        best |= Q(pk__in=_evolved([pk]).filter(status="done").order_by(*order)[:1].values("pk"))
+    chosen = done.filter(Q(candidate__kind="parent") | Q(candidate=F("run__winner")) | best).select_related("candidate")
     found: defaultdict[UUID, list[Evaluation]] = defaultdict(list)
     for evaluation in chosen:
         found[evaluation.run_id].append(evaluation)

@@ -10,7 +10,7 @@ Nothing here starts work: people act through `actions.py`, workers through `work
 from __future__ import annotations
 
 import uuid
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -30,6 +30,8 @@ CLAIMABLE: Final[tuple[RunState, ...]] = ("queued", "running", "finishing")
 
 CandidateKind = Literal["parent", "baseline", "evolved"]
 SplitName = Literal["search", "validation", "final"]
+Asked = Literal["search", "full", "validation", "final"]
+"""Of which split an evaluation is: `full` is of the search split too, for a finalist whose search score was an estimate."""
 
 
 class Run(models.Model):
@@ -44,6 +46,7 @@ class Run(models.Model):
 
     In `pausing` nothing new is claimed, and results in flight still count. In `finishing` the finalists, the parents and the baselines are
     scored on the validation and the final split. That is the final exam: held once, dated by `examined`, never seen by the search.
+    Finalists whose search scores are estimates are first asked all search samples, and then the winner is chosen.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -156,7 +159,7 @@ class Evaluation(Leased):
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="evaluations")
     candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="evaluations")
-    split = models.CharField(max_length=10, choices=[(s, s) for s in ("search", "validation", "final")])
+    split = models.CharField(max_length=10, choices=[(s, s) for s in get_args(Asked)])
     rank = models.PositiveIntegerField(default=0)
     fitness = models.FloatField(null=True, blank=True)
     mean = models.FloatField(null=True, blank=True)
@@ -180,7 +183,7 @@ class Evaluation(Leased):
             models.Index(
                 fields=["run", "rank", "id"], condition=Q(status__in=("pending", "leased")), name="evaluation_open"
             ),
-            models.Index(fields=["run", "split", "-fitness"], name="evaluation_best"),
+            models.Index(fields=["run", "split", "-is_healthy", "-fitness"], name="evaluation_best"),
         ]
         constraints = [
             *Leased.Meta.constraints,
@@ -191,7 +194,7 @@ class Evaluation(Leased):
                 name="evaluation_done_has_score",
             ),
             models.CheckConstraint(
-                condition=~Q(status="done", split="search") | Q(fitness__isnull=False),
+                condition=~Q(status="done", split__in=("search", "full")) | Q(fitness__isnull=False),
                 name="evaluation_search_has_fitness",
             ),
             # In Postgres NaN is greater than every number, infinity included: one upper bound refuses both.
@@ -214,7 +217,8 @@ class Evaluation(Leased):
 class Score(models.Model):
     """What a done evaluation scored on one benchmark, the `index`-th objective of its run. Written once, with the evaluation.
 
-    `mean` is in [0, 1] with its 95 % interval, over `n` samples. `health` counts what is wrong with the answers as such, and `concerns`
+    `mean` is in [0, 1] with its 95 % interval, over `n` samples; an estimate may rest on the other benchmarks'
+    alone. `health` counts what is wrong with the answers as such, and `concerns`
     says in words why they cannot be trusted; empty when they can.
     """
 
@@ -237,7 +241,6 @@ class Score(models.Model):
         ordering = ["evaluation", "index"]
         constraints = [
             models.UniqueConstraint(fields=["evaluation", "index"], name="score_once"),
-            models.CheckConstraint(condition=Q(n__gte=1), name="score_has_samples"),
             models.CheckConstraint(
                 condition=Q(mean__gte=0.0, mean__lte=1.0, low__gte=0.0, high__lte=1.0), name="score_is_share"
             ),

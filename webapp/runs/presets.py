@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from merging.errors import UnknownNameError
+from merging.fidelity import DEFAULT as FULL
 from webapp.runs.config import N_FINALISTS, RunConfig
 
 DEMO_BASE: Final = "demo/base"
@@ -43,6 +44,8 @@ class Preset:
     budget: int = 120
     seed: int = 1
     n_finalists: int = N_FINALISTS
+    fidelity: str = FULL
+    fidelity_settings: tuple[tuple[str, float], ...] = ()
 
 
 QUICK: Final = Preset(

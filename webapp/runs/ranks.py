@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 REFERENCE_SEARCH: Final = 0
 REFERENCE_VALIDATION: Final = 15
+FULL: Final = 1_999_999_999
+"""Finalists whose search scores are estimates, on all search samples: before the winner is chosen."""
 LAST: Final = 2_000_000_000
 """The end of a run: whatever finishing still needs."""
 

@@ -8,6 +8,7 @@ from typing import TypedDict
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.runs.models import Score as ScoreRow
+from webapp.runs.standing import by_split
 
 
 class Part(TypedDict):
@@ -29,6 +30,7 @@ class Score(TypedDict):
     n: int
     low: float
     high: float
+    is_estimate: bool
     is_healthy: bool
     parts: list[Part]
 
@@ -116,12 +118,12 @@ def report(run: Run) -> Report:
 
 
 def _scored(candidate: Candidate, evaluations: list[Evaluation]) -> Scored:
-    by_split = {e.split: e for e in evaluations if e.candidate_id == candidate.pk}
+    found = by_split(e for e in evaluations if e.candidate_id == candidate.pk)
     return {
         "name": candidate.name,
-        "search": _score(by_split.get("search")),
-        "validation": _score(by_split.get("validation")),
-        "final": _score(by_split.get("final")),
+        "search": _score(found.get((candidate.pk, "search"))),
+        "validation": _score(found.get((candidate.pk, "validation"))),
+        "final": _score(found.get((candidate.pk, "final"))),
     }
 
 
@@ -146,6 +148,7 @@ def _score(evaluation: Evaluation | None) -> Score | None:
         "n": evaluation.n or 0,
         "low": evaluation.low or 0.0,
         "high": evaluation.high or 0.0,
+        "is_estimate": evaluation.is_estimate,
         "is_healthy": evaluation.is_healthy,
         "parts": [_part(score) for score in evaluation.scores.all()],
     }

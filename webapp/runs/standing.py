@@ -69,13 +69,20 @@ def standing(run: Run, candidate: Candidate) -> Standing:
     """How `candidate` of `run` stands."""
     others = list(run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *others]
-    found = {(e.candidate_id, e.split): e for e in Evaluation.objects.filter(candidate__in=models)}
+    found = by_split(Evaluation.objects.filter(candidate__in=models))
     own = {split: found[candidate.pk, split] for split in SPLITS if (candidate.pk, split) in found}
     parts = scores_of(found.values())
     cells = _Cells(RunConfig.from_json(run.config).weights, own, parts, found)
     lines = [Line(model, model is candidate, [cells.of(model, split) for split in SPLITS]) for model in models]
     best_parent = {split: best for split in SPLITS if (best := _best_parent(split, others, found))}
     return Standing(lines, own, best_parent, parts)
+
+
+def by_split(evaluations: Iterable[Evaluation]) -> dict[tuple[int, str], Evaluation]:
+    """By candidate and split. A score on all search samples stands in place of an estimate from some of them."""
+    found = {(e.candidate_id, e.split): e for e in evaluations}
+    full = {(pk, "search"): e for (pk, split), e in found.items() if split == "full" and e.status == "done"}
+    return {key: e for key, e in (found | full).items() if key[1] != "full"}
 
 
 def scores_of(evaluations: Iterable[Evaluation]) -> dict[int, list[Score]]:

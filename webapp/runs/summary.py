@@ -47,7 +47,9 @@ class Summary:
 
 def summary(run: Run) -> Summary:
     """The summary of `run` as its rows stand."""
-    row, *rivals = listing.rows([run, *run.baseline_runs.filter(deleted_at=None).order_by("created")])
+    row, *rivals = listing.rows(
+        [run, *run.baseline_runs.filter(deleted_at=None).order_by("created")], with_curves=False
+    )
     failures = _failures(run)
     return Summary(
         row=row,

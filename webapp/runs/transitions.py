@@ -90,13 +90,30 @@ def start(run: Run) -> None:
 
 
 def finish_search(run: Run) -> bool:
-    """Choose the winner and hold the final exam: ask for the validation and final scores of the finalists, the parents and the baselines.
+    """End the search. Finalists whose scores are estimates are asked all search samples first; then the winner is chosen.
 
     False when nothing evolved was scored. Call it with the run's row locked.
     """
-    finalists = best(run, run.config.get("n_finalists", N_FINALISTS))
+    finalists = best(run, _n_finalists(run))
     if not finalists:
         return False
+    guessed = run.evaluations.filter(candidate__in=finalists, split="search", is_estimate=True)
+    Evaluation.objects.bulk_create(
+        [
+            Evaluation(run=run, candidate_id=pk, split="full", rank=ranks.FULL)
+            for pk in guessed.values_list("candidate", flat=True)
+        ],
+        ignore_conflicts=True,
+    )
+    _enter(run, "finishing", message=run.message)
+    if not run.evaluations.filter(split="full", status__in=OPEN).exists():
+        _hold_exam(run)
+    return True
+
+
+def _hold_exam(run: Run) -> None:
+    """Choose the winner and ask for the validation and final scores of the finalists, the parents and the baselines."""
+    finalists = _by_full_score(run, best(run, _n_finalists(run)))
     compared = [*finalists, *run.candidates.exclude(kind="evolved")]
     splits: tuple[Literal["validation", "final"], ...] = ("validation", "final")
     Evaluation.objects.bulk_create(
@@ -106,8 +123,21 @@ def finish_search(run: Run) -> bool:
     run.winner = finalists[0]
     run.save(update_fields=["winner"])
     events.record(run.pk, "run.winner", {"candidate": finalists[0].pk})
-    _enter(run, "finishing", message=run.message)
-    return True
+
+
+def _by_full_score(run: Run, finalists: list[Candidate]) -> list[Candidate]:
+    """The finalists by what they scored on all search samples; those of which only an estimate is known come last, in their order."""
+    known = run.evaluations.filter(
+        candidate__in=finalists, status="done", split__in=("search", "full"), is_estimate=False
+    )
+    standing = {
+        pk: (is_healthy, fitness) for pk, is_healthy, fitness in known.values_list("candidate", "is_healthy", "fitness")
+    }
+    return sorted(finalists, key=lambda candidate: standing.get(candidate.pk, (False, float("-inf"))), reverse=True)
+
+
+def _n_finalists(run: Run) -> int:
+    return int(run.config.get("n_finalists", N_FINALISTS))
 
 
 def best(run: Run, n: int = 1) -> list[Candidate]:
@@ -129,6 +159,9 @@ def _settle(run: Run) -> bool:
         _enter(run, "paused", message=run.message)
         return True
     if run.state == "finishing" and not run.evaluations.filter(status__in=OPEN).exists():
+        if run.winner_id is None:
+            _hold_exam(run)
+            return True
         Run.objects.filter(pk=run.pk).update(examined=Now())
         _end(run, "stopped" if run.stopping else "done", run.message)
         return True

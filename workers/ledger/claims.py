@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from webapp.leases import Leased
 from webapp.runs import transitions
-from webapp.runs.models import CLAIMABLE, CandidateKind, Evaluation, SplitName
+from webapp.runs.models import CLAIMABLE, Asked, CandidateKind, Evaluation
 
 LEASE: Final = timedelta(seconds=45)
 MAX_ATTEMPTS: Final = 3
@@ -44,7 +44,7 @@ _CLAIM: Final = """
        INSERT INTO runs_attempt (token, evaluation_id, worker, code_version, outcome, error)
        SELECT lease_token, id, %s, %s, '', '' FROM taken)
 SELECT taken.id, taken.lease_token, taken.attempts, taken.split,
-       c.id, c.name, c.kind, c.index, g.number, c.recipe
+       c.id, c.name, c.kind, c.index, g.number, c.recipe, g.plan
   FROM taken JOIN runs_candidate c ON c.id = taken.candidate_id LEFT JOIN runs_generation g ON g.id = c.generation_id
 """
 
@@ -60,20 +60,21 @@ class Lease:
 
 @dataclass(frozen=True)
 class Claim:
-    """One evaluation to compute, and whose it is. `attempt` counts from 1."""
+    """One evaluation to compute, and whose it is. `attempt` counts from 1. `plan` is the generation's; it is for the search split alone."""
 
     lease: Lease
     run_id: UUID
     config: dict[str, Any]
     evaluation_id: int
     attempt: int
-    split: SplitName
+    split: Asked
     candidate_id: int
     name: str
     kind: CandidateKind
     index: int
     generation: int | None
     recipe: dict[str, Any]
+    plan: dict[str, Any] | None
 
 
 def claim(worker: str, code_version: str) -> Claim | None:
@@ -111,7 +112,7 @@ def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
         return None
     if run.state == "queued":
         transitions.start(run)
-    evaluation_id, token, attempt, split, candidate_id, name, kind, index, generation, recipe = row
+    evaluation_id, token, attempt, split, candidate_id, name, kind, index, generation, recipe, plan = row
     return Claim(
         lease=Lease(Evaluation, evaluation_id, token),
         run_id=run_id,
@@ -125,4 +126,5 @@ def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
         index=index,
         generation=generation,
         recipe=json.loads(recipe),
+        plan=json.loads(plan) if plan and split == "search" else None,
     )

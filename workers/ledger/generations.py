@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import statistics
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, models, transaction
@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from merging.errors import MergingError
 from webapp.runs import events, ranks, transitions
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
+from workers.ledger import fidelities
 from workers.ledger.searches import Proposal, Searches, Told
 
 log = logging.getLogger(__name__)
@@ -57,13 +58,16 @@ def advance(run_id: UUID, searches: Searches) -> bool:
             return False  # somebody has opened it since the run was found to be due
         told = told_of(newest)
         if not told:
-            return _write(run_id, newest, told, None)
+            return _write(run_id, newest, told, None, None)
     try:
+        if fidelities.waits(run):
+            return False
         proposal = searches.propose(run, newest, told)
+        plan = fidelities.plan(run, newest, told) if proposal else None
     except (MergingError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         log.exception("run %s cannot go on", run_id)
         return transitions.pause(run_id, f"The next generation cannot be proposed: {error}")
-    return _write(run_id, newest, told, proposal)
+    return _write(run_id, newest, told, proposal, plan)
 
 
 def told_of(generation: Generation) -> dict[int, float]:
@@ -83,7 +87,9 @@ def _due(run_id: UUID | None = None) -> list[UUID]:
 
 
 @transaction.atomic
-def _write(run_id: UUID, newest: Generation | None, told: Told, proposal: Proposal | None) -> bool:
+def _write(
+    run_id: UUID, newest: Generation | None, told: Told, proposal: Proposal | None, plan: dict[str, Any] | None
+) -> bool:
     run = transitions.locked(run_id)
     now = _newest(run)
     if run.state not in transitions.SEARCHING or _stand(now) != _stand(newest):
@@ -93,7 +99,7 @@ def _write(run_id: UUID, newest: Generation | None, told: Told, proposal: Propos
         if not told and _n_evolved(run) < run.budget:
             return transitions.pause(run_id, _all_failed(newest))
     if proposal is not None:
-        _open(run, proposal)
+        _open(run, proposal, plan)
     elif not transitions.finish_search(run):
         transitions.fail(run_id, "No candidate could be scored." if newest is None else _all_failed(newest))
     return True
@@ -118,13 +124,14 @@ def _close(run: Run, generation: Generation, told: Told) -> None:
     )
 
 
-def _open(run: Run, proposal: Proposal) -> None:
+def _open(run: Run, proposal: Proposal, plan: dict[str, Any] | None) -> None:
     generation = Generation.objects.create(
         run=run,
         number=proposal.number,
         population_digest=proposal.digest,
         sigma=proposal.sigma,
         environment=proposal.environment,
+        plan=plan,
     )
     candidates = Candidate.objects.bulk_create(
         Candidate(

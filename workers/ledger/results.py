@@ -25,7 +25,8 @@ _HEARD: Final[tuple[RunState, ...]] = ("queued", "running", "pausing", "finishin
 class Scored:
     """What the device process measured: a part for each objective of the run, in their order, and what these amount to together.
 
-    `fitness` is None on the final split, which the search never sees.
+    `fitness` is None on the final split, which the search never sees. `positions` are of the samples that were asked by a plan, for each
+    part; None for the first n of the split. Where they are fewer than the run's, the parts' means are estimates.
     """
 
     parts: tuple[tuple[Objective, Measured], ...]
@@ -33,6 +34,12 @@ class Scored:
     fitness: float | None
     merge_seconds: float
     evaluate_seconds: float
+    positions: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether not everything was asked."""
+        return self.positions is not None and self.n < sum(objective.n_search for objective, _ in self.parts)
 
     @property
     def n(self) -> int:
@@ -41,13 +48,18 @@ class Scored:
 
 
 def scored(
-    objectives: Sequence[Objective], measured: Sequence[Measured], merge_seconds: float, evaluate_seconds: float
+    objectives: Sequence[Objective],
+    measured: Sequence[Measured],
+    merge_seconds: float,
+    evaluate_seconds: float,
+    positions: Sequence[Sequence[int]] | None = None,
 ) -> Scored:
     """The scores together, with their fitness. EvaluationError when that is not finite."""
     weights = [objective.weight for objective in objectives]
     value = None if measured[0].split == "final" else combined_fitness(measured, weights)
     parts = tuple(zip(objectives, measured, strict=True))
-    return Scored(parts, combine(measured, weights), value, merge_seconds, evaluate_seconds)
+    asked = None if positions is None else tuple(map(tuple, positions))
+    return Scored(parts, combine(measured, weights), value, merge_seconds, evaluate_seconds, asked)
 
 
 @transaction.atomic
@@ -63,6 +75,7 @@ def finish(claim: Claim, result: Scored) -> bool:
         low=result.mean.low,
         high=result.mean.high,
         n=result.n,
+        is_estimate=result.is_estimate,
         is_healthy=_is_healthy(result),
         merge_seconds=result.merge_seconds,
         evaluate_seconds=result.evaluate_seconds,
@@ -95,9 +108,10 @@ def _write_scores(evaluation_id: int, result: Scored) -> None:
         )
         for index, (objective, measured) in enumerate(result.parts)
     )
+    positions = result.positions or (None,) * len(rows)
     Outcomes.objects.bulk_create(
-        Outcomes(score=row, **outcomes.packed(texts.clean_json([outcome.to_json() for outcome in measured.outcomes])))
-        for row, (_, measured) in zip(rows, result.parts, strict=True)
+        Outcomes(score=row, **outcomes.packed(texts.clean_json([o.to_json() for o in measured.outcomes]), asked))
+        for row, (_, measured), asked in zip(rows, result.parts, positions, strict=True)
     )
 
 

@@ -70,6 +70,7 @@ def form(chosen: Library, **changes: Any) -> dict[str, Any]:
         "division": "whole",
         "filters": "",
         "search": "cma_es",
+        "fidelity": "full",
         "budget": "40",
         "population_size": "",
         "seed": "7",

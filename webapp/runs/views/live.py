@@ -10,6 +10,8 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from merging.fidelity import DEFAULT as FULL
+from merging.fidelity import fidelities
 from merging.methods import methods
 from merging.objectives import shares
 from merging.recipes import Recipe
@@ -62,6 +64,7 @@ def _settings(run: Run) -> dict[str, Any]:
     return {
         "config": config,
         "measured": list(zip(config.objectives, shares(config.weights), strict=True)),
+        "fidelity": None if config.fidelity == FULL else fidelities.get(config.fidelity),
         "method": methods.get(config.method),
         "search": searches.get(config.search),
     }

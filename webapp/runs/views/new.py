@@ -119,4 +119,6 @@ def _like(request: SignedIn, run_id: str) -> Preset:
         budget=config.budget,
         seed=config.seed,
         n_finalists=config.n_finalists,
+        fidelity=config.fidelity,
+        fidelity_settings=config.fidelity_settings,
     )

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from merging.benchmarks import QuestionFile, scorers
 from merging.errors import MergingError
+from merging.fidelity import fidelities
 from merging.methods import methods
 from merging.search import searches
 from webapp.accounts.setup import local_user
@@ -64,6 +65,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--questions", type=int, help="search questions per candidate and benchmark; all of the split by default"
         )
+        parser.add_argument(
+            "--fidelity", choices=fidelities.names(), help="how much of the search questions a candidate is asked"
+        )
         parser.add_argument("--finalists", type=int, help="how many of the best take the final exam")
         parser.add_argument(
             "--on-public-test-set",
@@ -97,7 +101,7 @@ class Command(BaseCommand):
 def _chosen(options: dict[str, Any]) -> Preset:
     """The preset with whatever was given on the command line in its place."""
     start = preset(options["preset"]) if options["preset"] else OWN
-    names = ("base", "method", "groups", "filters", "search", "budget", "seed")
+    names = ("base", "method", "groups", "filters", "search", "budget", "seed", "fidelity")
     given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
     given["n_finalists"] = options["finalists"]
@@ -140,6 +144,7 @@ def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
                 seed=chosen.seed,
                 population_size=chosen.population_size,
                 n_finalists=chosen.n_finalists,
+                fidelity=chosen.fidelity,
                 override=override if options["on_public_test_set"] else None,
             )
         )

@@ -1,0 +1,109 @@
+"""Cheaper fitness in the ledger: plans come from terminal rows, and the winner is chosen by full scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from merging.fidelity import Answers, ask_by, fidelities, plan_from_json
+from merging.objectives import estimated
+from tests.ledger import world
+from tests.ledger.scores import N_SAMPLES, score, share
+from webapp.runs.config import RunConfig
+from webapp.runs.models import Run
+from webapp.runs.report import report
+from workers.ledger import claims, generations, results
+from workers.ledger.claims import Claim
+from workers.ledger.searches import Searches
+
+pytestmark = pytest.mark.django_db
+CHEAPER = [kind.name for kind in fidelities if kind.name != "full"]
+
+
+def asked(claim: Claim) -> results.Scored:
+    """What a device would bring that follows the plan: of the samples, in order, the first share is right."""
+    whole = score("search" if claim.split == "full" else claim.split, share(claim.recipe))
+    objectives = RunConfig.from_json(claim.config).objectives
+    if claim.plan is None:
+        return results.scored(objectives, [whole], 0.01, 0.01)
+    plan = plan_from_json(claim.plan)
+
+    def answer(block: tuple[int, ...]) -> Answers:
+        found = tuple(whole.outcomes[place].score for place in block)
+        return Answers(block, found, found, (None,) * len(block))
+
+    answers = ask_by(plan, answer)
+    places = sorted(answers.positions)
+    part = replace(whole, n=len(places), outcomes=tuple(whole.outcomes[place] for place in places))
+    (estimate,) = plan.estimate(answers)
+    return results.scored(objectives, [estimated(part, estimate)], 0.01, 0.01, positions=[places])
+
+
+def work(run: Run, memory: Searches | None = None) -> Run:
+    while True:
+        claim = claims.claim("w1", "test")
+        if claim:
+            assert results.finish(claim, asked(claim))
+        if not generations.advance(run.pk, memory or Searches()) and claim is None:
+            run.refresh_from_db()
+            return run
+
+
+def launch(owner: User, folder: Path, fidelity: str, **changes: Any) -> Run:
+    return world.launch(owner, folder, fidelity=fidelity, budget=20, **changes)
+
+
+@pytest.mark.parametrize("fidelity", CHEAPER)
+def test_a_run_with_a_cheaper_fitness_ends_with_finalists_scored_in_full(
+    owner: User, tmp_path: Path, fidelity: str
+) -> None:
+    run = work(launch(owner, tmp_path, fidelity))
+    assert run.state == "done", run.message
+    plans = list(run.generations.order_by("number").values_list("plan", flat=True))
+    assert len(plans) == 5 and all(plan["fidelity"] == fidelity for plan in plans)
+    finalists = run.candidates.filter(kind="evolved", evaluations__split="final")
+    best = {
+        pk: max(n for _, n in pairs)
+        for pk, pairs in (
+            (c.pk, list(c.evaluations.filter(split__in=("search", "full")).values_list("split", "n")))
+            for c in finalists
+        )
+    }
+    assert len(best) == 3 and set(best.values()) == {N_SAMPLES}
+    assert {line["search"]["is_estimate"] for line in report(run)["finalists"] if line["search"]} == {False}
+    world.check(run)
+
+
+def test_plans_are_the_same_for_a_worker_without_memory(owner: User, tmp_path: Path) -> None:
+    kept, forgotten = (work(launch(owner, tmp_path, "racing"), memory) for memory in (Searches(), None))
+    plans = [list(run.generations.order_by("number").values_list("plan", flat=True)) for run in (kept, forgotten)]
+    assert plans[0] == plans[1] and world.populations(kept) == world.populations(forgotten)
+
+
+def test_the_winner_is_the_best_of_the_finalists_on_all_samples(owner: User, tmp_path: Path) -> None:
+    run = work(launch(owner, tmp_path, "subset"))
+    full = {
+        e.candidate_id: e.fitness
+        for e in run.evaluations.filter(is_estimate=False, split__in=("search", "full"), candidate__kind="evolved")
+    }
+    finalists = run.candidates.filter(kind="evolved", evaluations__split="final").values_list("pk", flat=True)
+    assert full[run.winner_id] == max(full[pk] for pk in finalists)
+
+
+def test_everything_is_asked_by_default_without_a_plan(owner: User, tmp_path: Path) -> None:
+    run = work(world.launch(owner, tmp_path))
+    assert set(run.generations.values_list("plan", flat=True)) == {None}
+    assert not run.evaluations.filter(split="full").exists() and not run.evaluations.filter(is_estimate=True).exists()
+
+
+def test_a_plan_that_needs_the_parents_waits_for_them(owner: User, tmp_path: Path) -> None:
+    name = next(kind.name for kind in fidelities if kind.needs_parents)
+    run = launch(owner, tmp_path, name)
+    assert not generations.advance(run.pk, Searches())
+    while (claim := claims.claim("w1", "test")) is not None:
+        world.finish(claim)
+    assert generations.advance(run.pk, Searches())
