@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -28,12 +29,16 @@ from merging.outcomes import SampleOutcome
 if TYPE_CHECKING:
     from merging.engines import TokenModel
 
+    Completed = subprocess.CompletedProcess[str]
+
 FREEZE_SECONDS: Final = 1800.0
 """What fetching and freezing one task may take."""
+EXPORT_SECONDS: Final = 300.0
 HUB_SECONDS: Final = 10.0
 """How long the Hub may take to answer at all; after that only data sets that are on this machine are tried."""
 HUB: Final = "https://huggingface.co"
 OFFLINE: Final = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+OWN: Final = "merging.errors.BenchmarkError: "
 TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -146,24 +151,65 @@ def freeze(
     benchmark, for data that cannot be had, and for a folder that exists.
     """
     index.read_index(cache).get(name)
+    if path.exists():
+        raise BenchmarkError(f"{path} exists already; expected a new folder for the frozen task {name}")
     asked = {"name": name, "metric": metric, "folder": str(path), "cache": str(cache), "seed": seed, "key": key}
     is_offline = _is_offline()
-    command = [sys.executable, "-m", "merging.harness.freezing"]
     try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            env=_environment(is_offline),
-            check=False,
-        )
+        done = _apart("freezing", asked, seconds, _environment(is_offline))
     except subprocess.TimeoutExpired as error:
         raise BenchmarkError(f"{name} was not fetched and frozen in {seconds:.0f} s; try again later") from error
     if done.returncode != 0:
         raise BenchmarkError(_reason(name, done.stderr, is_offline))
     return folder_of(path)
+
+
+def export_results(
+    folder: HarnessFolder,
+    key: str | None,
+    outcomes: Sequence[SampleOutcome],
+    model: str,
+    settings: Mapping[str, object],
+    *,
+    began: float,
+    seconds: float,
+) -> dict[str, bytes]:
+    """What a model scored, as the harness writes it: `results_<time>.json` and `samples_<task>_<time>.jsonl`, by name.
+
+    See `merging.harness.results.write_results`, which this calls in a process of its own: about ten seconds.
+    """
+    with tempfile.TemporaryDirectory() as to:
+        asked = {
+            "folder": folder.to_json(),
+            "key": key,
+            "outcomes": [outcome.to_json() for outcome in outcomes],
+            "model": model,
+            "settings": dict(settings),
+            "began": began,
+            "seconds": seconds,
+            "to": to,
+        }
+        try:
+            done = _apart("results", asked, EXPORT_SECONDS, _environment(is_offline=True))
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkError(f"the results of {model} were not written in {EXPORT_SECONDS:.0f} s") from error
+        if done.returncode != 0:
+            raise BenchmarkError(f"the results of {model} cannot be written: {_last(done.stderr)}")
+        return {file.name: file.read_bytes() for file in sorted(Path(to).glob("*/*"))}
+
+
+def _apart(module: str, asked: Mapping[str, object], seconds: float, environment: dict[str, str]) -> Completed:
+    """Run a program of `merging.harness` with what is asked in its standard input, where nobody can read keys."""
+    command = [sys.executable, "-m", f"merging.harness.{module}"]
+    return subprocess.run(
+        command,
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env=environment,
+        check=False,
+    )
 
 
 def _is_offline() -> bool:
@@ -197,13 +243,15 @@ def _environment(is_offline: bool) -> dict[str, str]:
 
 def _reason(name: str, errors: str, is_offline: bool) -> str:
     """What the process said last, which is what it ended with."""
-    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it ended without a word")
-    own = last.removeprefix("merging.errors.BenchmarkError: ")
-    if own != last:
-        return own
-    hint = (
-        " The Hub cannot be reached from here or is switched off, and the data set is not in this machine's cache."
-        if is_offline
-        else ""
-    )
-    return f"{name} cannot be frozen: {last}.{hint}"
+    last = _last(errors)
+    if is_offline and last.startswith("ConnectionError"):
+        last += (
+            ". The Hub cannot be reached from here or is switched off, and the data set is not in this machine's cache"
+        )
+    return last if errors.rstrip().rpartition("\n")[2].startswith(OWN) else f"{name} cannot be frozen: {last}"
+
+
+def _last(errors: str) -> str:
+    """The last line of a traceback, which names the error; of our own errors the sentence."""
+    line = errors.rstrip().rpartition("\n")[2] or "the process ended without a word"
+    return line.removeprefix(OWN)

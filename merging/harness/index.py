@@ -126,11 +126,6 @@ def make_index(cache: Path) -> Index:
     return Index(harness_version(), entries)
 
 
-def has_index(cache: Path) -> bool:
-    """Whether the index of the installed version is there."""
-    return _path(cache).is_file()
-
-
 def metric_refusals(config: Mapping[str, Any]) -> dict[str, str]:
     """Every key that a task's configuration leads to, with the reason why it cannot be a score, "" where it can.
 

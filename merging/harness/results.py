@@ -7,6 +7,7 @@ filters and metrics, and written by its own tracker. Imports the harness: run it
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from lm_eval.evaluator_utils import _process_results
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.utils import handle_non_serializable, hash_string, sanitize_model_name
 
-from merging.benchmarks.harness import HarnessBenchmark
+from merging.benchmarks.harness import HarnessBenchmark, HarnessFolder
 from merging.errors import BenchmarkError
 from merging.harness import asking, scoring
 from merging.harness.frozen import Frozen
@@ -145,3 +146,22 @@ def _written(folder: Path) -> list[Path]:
     if len(written) < len(found):
         raise BenchmarkError(f"the harness wrote no results in {folder}; expected results_*.json and samples_*.jsonl")
     return written
+
+
+def main() -> None:
+    """Write what standard input says, in JSON; errors are left to the interpreter, whose last line names them."""
+    asked = json.load(sys.stdin)
+    benchmark = HarnessFolder.from_json(asked["folder"]).read(asked["model"], asked["key"])
+    write_results(
+        benchmark,
+        [SampleOutcome.from_json(outcome) for outcome in asked["outcomes"]],
+        asked["model"],
+        asked["settings"],
+        Path(asked["to"]),
+        began=asked["began"],
+        seconds=asked["seconds"],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -473,6 +473,32 @@ def test_gsm8k_and_mgsm_are_frozen_by_their_names_from_documents_like_theirs(
     assert benchmark.rendered(samples[0]).count("Answer:") == (6 if name == "gsm8k" else 1)
 
 
+@pytest.mark.slow
+def test_results_are_written_in_a_process_of_their_own(
+    real_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    from merging.benchmarks.harness import export_results, folder_of
+    from merging.harness import freezing
+
+    splits = {"train": gsm8k_like(60, 100), "test": gsm8k_like(8, 10)}
+    monkeypatch.setattr(datasets, "load_dataset", lambda **kwargs: splits)
+    key = new_key()
+    entry = index.read_index(real_tasks).get("gsm8k")
+    freezing.freeze(entry, "exact_match,strict-match", tmp_path / "frozen", SEED, key)
+    folder = folder_of(tmp_path / "frozen")
+    benchmark = folder.read("mine", key)
+    outcomes = benchmark.ask(demo(), benchmark.take("final", 2))
+    found = export_results(folder, key, outcomes, "run 3/winner", {"method": "ties"}, began=1.0, seconds=2.0)
+    [results, samples] = found
+    assert results.startswith("results_") and samples.startswith("samples_gsm8k_")
+    assert json.loads(found[results])["n-samples"] == {"gsm8k": {"original": 8, "effective": 2}}
+    with pytest.raises(BenchmarkError, match="cannot be written: sample test:.* is not in what can be read"):
+        export_results(folder, None, outcomes, "winner", {}, began=1.0, seconds=2.0)
+
+
+@pytest.mark.slow
 def test_data_that_cannot_be_had_is_a_plain_error(
     real_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,6 +507,11 @@ def test_data_that_cannot_be_had_is_a_plain_error(
     with pytest.raises(BenchmarkError, match=r"gsm8k cannot be frozen: .* not in this machine's cache"):
         freeze("gsm8k", "exact_match,strict-match", tmp_path / "frozen", cache=real_tasks, seed=1)
     assert not (tmp_path / "frozen").exists()
+
+
+def test_a_folder_that_exists_is_refused(real_tasks: Path) -> None:
+    with pytest.raises(BenchmarkError, match="exists already"):
+        freeze("gsm8k", "exact_match,strict-match", real_tasks, cache=real_tasks, seed=1)
 
 
 def test_freezing_is_stopped_after_its_time(real_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
