@@ -4,8 +4,8 @@ How a run uses them, all of it from rows:
 
     pool = Pool(tuple(Part(n_search, weight) for each objective))
     plan = fidelities.get(name).plan(pool, history, settings, seed, generation)    # when a generation opens; stored with it
-    asked = asking.evaluate_by(plan, model, benchmarks, progress)                 # in a worker: evaluations, one for each objective
-    asking.answers_of(pool, benchmarks, outcomes)                                 # from stored outcomes, for the next generation's history
+    answers = ask_by(plan, ask)                                                   # in a worker; `pool.by_part(block)` says whose samples
+    estimates = plan.estimate(answers)                                            # one for each objective: what the search is told
 
 The finalists of a run are scored in full before one of them is called the winner; `finalists` says which they are.
 """
