@@ -10,7 +10,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from merging.benchmarks.harness import HarnessBenchmark, freeze
 from merging.benchmarks.sealed import new_key
+from merging.engines import Completion
 from merging.errors import BenchmarkError, EvaluationError, UnknownNameError
 from merging.harness import index
 from tests.merging.models import tokenizer
@@ -329,17 +330,21 @@ def test_a_metric_that_is_better_when_lower_is_turned_round(model: SlowTokens, f
         assert one.error or one.score + other.score == pytest.approx(1)
 
 
-class Exclaims(SlowTokens):
-    def complete_tokens(self, rows: Any, *args: Any, **kwargs: Any) -> Any:
-        from merging.engines import Completion
+class Parrot(SlowTokens):
+    """Completes with these texts, one after the other."""
 
-        return [Completion("!" if i == 1 else "abc", 1, True) for i in range(len(rows))]
+    def __init__(self, texts: Iterable[str]) -> None:
+        super().__init__(demo().model, tokenizer())
+        self.max_length = 4096
+        self._texts = iter(texts)
+
+    def complete_tokens(self, rows: Any, *args: Any, **kwargs: Any) -> list[Completion]:
+        return [Completion(next(self._texts), 1, True) for _ in rows]
 
 
 def test_a_sample_that_makes_the_scoring_fail_scores_0_and_the_others_count(frozen: Freeze) -> None:
     benchmark = frozen("local_own_scores", "share,none")
-    words = tokenizer()
-    outcomes = benchmark.ask(Exclaims(demo().model, words), benchmark.take("search")[:3])
+    outcomes = benchmark.ask(Parrot(["abc", "!", "abc"]), benchmark.take("search")[:3])
     assert [outcome.score for outcome in outcomes] == [0.3, 0, 0.3]
     assert [outcome.error for outcome in outcomes] == [
         None,
@@ -445,7 +450,6 @@ def test_gsm8k_and_mgsm_are_frozen_by_their_names_from_documents_like_theirs(
     import datasets
 
     from merging.benchmarks.harness import folder_of
-    from merging.engines import Completion
     from merging.harness import freezing
 
     splits = {"train": gsm8k_like(n_train, 100), "test": gsm8k_like(8, 10)}
@@ -462,14 +466,9 @@ def test_gsm8k_and_mgsm_are_frozen_by_their_names_from_documents_like_theirs(
     freezing.main()
     benchmark = folder_of(tmp_path / "f").read("mine")
     samples = benchmark.take("final")
-    words = demo()
-    rights = iter(int(benchmark.records[s.id].doc["answer_number"]) for s in samples)
-    monkeypatch.setattr(
-        words, "complete_tokens", lambda rows, *a, **k: [Completion(says.format(next(rights)), 3, True) for _ in rows]
-    )
-    words.max_length = 4096
+    parrot = Parrot(says.format(benchmark.records[sample.id].doc["answer_number"]) for sample in samples)
     assert benchmark.is_public_test == public
-    assert [o.score for o in benchmark.ask(words, samples)] == [1.0] * len(samples)
+    assert [o.score for o in benchmark.ask(parrot, samples)] == [1.0] * len(samples)
     assert benchmark.rendered(samples[0]).count("Answer:") == (6 if name == "gsm8k" else 1)
 
 
@@ -489,12 +488,12 @@ def test_results_are_written_in_a_process_of_their_own(
     freezing.freeze(entry, "exact_match,strict-match", tmp_path / "frozen", SEED, key)
     folder = folder_of(tmp_path / "frozen")
     benchmark = folder.read("mine", key)
-    outcomes = benchmark.ask(demo(), benchmark.take("final", 2))
+    outcomes = benchmark.ask(Parrot(["#### 12", "I do not know"]), benchmark.take("final", 2))
     found = export_results(folder, key, outcomes, "run 3/winner", {"method": "ties"}, began=1.0, seconds=2.0)
     [results, samples] = found
     assert results.startswith("results_") and samples.startswith("samples_gsm8k_")
     assert json.loads(found[results])["n-samples"] == {"gsm8k": {"original": 8, "effective": 2}}
-    with pytest.raises(BenchmarkError, match="cannot be written: sample test:.* is not in what can be read"):
+    with pytest.raises(BenchmarkError, match=r"cannot be written: sample test:.* is not in what can be read"):
         export_results(folder, None, outcomes, "winner", {}, began=1.0, seconds=2.0)
 
 
