@@ -65,8 +65,10 @@ def keep_questions(owner: User, questions: Questions, is_public_test: bool = Fal
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # one at a time, so that a name is taken once
         known = check_name(owner, questions)
         facts = _described(spec, questions) | {"key": key, "is_public_test": is_public_test}
-        if known:
-            return _changed(known, facts | {"hidden_at": None})
+        if known:  # what was once said to be public stays so
+            return _changed(
+                known, facts | {"hidden_at": None, "is_public_test": is_public_test or known.is_public_test}
+            )
         return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.title, **facts)
 
 

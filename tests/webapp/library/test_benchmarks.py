@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -217,6 +218,23 @@ def test_a_template_can_be_used_as_it_is(owner_client: Client, form: str) -> Non
     template = owner_client.get(f"/benchmarks/template.{form}").content
     assert "3 questions can be used" in post(owner_client, template, file=f"questions.{form}")
     assert owner_client.get("/benchmarks/template.exe").status_code == 404
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_added(
+    owner_client: Client, sums: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(question_files, "seal", full)
+    assert "could not keep the questions: No space left" in add(owner_client, sums)
+    assert not Benchmark.objects.exists()
+
+
+def test_what_was_said_to_be_public_stays_so(owner: User, tmp_path: Path) -> None:
+    file = question_file(tmp_path / "sums.jsonl")
+    assert add_benchmark(owner, file, is_public_test=True).is_public_test
+    assert add_benchmark(owner, file).is_public_test
 
 
 def test_cells_that_a_spreadsheet_would_compute_are_text(owner_client: Client) -> None:

@@ -99,6 +99,13 @@ def test_without_the_list_it_can_be_asked_for(
     assert "waits for a worker" in owner_client.get("/benchmarks/tasks/").content.decode()
 
 
+def test_the_page_is_asked_for_anew_when_the_list_has_come(owner: User, owner_client: Client, known: None) -> None:
+    leased(owner)
+    assert "HX-Refresh" not in owner_client.get("/benchmarks/tasks/requests/").headers
+    fetches.end(Fetch.objects.all())
+    assert owner_client.get("/benchmarks/tasks/requests/").headers["HX-Refresh"] == "true"
+
+
 def test_asking_fetches_nothing_and_asks_once(owner_client: Client, known: None, hub: list[str]) -> None:
     for _ in range(2):
         assert owner_client.post("/benchmarks/tasks/request/", ASKED).url == "/benchmarks/tasks/"

@@ -14,7 +14,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from merging.benchmarks import BenchmarkSpec, Questions
 from merging.benchmarks.harness import HarnessBenchmark
 from merging.benchmarks.question_files import MAX_PROBLEMS, BadLines
-from merging.errors import BenchmarkError, MergingError
+from merging.errors import MergingError
 from webapp.accounts.requests import SignedIn
 from webapp.library import actions
 from webapp.library.forms import LINE_END, BenchmarkForm
@@ -80,8 +80,10 @@ def benchmark_new(request: SignedIn) -> HttpResponse:
                     return _added(request, questions, form)
                 actions.check_name(request.user, questions)
                 context |= {"preview": preview(questions), "is_stale": request.POST.get("step") == "add"}
-            except BenchmarkError as error:
+            except MergingError as error:
                 context["problems"] = error.problems if isinstance(error, BadLines) else (str(error),)
+            except OSError as error:
+                context["problems"] = (f"This server could not keep the questions: {error.strerror}. Try again later.",)
     template = "library/_preview.html" if request.htmx else "library/benchmark_new.html"
     return render(request, template, context)
 

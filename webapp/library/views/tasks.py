@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from merging.benchmarks import paper
 from merging.errors import MergingError
@@ -46,8 +47,11 @@ def tasks(request: SignedIn) -> HttpResponse:
 
 
 def task_requests(request: SignedIn) -> HttpResponse:
-    """One's own requests as they stand."""
-    return render(request, "library/_task_requests.html", _requests(request))
+    """One's own requests as they stand; when the list of tasks has come, the page is asked for anew."""
+    context = _requests(request)
+    if not context["is_live"] and Fetch.objects.filter(owner=request.user, task="", status="done").exists():
+        return HttpResponseClientRefresh()
+    return render(request, "library/_task_requests.html", context)
 
 
 @require_POST
