@@ -19,11 +19,14 @@ from merging.recipes import Parent, Recipe
 from merging.tensors import TensorReader
 
 MEMORY_SHARE: Final = 0.25
-"""Of the memory of the machine, or of what is free on a GPU, for parents' tensors."""
+"""Of the memory of the machine, or of what is free on a GPU beside vLLM, for parents' tensors."""
+EVALUATION_SHARE: Final = 0.1
+"""Of a GPU's memory, for what comes and goes while a model is loaded and asked: keys, values, logits."""
 
 
 class ParentShelf:
-    """A `TensorSource`: tensors stay as they are stored, on the device, up to `max_bytes` in all.
+    """A `TensorSource`: tensors stay as they are stored, on the device, up to `max_bytes` in all. None: what a GPU has left
+    beside a model when the first recipe is opened, or a quarter of the machine's memory.
 
     What finds no room is read from its file every time, which the system's own cache makes cheap. Nothing is pushed out
     for another tensor of the same recipe: every candidate reads every tensor once, in the same order, and under that
@@ -31,10 +34,14 @@ class ParentShelf:
     `spectra`: what was counted of task vectors.
     """
 
-    def __init__(self, device: torch.device, max_bytes: int) -> None:
+    def __init__(self, device: torch.device, max_bytes: int | None) -> None:
+        if max_bytes is None and device.type != "cuda":
+            max_bytes = room_in_memory()
+        self._device = device
         self._max_bytes = max_bytes
         self._reader = TensorReader(device)
-        self.spectra = Spectra(max_bytes if device.type == "cpu" else 0)  # on a CPU tensors stay in the system's cache
+        # on a CPU parents' tensors stay in the system's cache
+        self.spectra = Spectra(max_bytes if max_bytes is not None and device.type == "cpu" else 0)
         self._facts: dict[Parent, ParentFacts] = {}
         self._tensors: dict[tuple[Parent, str], Tensor] = {}
         self._n_bytes = 0
@@ -53,6 +60,8 @@ class ParentShelf:
             if parent not in self._facts:
                 self._facts[parent] = _checked(parent)
         self._check_fit(recipe)
+        if self._max_bytes is None:
+            self._max_bytes = room_beside_model(self._device, max(facts.n_bytes for facts in self._facts.values()))
         return dict(self._facts)
 
     def tensor(self, parent: Parent, name: str) -> Tensor:
@@ -71,7 +80,7 @@ class ParentShelf:
         except ParentError:
             self._remove(parent)  # when its files are as they were, it is opened again
             raise
-        if self._n_bytes + tensor.nbytes <= self._max_bytes:
+        if self._n_bytes + tensor.nbytes <= (self._max_bytes or 0):
             self._tensors[parent, entry.name] = tensor
             self._n_bytes += tensor.nbytes
         return tensor
@@ -90,12 +99,21 @@ class ParentShelf:
             self._fitting.add(key)
 
 
-def room_for_parents(device: torch.device) -> int:
-    """How many bytes of parents' tensors are kept unless somebody says otherwise."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free * MEMORY_SHARE)
+def room_in_memory() -> int:
+    """Bytes for parents in the memory of the machine."""
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
+
+
+def room_beside_vllm(device: torch.device) -> int:
+    """Bytes for parents on a GPU before vLLM takes its share of what is free."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free * MEMORY_SHARE)
+
+
+def room_beside_model(device: torch.device, n_bytes: int) -> int:
+    """Bytes for parents on a GPU that a model of `n_bytes` is yet to be loaded to: three of 7 B and their base on 80 GB."""
+    free, total = torch.cuda.mem_get_info(device)
+    return max(0, free - n_bytes - int(total * EVALUATION_SHARE))
 
 
 def _checked(parent: Parent) -> ParentFacts:

@@ -28,7 +28,7 @@ from merging.plans import plan
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
 from merging.shells import ModelShell, compute_dtype
-from merging.shelves import ParentShelf, room_for_parents
+from merging.shelves import ParentShelf, room_beside_vllm
 from merging.streaming import write_model
 from merging.tensors import torch_dtype
 from merging.threads import threads_for
@@ -54,8 +54,9 @@ class Workbench:
     """Scores and builds recipes on one device, one at a time, from one thread.
 
     `device` is a torch device such as "cpu" or "cuda:0"; None takes a GPU if there is one. Parents' tensors stay in
-    memory up to `parent_bytes`, by default a quarter of the machine's memory or of what is free on the GPU; a candidate
-    then reads no file. After an exception, also one that `progress` raises, the bench can be used again.
+    memory up to `parent_bytes`, by default a quarter of the machine's memory, or what the GPU has left beside a model (a
+    quarter of it beside vLLM); a candidate then reads no file. After an exception, also one that `progress` raises, the
+    bench can be used again.
 
     EvaluationError, with what to do, where the engine is vLLM and cannot run.
     """
@@ -67,8 +68,9 @@ class Workbench:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if engine == "vllm":
             check_usable(self.device)
+            parent_bytes = room_beside_vllm(self.device) if parent_bytes is None else parent_bytes
         self._engine = engine
-        self._shelf = ParentShelf(self.device, room_for_parents(self.device) if parent_bytes is None else parent_bytes)
+        self._shelf = ParentShelf(self.device, parent_bytes)
         self._seat: _Seat | None = None
         self._in_place: str | None = None
 
