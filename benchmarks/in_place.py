@@ -5,8 +5,9 @@
 FOLDER has or takes the synthetic parents of `benchmarks.merge_speed`: three variants and their base, in bfloat16. Targets
 have the dtype that models compute in: float32 on a CPU. Every candidate has weights and densities of its own; the first
 one also counts the task vectors' magnitudes, and is told apart. Bytes are those of all four models, read once, and of the
-target, written once. The bandwidth they are held against is that of a copy within memory by as many threads, in the same
-run. A sample of tensors of the last candidate is compared with the plain arithmetic, to the bit.
+target, written once; of DELLA also the ranks that a run keeps, 2 bytes for each element and parent. The bandwidth they are
+held against is that of a copy within memory by as many threads, in the same run. A sample of tensors of the last candidate
+is compared with the plain arithmetic, to the bit.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class Bench:
             raise RuntimeError(f"{len(self.jobs) - n_in_place} tensors of {recipe.method} were not merged in place")
         return seconds
 
+    def n_rank_bytes(self, method: str) -> int:
+        """What a candidate reads beside tensors."""
+        n_ranked = len(self.models) - 1 if method.startswith("della") else 0
+        return 2 * n_ranked * sum(target.numel() for target in self.targets.values())
+
     def check(self, recipe: Recipe) -> None:
         """RuntimeError when a tensor of a sample is not that of the plain arithmetic."""
         for job in random.Random(0).sample(self.jobs, SAMPLE):
@@ -82,14 +88,16 @@ def main(arguments: Sequence[str]) -> None:
     bench = _open(make_parents(given.folder / SIZE, SIZE))
     copy = max(_copy_bandwidth() for _ in range(5))
     n_threads = torch.get_num_threads()
-    print(f"\n{n_threads} threads, which copy {copy / 1e9:.1f} GB/s; a candidate moves {bench.n_bytes / 1e9:.1f} GB\n")
+    print(
+        f"\n{n_threads} threads, which copy {copy / 1e9:.1f} GB/s; a candidate moves {bench.n_bytes / 1e9:.1f} GB and its ranks\n"
+    )
     print("| method | first s | candidate s | GB/s | of the copy |")
     print("|---|---:|---:|---:|---:|")
     for method in given.methods:
         recipes = [_recipe(method, bench.models, seed) for seed in range(given.candidates + 1)]
         first, *others = [bench.merge(recipe) for recipe in recipes]
         bench.check(recipes[-1])
-        rate = bench.n_bytes / min(others)
+        rate = (bench.n_bytes + bench.n_rank_bytes(method)) / min(others)
         print(f"| {method} | {first:.2f} | {min(others):.2f} | {rate / 1e9:.1f} | {rate / copy:.0%} |", flush=True)
 
 
