@@ -192,7 +192,7 @@ def merge_as_peer(
 @added_up
 def sum_magnitudes(base: Any, parent: Any, mask: Any, step: Any) -> Any:
     """The sums of |tau|, rounded to what `step` stores, over all elements and over those in the mask, to within 2^-15."""
-    whole, left = 0.0, 0.0
+    whole, left = f8(0), f8(0)
     for start in range(0, len(parent), PIECE):
         here = slice(start, min(start + PIECE, len(parent)))
         below, above, kept = base[here], parent[here], mask[here]
@@ -201,8 +201,8 @@ def sum_magnitudes(base: Any, parent: Any, mask: Any, step: Any) -> Any:
             magnitude = float_of(magnitude_of(below, above, j, step))
             of_piece += magnitude
             rest += magnitude if kept[j] else f4(0)
-        whole += of_piece
-        left += rest
+        whole += f8(of_piece)
+        left += f8(rest)
     return whole, left
 
 

@@ -119,7 +119,8 @@ class PeerMerge:
         """What is kept of each parent, and what that is multiplied with."""
         if self.base is None or not self.method.startswith(("dare", "della")):
             return (), None
-        masks, sums = [], []
+        masks: list[NDArray[np.uint8]] = []
+        sums: list[Iterator[tuple[float, float]] | None] = []
         for parent, value in zip(self.parents, self.values, strict=True):
             if value["density"] >= 1 or not parent.numel():
                 masks.append(np.ones(parent.numel(), np.uint8))
