@@ -160,7 +160,7 @@ def freeze(
     except subprocess.TimeoutExpired as error:
         raise BenchmarkError(f"{name} was not fetched and frozen in {seconds:.0f} s; try again later") from error
     if done.returncode != 0:
-        raise BenchmarkError(_reason(name, done.stderr, is_offline))
+        raise BenchmarkError(_reason(name, done.stderr.strip() or done.stdout, is_offline))
     return folder_of(path)
 
 
