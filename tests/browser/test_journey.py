@@ -59,13 +59,11 @@ def sign_in(page: Any, site: str) -> None:
 
 def start_the_demo(page: Any) -> None:
     """The quick demo, smaller: the journey is what is tested here."""
-    for label, value in (
-        ("Candidates to score", BUDGET),
-        ("Search questions", QUESTIONS),
-        ("Validation questions", QUESTIONS),
-        ("Final questions", QUESTIONS),
+    sums = page.get_by_role("group", name="Japanese sums")
+    for field, value in (
+        (page.get_by_label("Candidates to score"), BUDGET),
+        *((sums.get_by_label(f"{split} questions"), QUESTIONS) for split in ("Search", "Validation", "Final")),
     ):
-        field = page.get_by_label(label)
         if not field.is_visible():
             page.locator("details:not([open]) > summary").first.click()
         field.fill(str(value))

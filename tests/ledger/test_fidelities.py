@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
+from merging.evaluation import Evaluation
 from merging.fidelity import Answers, ask_by, fidelities, plan_from_json
 from merging.objectives import estimated
+from merging.statistics import wilson
 from tests.ledger import world
-from tests.ledger.scores import N_SAMPLES, score, share
+from tests.ledger.scores import score, share
+from webapp.runs import leaderboard
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run
 from webapp.runs.report import report
@@ -21,26 +25,40 @@ from workers.ledger.claims import Claim
 from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
+N = 30
 CHEAPER = [kind.name for kind in fidelities if kind.name != "full"]
 
 
+def measured(split: str, mean: float, places: list[int]) -> Evaluation:
+    """Of a model that is right on the first share of the split, of which the samples at these places were asked."""
+    first = score(split, 1.0)
+    outcomes = tuple(
+        replace(first.outcomes[0], id=f"s{i}", score=float(i < mean * N), right=i < mean * N) for i in places
+    )
+    n_right = sum(outcome.right for outcome in outcomes)
+    bounds = wilson(n_right, len(outcomes))
+    shares = {"mean": n_right / len(outcomes), "right": n_right / len(outcomes), "low": bounds.low, "high": bounds.high}
+    return replace(first, n=len(outcomes), outcomes=outcomes, **shares)
+
+
 def asked(claim: Claim) -> results.Scored:
-    """What a device would bring that follows the plan: of the samples, in order, the first share is right."""
-    whole = score("search" if claim.split == "full" else claim.split, share(claim.recipe))
-    objectives = RunConfig.from_json(claim.config).objectives
+    """What a device would bring that follows the plan."""
+    objectives, mean = RunConfig.from_json(claim.config).objectives, share(claim.recipe)
+    split = "search" if claim.split == "full" else claim.split
     if claim.plan is None:
-        return results.scored(objectives, [whole], 0.01, 0.01)
+        return results.scored(objectives, [measured(split, mean, list(range(N)))], 0.01, 0.01)
     plan = plan_from_json(claim.plan)
 
     def answer(block: tuple[int, ...]) -> Answers:
-        found = tuple(whole.outcomes[place].score for place in block)
+        found = tuple(float(place < mean * N) for place in block)
         return Answers(block, found, found, (None,) * len(block))
 
     answers = ask_by(plan, answer)
     places = sorted(answers.positions)
-    part = replace(whole, n=len(places), outcomes=tuple(whole.outcomes[place] for place in places))
     (estimate,) = plan.estimate(answers)
-    return results.scored(objectives, [estimated(part, estimate)], 0.01, 0.01, positions=[places])
+    return results.scored(
+        objectives, [estimated(measured(split, mean, places), estimate)], 0.01, 0.01, positions=[places]
+    )
 
 
 def work(run: Run, memory: Searches | None = None) -> Run:
@@ -54,7 +72,8 @@ def work(run: Run, memory: Searches | None = None) -> Run:
 
 
 def launch(owner: User, folder: Path, fidelity: str, **changes: Any) -> Run:
-    return world.launch(owner, folder, fidelity=fidelity, budget=20, **changes)
+    (only,) = world.config(folder).objectives
+    return world.launch(owner, folder, fidelity=fidelity, budget=20, objectives=(replace(only, n_search=N),), **changes)
 
 
 @pytest.mark.parametrize("fidelity", CHEAPER)
@@ -66,15 +85,13 @@ def test_a_run_with_a_cheaper_fitness_ends_with_finalists_scored_in_full(
     plans = list(run.generations.order_by("number").values_list("plan", flat=True))
     assert len(plans) == 5 and all(plan["fidelity"] == fidelity for plan in plans)
     finalists = run.candidates.filter(kind="evolved", evaluations__split="final")
-    best = {
-        pk: max(n for _, n in pairs)
-        for pk, pairs in (
-            (c.pk, list(c.evaluations.filter(split__in=("search", "full")).values_list("split", "n")))
-            for c in finalists
-        )
-    }
-    assert len(best) == 3 and set(best.values()) == {N_SAMPLES}
+    asked_of = [
+        candidate.evaluations.filter(split__in=("search", "full"), is_estimate=False) for candidate in finalists
+    ]
+    assert [[evaluation.n for evaluation in full] for full in asked_of] == [[N]] * 3
     assert {line["search"]["is_estimate"] for line in report(run)["finalists"] if line["search"]} == {False}
+    guessed = run.evaluations.filter(is_estimate=True)
+    assert guessed.exists() and all(evaluation.n < N for evaluation in guessed)
     world.check(run)
 
 
@@ -92,6 +109,17 @@ def test_the_winner_is_the_best_of_the_finalists_on_all_samples(owner: User, tmp
     }
     finalists = run.candidates.filter(kind="evolved", evaluations__split="final").values_list("pk", flat=True)
     assert full[run.winner_id] == max(full[pk] for pk in finalists)
+
+
+def test_pages_mark_estimates_and_hold_them_against_the_truth(owner: User, tmp_path: Path, client: Client) -> None:
+    run = work(launch(owner, tmp_path, "subset"))
+    client.force_login(owner)
+    page = client.get(f"/runs/{run.pk}/?rows=all").content.decode()
+    assert "Scores marked ≈ are estimated" in page and "Estimates of the finalists against all search questions" in page
+    rows = leaderboard.board(run, 20).checked
+    assert rows and all(row.search.n == N and row.estimate and row.estimate.is_estimate for row in rows)
+    guessed = run.evaluations.filter(is_estimate=True).first()
+    assert guessed and "≈" in client.get(f"/runs/{run.pk}/candidates/{guessed.candidate_id}/").content.decode()
 
 
 def test_everything_is_asked_by_default_without_a_plan(owner: User, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.webapp.library.folders import question_file
 from tests.webapp.runs.choices import Library, library
-from webapp.library.models import Parent
+from webapp.library.actions import add_benchmark
+from webapp.library.models import Benchmark, Parent
 from webapp.runs.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -99,6 +101,29 @@ def test_the_summary_follows_what_is_chosen(site: str, page: Any, chosen: Librar
     summary.get_by_text("Mix 2 models with Linear in one group of layers: 2 numbers to find").wait_for()
     page.get_by_label("Candidates to score").fill("12")
     summary.get_by_text("up to 12 candidates").wait_for()
+
+
+def test_weights_are_asked_for_only_with_several_benchmarks(
+    site: str, page: Any, owner: User, chosen: Library, tmp_path: Path
+) -> None:
+    more = add_benchmark(owner, question_file(tmp_path / "more.jsonl"))
+    Benchmark.objects.filter(pk=more.pk).update(is_public_test=True)
+    page.goto(f"{site}/runs/new/")
+    weight, override = (
+        page.get_by_label("Weight of sums"),
+        page.get_by_label("Search on a public test set all the same"),
+    )
+    choose(page, "first", "second", "sums")
+    page.get_by_role("radio", name="Linear The weighted").check()
+    assert page.get_by_role("group", name="sums").get_by_label("Search questions").is_visible()
+    assert not weight.is_visible() and not override.is_visible()
+    page.locator("label.choice", has=page.get_by_text("more", exact=False)).locator(
+        "input[name=benchmarks]"
+    ).last.check()
+    weight.fill("3")
+    page.locator("#summary").get_by_text("are a public test set").wait_for()
+    override.check()
+    page.locator("#summary").get_by_text("scored on 75% sums and 25% more").wait_for()
 
 
 def test_a_base_model_is_asked_for_only_where_it_is_used(site: str, page: Any, chosen: Library) -> None:

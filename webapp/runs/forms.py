@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.forms.boundfield import BoundField, BoundWidget
 from django.utils import timezone
 
+from merging.fidelity import DEFAULT as FULL
 from merging.fidelity import Fidelity, Setting, fidelities
 from merging.genomes import GRADIENT, nothing_to_search
 from merging.methods import methods
@@ -39,6 +40,7 @@ DIVISIONS: Final = (
     ("parts", "Attention and MLP", "Each part of a layer takes numbers of its own, and so does the rest."),
     ("named", "By name", "Tensors whose names contain what you type take numbers of their own."),
 )
+FIDELITIES: Final = tuple(sorted(fidelities, key=lambda kind: kind.name != FULL))
 SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(method))
 NUMBERS: Final = ("population_size", "budget", "seed", "n_finalists")
 MEASURED: Final = ("weight", "n_search", "n_validation", "n_final")
@@ -112,7 +114,7 @@ class RunForm(forms.Form):
     seed = _number("Seed", "The same seed gives the same candidates, bit for bit.")
     fidelity = forms.ChoiceField(
         label="Questions a candidate is asked",
-        choices=[(kind.name, kind.title) for kind in fidelities],
+        choices=[(kind.name, kind.title) for kind in FIDELITIES],
         widget=forms.RadioSelect,
     )
     random_search = forms.BooleanField(

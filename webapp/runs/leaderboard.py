@@ -136,7 +136,7 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         n_ranked=len(evolved),
         n_shown=sum(row.candidate.kind == "evolved" for row in shown),
         n_finalists=config.n_finalists,
-        unranked=[make.row(len(ranked) + i, e, "", True) for i, e in enumerate(unranked)],
+        unranked=[make.row(len(ranked) + i, e, "", False) for i, e in enumerate(unranked)],
         n_unranked=n_doubted,
         columns=_columns(config),
         has_estimates=any(row.estimate or row.search.is_estimate for row in rows),
