@@ -232,19 +232,19 @@ def print_searches(reports: list[dict[str, Any]]) -> None:
 
 
 def plus_minus(values: NDArray[np.float64]) -> str:
-    """The mean with half of its 95 % interval by Student's law."""
-    return f"{values.mean():.3f} ± {half_width(values):.3f}"
+    """The mean with half of its 95 % interval by Student's law; one value has none."""
+    return f"{values.mean():.3f}" + (f" ± {half_width(values):.3f}" if len(values) > 1 else "")
 
 
 def signed(values: NDArray[np.float64]) -> str:
-    return (
-        f"{values.mean():+.3f} [{values.mean() - half_width(values):+.3f}, {values.mean() + half_width(values):+.3f}]"
-    )
+    mean = values.mean()
+    bounds = f" [{mean - half_width(values):+.3f}, {mean + half_width(values):+.3f}]" if len(values) > 1 else ""
+    return f"{mean:+.3f}{bounds}"
 
 
 def half_width(values: NDArray[np.float64]) -> float:
     n = len(values)
-    return float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n))
 
 
 def sign_flips(values: NDArray[np.float64]) -> float:
@@ -263,6 +263,7 @@ class Replay:
     n_held: int = 0
     taus: list[float] = field(default_factory=list)
     halves: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
 
 def print_replays(folder: Path) -> None:
@@ -275,8 +276,8 @@ def print_replays(folder: Path) -> None:
         if line["split"] == "search" and sorted(line["answers"]["positions"]) == list(whole)
     }
     print(f"\n{len(full)} full searches, replayed:\n")
-    print("| fidelity | fewer | bias | RMSE | intervals that hold | Kendall's tau | better half found |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print("| fidelity | fewer | bias | RMSE | intervals that hold | Kendall's tau | better half found | best lost |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name in VARIANTS:
         found = Replay()
         for report in full:
@@ -284,9 +285,8 @@ def print_replays(folder: Path) -> None:
         errors = np.array(found.errors or [0.0])
         held = found.n_held / max(1, len(found.errors))
         cells = f"{errors.mean():+.3f} | {np.sqrt((errors**2).mean()):.3f} | {held:.1%}" if found.errors else "| |"
-        print(
-            f"| {name} | {found.n_all / found.n_asked:.1f}x | {cells} | {np.mean(found.taus):.2f} | {np.mean(found.halves):.0%} |"
-        )
+        ranks = f"{np.mean(found.taus):.2f} | {np.mean(found.halves):.0%} | {np.mean(found.losses):.3f}"
+        print(f"| {name} | {found.n_all / found.n_asked:.1f}x | {cells} | {ranks} |")
 
 
 def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], found: Replay) -> None:
@@ -294,6 +294,8 @@ def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], foun
     parents = tuple(known[key(quick_space().decode(only(expert)))] for expert in EXPERTS)
     fidelity, settings = VARIANTS[name]
     history, recipes = History(parents), iter(report["recipes"])
+    all_told: list[float] = []
+    all_true: list[float] = []
     for generation, size in enumerate(report["generations"]):
         plan = fidelities.get(fidelity).plan(POOL, history, settings, report["seed"], generation)
         scored, truths = [], []
@@ -311,7 +313,10 @@ def replay(name: str, report: dict[str, Any], known: Mapping[str, Answers], foun
             told = np.array([candidate.fitness for candidate in scored])
             found.taus.append(tau(told, np.array(truths)))
             found.halves.append(len(better_half(told) & better_half(np.array(truths))) / (size // 2))
+        all_told += [candidate.fitness for candidate in scored]
+        all_true += truths
         history = History(parents, (*history.generations, tuple(scored)))
+    found.losses.append(max(all_true) - max(all_true[i] for i in finalists(all_told, N_FINALISTS)))
 
 
 def tau(told: NDArray[np.float64], truths: NDArray[np.float64]) -> float:
