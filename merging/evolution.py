@@ -72,11 +72,19 @@ def told_fitnesses(fitnesses: Iterable[float | None]) -> list[float]:
 
 
 def best(candidates: Iterable[Candidate]) -> Candidate:
-    """The highest fitness; the earliest among equals. EvaluationError when nothing was scored."""
-    scored = [(candidate.fitness, candidate) for candidate in candidates if candidate.fitness is not None]
+    """The highest fitness; the earliest among equals. EvaluationError when nothing was scored.
+
+    A candidate whose answers cannot be trusted is best only when no other was scored.
+    """
+    scored = [(_standing(candidate), candidate) for candidate in candidates if candidate.fitness is not None]
     if not scored:
         raise EvaluationError("no candidate was scored, so there is no best one")
     return max(scored, key=lambda pair: pair[0])[1]
+
+
+def _standing(candidate: Candidate) -> tuple[bool, float]:
+    is_bad = candidate.evaluation is not None and candidate.evaluation.health.is_bad
+    return not is_bad, candidate.fitness or 0.0
 
 
 def _candidate(generation: int, index: int, genome: Genome, recipe: Recipe, score: Score) -> Candidate:

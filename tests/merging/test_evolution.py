@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from merging.errors import EvaluationError, MergingError, TensorError
 from merging.evaluation import Evaluation
 from merging.evolution import Candidate, best, evolve, told_fitnesses
 from merging.genomes import GenomeSpace, parameter_space
+from merging.health import Health
 from merging.recipes import Parent, Recipe
 from merging.search import searches
 
@@ -25,7 +27,7 @@ def space() -> GenomeSpace:
 def score(recipe: Recipe) -> Evaluation:
     """Best where every weight is 0.8."""
     distance = sum((values["weight"] - 0.8) ** 2 for row in recipe.values for values in row)
-    return Evaluation("b", "last_number@1", "search", 1, 1 / (1 + distance), 0, 1, 0, None, 0, ())
+    return Evaluation("b", "last_number@1", "search", 1, 1 / (1 + distance), 0, 1, 0, None, Health(1), 0, ())
 
 
 def evolved(budget: int, seed: int = 1, search: str = "cma_es") -> list[Candidate]:
@@ -90,6 +92,13 @@ def test_the_earliest_of_equals_is_best() -> None:
     assert best(found).index == 2
     with pytest.raises(EvaluationError, match="no candidate was scored"):
         best(found[1:2])
+
+
+def test_answers_that_cannot_be_trusted_are_best_only_among_themselves() -> None:
+    empty = replace(score(space().origin), health=Health(1, empty=1))
+    found = [Candidate(0, i, (), space().origin, evaluation, fitness, None)
+             for i, (evaluation, fitness) in enumerate([(empty, 3.0), (empty, 2.0), (score(space().origin), 1.0)])]  # fmt: skip
+    assert best(found).index == 2 and best(found[:2]).index == 0
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
