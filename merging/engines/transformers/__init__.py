@@ -164,7 +164,9 @@ def _main_memory() -> int:
 
 
 def _cache_bytes_per_token(model: PreTrainedModel) -> int:
+    """Keys and values of all layers; of a model without attention, as if it had one head."""
     config = model.config.get_text_config(decoder=True)
-    n_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    n_query_heads = getattr(config, "num_attention_heads", None) or 1
+    n_heads = getattr(config, "num_key_value_heads", None) or n_query_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // n_query_heads
     return int(2 * config.num_hidden_layers * n_heads * head_size * model.dtype.itemsize)

@@ -50,7 +50,8 @@ def _attend(
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     n_rows, n_heads, n_queries, size = query.shape
-    if n_queries > 1 or others.get("softcap") is not None or others.get("position_bias") is not None:
+    is_added = attention_mask is None or attention_mask.dtype == query.dtype
+    if n_queries > 1 or not is_added or others.get("softcap") is not None or others.get("position_bias") is not None:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
         )
@@ -65,10 +66,9 @@ def _attend(
     return attended.view(n_rows, 1, n_heads, value.shape[3]), None
 
 
-def _mask(*args: Any, q_length: int, **kwargs: Any) -> torch.Tensor | None:
+def _mask(**sizes: Any) -> torch.Tensor | None:
     """What is added to scores for one query, the mask that torch's attention takes for several."""
-    make = eager_mask if q_length == 1 else sdpa_mask
-    found: torch.Tensor | None = make(*args, q_length=q_length, **kwargs)
+    found: torch.Tensor | None = eager_mask(**sizes) if sizes["q_length"] == 1 else sdpa_mask(**sizes)
     return found
 
 

@@ -21,7 +21,7 @@ def complete(
 ) -> list[Row]:
     """See `completing.complete`."""
     rows = [Row(prompt) for prompt in prompts]
-    plain = GenerationConfig(
+    plain = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=rules.max_new_tokens,
         do_sample=False,
         num_beams=1,
@@ -31,7 +31,7 @@ def complete(
     )
     for some in _of_equal_length(range(len(rows)), [len(row.prompt) for row in rows], sizes.rows):
         watch = _Watch([rows[i] for i in some], rules)
-        model.generate(
+        model.generate(  # type: ignore[operator]
             torch.tensor([list(prompts[i]) for i in some], device=model.device),
             attention_mask=torch.ones(len(some), len(prompts[some[0]]), dtype=torch.long, device=model.device),
             generation_config=plain,

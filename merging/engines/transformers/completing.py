@@ -97,7 +97,10 @@ def shared_beginning(model: PreTrainedModel, rows: Sequence[Tokens]) -> Past | N
     """What all rows begin with, read once; None when that is not worth it. The last token of a row is never shared."""
     if len(rows) < 2:
         return None
-    first, last = min(rows), max(rows)  # in the order of tokens: what these two share, all share
+    first, last = (
+        min(map(tuple, rows)),
+        max(map(tuple, rows)),
+    )  # in the order of tokens: what these two share, all share
     n = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     n = min(n, min(map(len, rows)) - 1)
     return read(model, [first[:n]])[1] if n >= MIN_SHARED else None

@@ -51,8 +51,8 @@ def likelihoods(
     for contexts in _portions(shared, [len(context) for context in shared], sizes):
         first, past = read(model, contexts, _after(prefix, len(contexts)))
         members = [(i, parent) for parent, context in enumerate(contexts) for i in groups[context]]
-        for some in _portions(members, [len(pairs[i].continuation) for i, _ in members], sizes):
-            places, parents = [i for i, _ in some], [parent for _, parent in some]
+        for judged_now in _portions(members, [len(pairs[i].continuation) for i, _ in members], sizes):
+            places, parents = [i for i, _ in judged_now], [parent for _, parent in judged_now]
             keep(places, _judging_all(model, [pairs[i] for i in places], parents, first, past))
     return [found[i] for i in range(len(pairs))]
 

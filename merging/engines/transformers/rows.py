@@ -7,7 +7,7 @@ contiguous, so a difference of columns is a difference of positions: sliding win
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -132,7 +132,7 @@ def read(
     columns = torch.arange(width, device=device)
     positions = (columns - pads[:, None]).clamp(min=0)
     cache = cache_of(_begun(after, positions[:, :start], width) if after and start else [])
-    cache.layer_class_to_replicate = partial(Columns, width)
+    cache.layer_class_to_replicate = partial(Columns, width)  # type: ignore[assignment]  # it is only called
     logits = forward(
         model,
         tokens[:, start:],
@@ -141,7 +141,7 @@ def read(
         cache=cache,
         n_logits=n_logits,
     )
-    return logits, Past([(layer.keys, layer.values) for layer in cache.layers], [len(row) for row in rows])
+    return logits, Past([_states(layer) for layer in cache.layers], [len(row) for row in rows])
 
 
 def forward(
@@ -155,7 +155,7 @@ def forward(
 ) -> torch.Tensor:
     """Logits of the last `n_logits` queries."""
     extra: dict[str, Any] = {"position_ids": positions, "logits_to_keep": n_logits}
-    known = _arguments(type(model))
+    known = _arguments(type(model).forward)
     output = model(
         input_ids=tokens,
         attention_mask=mask,
@@ -167,9 +167,13 @@ def forward(
     return logits
 
 
+def _states(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return layer.keys, layer.values
+
+
 @lru_cache
-def _arguments(kind: type[PreTrainedModel]) -> frozenset[str]:
-    return frozenset(inspect.signature(kind.forward).parameters)
+def _arguments(forward: Callable[..., object]) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)
 
 
 def _begun(after: After, positions: torch.Tensor, width: int) -> list[Columns]:
