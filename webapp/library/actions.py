@@ -22,6 +22,8 @@ from webapp.library.question_files import frozen
 
 Row = TypeVar("Row", Parent, Benchmark)
 MAX_NAME: Final = 200
+N_MARK: Final = 13
+"""Characters at the end of a name that tell an older row from a younger one of the same name."""
 log = logging.getLogger(__name__)
 SUMMARIES: Final[dict[Skill, str]] = {
     "base": "The common ancestor: reads both languages, does one-digit sums, answers in English.",
@@ -85,15 +87,20 @@ def check_name(owner: User, questions: Questions) -> Benchmark | None:
 def keep_task(owner: User, name: str, folder: HarnessFolder, key: str) -> Benchmark:
     """Add a frozen task of the harness, whose final split opens with `key`, under `name`; the same task again is one row.
 
-    Whether its questions are from a public test set is the task's own statement.
+    Whether its questions are from a public test set is the task's own statement. One that was frozen otherwise, such as
+    with another version of the harness, leaves its name to this one. BenchmarkError when questions from a file have it.
     """
     task = folder.read(name)
     spec = BenchmarkSpec(name, task.digest, harness=folder)
     User.objects.select_for_update(no_key=True).get(pk=owner.pk)
     known = Benchmark.objects.filter(owner=owner, name=name).first()
+    if known and "harness" not in known.spec:
+        raise BenchmarkError(f"questions of your own are named {name} already: ask for the task with another seed")
     facts = _described(spec, task) | {"key": key, "title": task.title, "is_public_test": task.is_public_test}
-    if known:
+    if known and known.digest == task.digest:
         return _changed(known, facts | {"hidden_at": None})
+    if known:  # its runs keep what they froze of it, and its key what it opens
+        _changed(known, {"name": f"{name[:MAX_NAME - N_MARK]} {known.digest[-N_MARK + 1:]}", "hidden_at": Now()})
     return Benchmark.objects.create(owner=owner, name=name, **facts)
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -22,7 +23,7 @@ from django.db.models.functions import Now
 from merging.benchmarks.harness import HarnessFolder, folder_of, freeze
 from merging.benchmarks.sealed import new_key
 from merging.errors import BenchmarkError, MergingError
-from merging.harness.index import Index, make_index, read_index
+from merging.harness.index import Index, harness_version, make_index, read_index
 from webapp.library import actions
 from webapp.library.models import Benchmark, Fetch
 
@@ -71,7 +72,7 @@ def fetch(owner: User, task: str, metric: str, seed: int = 0) -> Benchmark:
     path = _path(task, metric, seed)
     if frozen := _known(path):
         return actions.keep_task(owner, name, *frozen)
-    beside, key = path.with_name(f".{path.name}.{os.getpid()}.part"), _key_for(path) or new_key()
+    beside, key = path.with_name(f".{path.name}.{uuid4().hex}.part"), _key_for(path) or new_key()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         freeze(task, metric, beside, cache=index_folder(), seed=seed, key=key)
@@ -118,8 +119,8 @@ def _requested(owner: User, task: str, metric: str, seed: int) -> Fetch:
 
 
 def _path(task: str, metric: str, seed: int) -> Path:
-    """One folder for one task, metric and seed, whoever asks."""
-    exact = hashlib.sha256(f"{task}\0{metric}\0{seed}".encode()).hexdigest()[:12]
+    """One folder for one task, metric and seed of this version of the harness, whoever asks."""
+    exact = hashlib.sha256(f"{task}\0{metric}\0{seed}\0{harness_version()}".encode()).hexdigest()[:12]
     return Path(settings.DATA_DIR) / "benchmarks" / f"{re.sub('[^0-9A-Za-z_-]+', '-', task)[:60]}-{exact}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
@@ -18,8 +19,9 @@ from merging.benchmarks.harness import HarnessFolder, folder_of
 from merging.errors import BenchmarkError
 from merging.harness import frozen
 from merging.harness.index import Entry, Index, harness_version
+from tests.webapp.library.folders import question_file
 from webapp.library import fetches
-from webapp.library.actions import key_of
+from webapp.library.actions import add_benchmark, key_of
 from webapp.library.management.commands import fetch
 from webapp.library.models import Benchmark, Fetch
 
@@ -162,6 +164,29 @@ def test_a_task_is_fetched_once_for_all(owner: User, member: User, known: None, 
     fetches.carry_out(leased(member, 2, **ASKED).pk, 2)
     first, second = Benchmark.objects.filter(name="gsm8k, exact_match,strict-match")
     assert hub == ["gsm8k"] and first.spec == second.spec and first.key == second.key
+
+
+def test_a_newer_harness_freezes_anew_and_older_runs_keep_their_key(
+    owner: User, known: None, hub: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = fetches.fetch(owner, **ASKED)
+    monkeypatch.setattr(fetches, "harness_version", lambda: "0.5")
+    monkeypatch.setattr(sys.modules[__name__], "harness_version", lambda: "0.5")
+    newer = fetches.fetch(owner, **ASKED)
+    specs = [BenchmarkSpec.from_json(row.spec) for row in (older, newer)]
+    assert hub == ["gsm8k", "gsm8k"] and newer.scorer.endswith("lm-eval-0.5")
+    assert [key_of(spec) for spec in specs] == [older.key, newer.key] and older.key != newer.key
+    assert list(Benchmark.objects.visible_to(owner)) == [newer]
+    assert specs[0].load(older.key).take("final")
+
+
+def test_a_task_does_not_take_the_place_of_questions_of_one_s_own(
+    owner: User, known: None, hub: list[str], tmp_path: Path
+) -> None:
+    own = add_benchmark(owner, question_file(tmp_path / "sums.jsonl"), "gsm8k, exact_match,strict-match")
+    with pytest.raises(BenchmarkError, match="ask for the task with another seed"):
+        fetches.fetch(owner, **ASKED)
+    assert Benchmark.objects.get().key == own.key and fetches.fetch(owner, **ASKED, seed=1).key != own.key
 
 
 def test_what_cannot_be_had_is_said_with_what_to_do(
