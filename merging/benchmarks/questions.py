@@ -211,7 +211,8 @@ def _check_splits(questions: Questions) -> None:
         raise BenchmarkError(f"{questions.name} has the splits {sorted(found)}; expected {', '.join(SPLITS)}")
     for shot in questions.shots:
         check_sample(shot, None, f"shot {shot.id} of {questions.name}")
-    if (n := sum(len(shot.question) + len(shot.answer) for shot in questions.shots)) > MAX_SHOT_CHARACTERS:
+    n_around = len(questions.prompt) - len(QUESTION)
+    if (n := sum(n_around + len(shot.question) + len(shot.answer) for shot in questions.shots)) > MAX_SHOT_CHARACTERS:
         raise BenchmarkError(
             f"the examples that {questions.name} shows before every question have {n:,} characters; "
             f"expected at most {MAX_SHOT_CHARACTERS:,}"

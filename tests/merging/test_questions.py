@@ -146,6 +146,12 @@ def test_a_shot_that_would_spoil_a_score_is_refused(shot: dict[str, Any], messag
         benchmark(shots=(replace(SHOT, **shot),))
 
 
+def test_examples_are_limited_as_they_are_shown() -> None:
+    shots = tuple(replace(SHOT, id=f"s{i}", question=f"And {i}?") for i in range(20))
+    with pytest.raises(BenchmarkError, match=r"have 200,\d+ characters; expected at most 100,000"):
+        benchmark(shots=shots, prompt="x" * 10_000 + "{question}")
+
+
 def test_a_language_cannot_be_asked_of_given_choices() -> None:
     samples = {split: (sample(1, split, choices=("1", "2")),) for split in SPLITS}
     assert benchmark(samples=samples, scorer_name="acc", language_gate=False).scorer == "acc@1"
