@@ -118,7 +118,7 @@ def _questions(
     content: bytes, name: str, samples: dict[Split, tuple[Sample, ...]], shots: tuple[Sample, ...], final: str
 ) -> Questions:
     names = ("title", "scorer", "pattern", "language_gate", "max_new_tokens", "prompt", "stop", "as_chat")
-    asked = plain.fields(_value(content.decode(), ASKED), names, ASKED, BenchmarkError)
+    asked = plain.fields(_value(content, ASKED), names, ASKED, BenchmarkError)
     return Questions(
         name=name,
         title=plain.text(asked["title"], "title", BenchmarkError),
@@ -161,14 +161,14 @@ def _lines(samples: Sequence[Sample]) -> bytes:
 
 
 def _samples(content: bytes) -> tuple[Sample, ...]:
-    lines = content.decode().split("\n")[:-1]
+    lines = content.split(b"\n")[:-1]
     return tuple(_sample(_value(line, "a frozen line"), f"frozen line {i}") for i, line in enumerate(lines, start=1))
 
 
-def _value(text: str, what: str) -> object:
+def _value(content: bytes, what: str) -> object:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{what} is damaged: {error}") from error
 
 

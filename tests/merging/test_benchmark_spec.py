@@ -116,9 +116,11 @@ def test_how_many_samples_a_sealed_split_holds_is_known_without_its_key(sealed: 
 @pytest.mark.parametrize("name", ["search.jsonl", "validation.jsonl", "shots.jsonl", "asked.json", "final.sealed"])
 def test_a_sealed_folder_that_is_damaged_is_noticed(sealed: BenchmarkSpec, key: str, tmp_path: Path, name: str) -> None:
     path = tmp_path / "frozen" / name
-    path.write_bytes(path.read_bytes()[:-9] + b"}\n" if path.stat().st_size else b"{}\n")
-    with pytest.raises(BenchmarkError):
-        sealed.load(key)
+    whole = path.read_bytes()
+    for damaged in (whole[:-9] + b"}\n" if whole else b"{}\n", b"\xff\n", b"[" * 100_000 + b"\n"):
+        path.write_bytes(damaged)
+        with pytest.raises(BenchmarkError):
+            sealed.load(key)
     path.unlink()
     with pytest.raises(BenchmarkError, match=f"{name} of the benchmark sums cannot be read"):
         sealed.load(key)
