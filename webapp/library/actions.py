@@ -100,7 +100,7 @@ def keep_task(owner: User, name: str, folder: HarnessFolder, key: str) -> Benchm
     if known and known.digest == task.digest:
         return _changed(known, facts | {"hidden_at": None})
     if known:  # its runs keep what they froze of it, and its key what it opens
-        _changed(known, {"name": f"{name[:MAX_NAME - N_MARK]} {known.digest[-N_MARK + 1:]}", "hidden_at": Now()})
+        _changed(known, {"name": f"{name[: MAX_NAME - N_MARK]} {known.digest[-N_MARK + 1 :]}", "hidden_at": Now()})
     return Benchmark.objects.create(owner=owner, name=name, **facts)
 
 
