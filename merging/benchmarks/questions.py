@@ -18,6 +18,7 @@ from merging.benchmarks import samples as every_benchmark
 from merging.benchmarks.languages import MIN_PROBABILITY, language_of
 from merging.benchmarks.samples import SPLITS, Sample, Split, check_disjoint
 from merging.benchmarks.scorers import ChoiceScorer, Judge, TextScorer, scorer_of
+from merging.benchmarks.scorers.scorer import INCOMPARABLE
 from merging.engines import Completion, Decided, Progress, TextModel
 from merging.errors import BenchmarkError, EvaluationError
 from merging.outcomes import MAX_CHARACTERS, MAX_EXTRACTED, RIGHT_FROM, SampleOutcome, prompt_hash, storable
@@ -170,8 +171,7 @@ class Questions:
         """The extracted answer, its score before the gate, and why there is none."""
         judge = self.judge
         if isinstance(judge, ChoiceScorer):
-            error = None if text else "the model's likelihoods of the choices are not numbers that can be compared"
-            return text or None, float(text == sample.answer), error
+            return text or None, float(text == sample.answer), None if text else INCOMPARABLE
         if len(text) > MAX_CHARACTERS:
             error = f"the completion has {len(text):,} characters: {MAX_CHARACTERS:,} are kept, none is scored"
             return None, 0.0, error

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from lm_eval.api.instance import Instance
 
+from merging.benchmarks.scorers.scorer import INCOMPARABLE, are_comparable
 from merging.engines import Progress, TokenModel
 from merging.errors import BenchmarkError
 from merging.harness import scoring
@@ -123,6 +124,8 @@ def _verdict(
     if task.output_type == "generate_until" and len(answer.responses[0]) > MAX_CHARACTERS:
         n = len(answer.responses[0])
         return 0.0, None, f"the completion has {n:,} characters: {MAX_CHARACTERS:,} are kept, none is scored"
+    if record.continuations and not are_comparable([found for found, _ in answer.responses]):
+        return 0.0, None, INCOMPARABLE
     for instance, response in zip(instances, answer.responses, strict=True):
         instance.resps.append(response)
     metric, filter_name = task.metric.split(",")

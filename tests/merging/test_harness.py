@@ -6,6 +6,7 @@ Tasks and data are in `harness_tasks`.
 from __future__ import annotations
 
 import json
+import math
 import random
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from merging.benchmarks.harness import HarnessBenchmark, freeze
 from merging.benchmarks.sealed import new_key
-from merging.engines import Completion
+from merging.engines import Completion, Likelihood
 from merging.errors import BenchmarkError, EvaluationError, UnknownNameError
 from merging.harness import index
 from tests.merging.models import tokenizer
@@ -351,6 +352,25 @@ def test_a_sample_that_makes_the_scoring_fail_scores_0_and_the_others_count(froz
         "RuntimeError: this function cannot read an exclamation mark",
         None,
     ]
+
+
+class Broken(SlowTokens):
+    """Finds every text as likely as this number."""
+
+    def __init__(self, log_probability: float) -> None:
+        super().__init__(demo().model, demo().tokenizer)
+        self._log_probability = log_probability
+
+    def likelihoods_of_tokens(self, rows: Any, *args: Any, **kwargs: Any) -> list[Likelihood]:
+        return [Likelihood(self._log_probability, 1, False) for _ in rows]
+
+
+@pytest.mark.parametrize("log_probability", [math.nan, -math.inf])
+def test_a_model_whose_likelihoods_are_no_numbers_scores_nothing(log_probability: float, frozen: Freeze) -> None:
+    for benchmark in (frozen("local_choices", "acc,none"), frozen("local_last_word", "acc,none")):
+        outcomes = benchmark.ask(Broken(log_probability), benchmark.take("search"))
+        assert {(o.score, o.right, o.extracted) for o in outcomes} == {(0.0, False, None)}
+        assert all(o.error and "likelihoods" in o.error for o in outcomes)
 
 
 def test_asking_leaves_global_random_generators_as_they_were(model: SlowTokens, frozen: Freeze) -> None:

@@ -15,6 +15,7 @@ from merging.engines import Decided
 from merging.errors import BenchmarkError
 from merging.registry import Registry
 
+INCOMPARABLE: Final = "the model's likelihoods of the choices are not numbers that can be compared"
 Extract = Callable[[str], str | None]
 
 
@@ -67,9 +68,9 @@ class ChoiceScorer(Scorer):
 
     def choose(self, log_likelihoods: Sequence[float], choices: Sequence[str]) -> str | None:
         """The answer; None from a model whose numbers are broken: any NaN, or no choice that is possible at all."""
-        weighed = [value / self.weigh(choice) for value, choice in zip(log_likelihoods, choices, strict=True)]
-        if any(map(math.isnan, weighed)) or max(weighed) == -math.inf:
+        if not are_comparable(log_likelihoods):
             return None
+        weighed = [value / self.weigh(choice) for value, choice in zip(log_likelihoods, choices, strict=True)]
         return choices[weighed.index(max(weighed))]
 
 
@@ -90,6 +91,11 @@ def scorer_of(name: str, pattern: str = "") -> Judge:
     if not pattern:
         raise BenchmarkError(f"{name} needs a pattern that says what the answer looks like; found none")
     return replace(scorer, extract=scorer.compiled(pattern))
+
+
+def are_comparable(log_likelihoods: Sequence[float]) -> bool:
+    """Whether a model's numbers can choose: none is NaN, and something is possible at all."""
+    return not any(map(math.isnan, log_likelihoods)) and max(log_likelihoods) > -math.inf
 
 
 def words(text: str) -> str:
