@@ -24,7 +24,7 @@ Stage = Literal["load", "merge", "evaluate", "write"]
 Progress = Callable[[Stage, int, int], None]
 """Called with (stage, done, total) from the thread that computes; an exception that it raises ends the work."""
 
-METRICS: Final = frozenset({"acc_norm", "acc_bytes", "exact_match"})
+METRICS: Final = frozenset({"acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"})
 
 
 def no_progress(stage: Stage, done: int, total: int) -> None:
@@ -121,7 +121,7 @@ def named_scores(benchmark: Benchmark, evaluation: Evaluation) -> dict[str, floa
     where languages are mixed). Scorers that are metrics elsewhere keep their name. Of fractions only the gated mean is
     known where there is a gate: `rougeL_ja`.
     """
-    scorer = evaluation.scorer.partition("@")[0]
+    scorer = evaluation.scorer.partition("@")[0].partition(",")[0]  # of a task of the harness without its filter
     metric = "acc" if benchmark.has_binary_scores and scorer not in METRICS else scorer
     if not benchmark.language_gate:
         return {metric: evaluation.mean}

@@ -204,7 +204,9 @@ def test_scores_have_the_names_that_others_give_them() -> None:
     assert named_scores(benchmark(), evaluate(model, benchmark(), "search")) == {"acc": 0.5, "acc_ja": 0.25}
     free = benchmark(1, gate=False, scorer_name="rougeL")
     assert named_scores(free, evaluate(Speaker("1"), free, "search")) == {"rougeL": 1}
-    assert named_scores(choices(), evaluate(Speaker(likelihoods=[-1.0, -2.0] * 2), choices(), "search")) == {"acc": 1}
+    found = evaluate(Speaker(likelihoods=[-1.0, -2.0] * 2), choices(), "search")
+    assert named_scores(choices(), found) == {"acc": 1}
+    assert named_scores(choices(), replace(found, scorer="acc_norm,none@1.0/lm-eval-0.4.13")) == {"acc_norm": 1}
 
 
 def test_the_same_model_gives_the_same_evaluation_but_for_its_seconds() -> None:
