@@ -18,7 +18,7 @@ from merging.errors import BenchmarkError, MergingError, ParentError
 from merging.fingerprints import Inventory, take_inventory
 from merging.indexes import parent_facts
 from webapp.library.models import Benchmark, Parent
-from webapp.library.question_files import frozen
+from webapp.library.question_files import frozen, remove_plain
 
 Row = TypeVar("Row", Parent, Benchmark)
 MAX_NAME: Final = 200
@@ -115,7 +115,10 @@ def key_of(spec: BenchmarkSpec) -> str | None:
 
 
 def seal_older() -> None:
-    """Seal what was added when a benchmark was one file in plain text. Such a file stays, for the runs that name it."""
+    """Seal what was added when a benchmark was one file in plain text, and remove our copies of such files.
+
+    Runs that name one could not read it either way: what their digests are of was another thing then.
+    """
     for row in Benchmark.objects.filter(key="").exclude(owner=None):
         try:
             spec = BenchmarkSpec.from_json(row.spec)
@@ -125,6 +128,7 @@ def seal_older() -> None:
                     _changed(row, _described(spec, questions) | {"key": key})
         except MergingError as error:
             log.warning("the benchmark %s stays as it is: %s", row.name, error)
+    remove_plain()
 
 
 def install_demo_pack() -> None:

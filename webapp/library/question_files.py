@@ -31,7 +31,7 @@ def frozen(questions: Questions) -> Iterator[tuple[BenchmarkSpec, str]]:
     Whoever brings the same questions gets the same folder and key. The block is a transaction, to keep the key in; what
     takes long is done before it.
     """
-    path = Path(settings.DATA_DIR) / "benchmarks" / questions.digest.removeprefix("sha256:")
+    path = _folder() / questions.digest.removeprefix("sha256:")
     final = questions.take("final")
     folder = SealedFolder(str(path), len(final), split_digest(final))
     known = _key_of(questions)
@@ -54,6 +54,15 @@ def frozen(questions: Questions) -> Iterator[tuple[BenchmarkSpec, str]]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def remove_plain() -> None:
+    """Remove our copies of files from when they were kept in plain text, but for those that a benchmark still needs."""
+    paths = Benchmark.objects.filter(spec__file__isnull=False).values_list("spec__file__path", flat=True)
+    needed = {Path(path).name for path in paths if path}
+    for path in _folder().glob("*.jsonl"):
+        if path.name not in needed:
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def on_disk(upload: UploadedFile[bytes]) -> Iterator[Path]:
     """The upload as a file under its own name, which error messages then show; gone afterwards."""
@@ -63,6 +72,10 @@ def on_disk(upload: UploadedFile[bytes]) -> Iterator[Path]:
             for chunk in upload.chunks():
                 file.write(chunk)
         yield path
+
+
+def _folder() -> Path:
+    return Path(settings.DATA_DIR) / "benchmarks"
 
 
 def _key_of(questions: Questions) -> str | None:

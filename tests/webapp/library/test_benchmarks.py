@@ -126,15 +126,34 @@ def test_a_folder_that_was_lost_is_made_again(added: Benchmark, owner: User, tmp
     assert len(BenchmarkSpec.from_json(added.spec).load(added.key).take("final")) == 10
 
 
-def test_what_was_added_in_plain_text_is_sealed(owner: User, tmp_path: Path) -> None:
-    spec = BenchmarkSpec.of_file("old", question_file(tmp_path / "old.jsonl"))
+def older(owner: User, path: Path) -> tuple[Benchmark, BenchmarkSpec]:
+    """A benchmark as it was added when it was one file in plain text, and what it was then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spec = BenchmarkSpec.of_file(path.stem, question_file(path))
     facts = {"digest": "sha256:of an older version", "n_search": 1, "n_validation": 1, "n_final": 1}
-    row = Benchmark.objects.create(owner=owner, name="old", title="old", spec=spec.to_json(), **facts)
+    row = Benchmark.objects.create(owner=owner, name=path.stem, title=path.stem, spec=spec.to_json(), **facts)
+    return row, spec
+
+
+def test_what_was_added_in_plain_text_is_sealed(owner: User, tmp_path: Path) -> None:
+    row, spec = older(owner, tmp_path / "old.jsonl")
+    questions = spec.load()
     seal_older()
     row.refresh_from_db()
     found = BenchmarkSpec.from_json(row.spec)
     assert row.n_final == 10 and row.key and (tmp_path / "old.jsonl").is_file()
-    assert found.load(row.key).samples == spec.load().samples
+    assert found.load(row.key).samples == questions.samples
+
+
+def test_our_own_copy_in_plain_text_goes_once_nothing_needs_it(owner: User, tmp_path: Path) -> None:
+    ours = Path(settings.DATA_DIR) / "benchmarks"
+    sealed, damaged = older(owner, ours / "sealed.jsonl")[0], older(owner, ours / "damaged.jsonl")[0]
+    (ours / "damaged.jsonl").write_text("{}")
+    (ours / "left.jsonl").write_text("of a benchmark that was sealed before")
+    seal_older()
+    sealed.refresh_from_db(), damaged.refresh_from_db()
+    assert sealed.key and not damaged.key
+    assert [path.name for path in ours.iterdir() if path.is_file()] == ["damaged.jsonl"]
 
 
 @pytest.mark.parametrize("htmx", [False, True])
