@@ -65,5 +65,12 @@ def test_an_expired_lease_is_another_s_to_take(wanted: Fetch) -> None:
     fetching.close()
 
 
+def test_a_request_that_ends_its_workers_is_given_up(wanted: Fetch) -> None:
+    facts = {"status": "leased", "lease_token": 1, "lease_until": "2000-01-01T00:00Z"}
+    Fetch.objects.update(**facts, attempts=MAX_ATTEMPTS)
+    Fetching("worker", lambda lease: WAITS).look()
+    assert status() == "failed" and "without a word" in Fetch.objects.get().failure
+
+
 def test_the_process_is_the_terminal_s_own_command() -> None:
     assert fetch_command(Lease(Fetch, 7, 9))[1:][-4:] == ("fetch", "--request", "7", "9")

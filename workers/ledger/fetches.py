@@ -6,11 +6,13 @@ from typing import Final
 
 from django.db import connection
 from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 
 from webapp.library.fetches import fail
 from webapp.library.models import Fetch
 from workers.ledger.claims import LEASE, MAX_ATTEMPTS, Lease
 
+LOST: Final = "The process that fetched it ended without a word, several times. Look into the log."
 # One whose lease ran out was of a worker that is no more.
 _CLAIM: Final = """
   WITH chosen AS MATERIALIZED (
@@ -26,7 +28,9 @@ RETURNING f.id, f.lease_token
 
 
 def claim_fetch(worker: str) -> Lease | None:
-    """Lease the request that has waited longest."""
+    """Lease the request that has waited longest. One that has ended workers too often is given up."""
+    ended = Fetch.objects.filter(status="leased", lease_until__lt=Now(), attempts__gte=MAX_ATTEMPTS)
+    fail(ended, "lost", LOST)
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [worker, LEASE.total_seconds()])
         row = cursor.fetchone()
@@ -41,9 +45,7 @@ def give_back_fetch(lease: Lease) -> None:
 def lose_fetch(lease: Lease) -> None:
     """Its process ended without a word: once more, unless that has happened too often."""
     if _held(lease).filter(attempts__lt=MAX_ATTEMPTS).update(status="pending", lease_until=None) == 0:
-        fail(
-            _held(lease), "lost", "The process that fetched it ended without a word, several times. Look into the log."
-        )
+        fail(_held(lease), "lost", LOST)
 
 
 def _held(lease: Lease) -> QuerySet[Fetch]:
