@@ -1,7 +1,8 @@
 """Whose fault a failure is, and how to say it to a person. Both sides of the device pipe use it; imports neither torch nor rows.
 
 candidate   this recipe cannot be scored, here or anywhere: failed, and the search is told the worst of its generation
-run         nothing of this run can be computed until a person mends something (files, disk): the run pauses
+run         nothing of this run can be computed until a person mends something (files, disk): the run pauses; while it
+            finishes nothing can be paused, and it counts like a worker's
 worker      this process or machine: the work goes back, and after three such attempts counts as poison
 """
 

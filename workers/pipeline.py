@@ -206,7 +206,7 @@ def _scored(config: RunConfig, answer: dict[str, Any]) -> results.Scored:
 def _accept_failure(claim: Claim, failure: Failure) -> bool:
     if failure.fault == "candidate":
         return results.fail(claim, failure)
-    if failure.fault == "run":
+    if failure.fault == "run" and not transitions.is_finishing(claim.run_id):
         return results.give_back(claim, "released") and _pause(claim.run_id, failure)
     return results.give_back(claim, "hung" if failure.kind == failures.HUNG else "lost", failure)
 

@@ -8,7 +8,8 @@ from tests.ledger import world
 from tests.ledger.test_claims import expire
 from webapp.runs import transitions
 from webapp.runs.models import Evaluation, Run
-from workers.ledger import claims, generations
+from workers.failures import Failure
+from workers.ledger import claims, generations, results
 from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,19 @@ def test_stop_keeps_the_best_and_scores_it_on_the_final_split(run: Run) -> None:
     assert run.evaluations.filter(candidate__kind="evolved", split="search", status="dropped").exists()
     assert not run.evaluations.exclude(candidate__kind="evolved").exclude(status="done").exists()
     world.check(run)
+
+
+def test_an_exam_in_which_nothing_could_be_scored_has_no_date(run: Run) -> None:
+    world.work(run, n=8)
+    transitions.stop(run.pk)
+    while claim := claims.claim("w1", "test"):
+        if claim.split == "final":
+            results.fail(claim, Failure("candidate", "tensor", "no tensor"))
+        else:
+            world.finish(claim)
+    assert generations.advance(run.pk, Searches())
+    run.refresh_from_db()
+    assert (run.state, run.examined) == ("stopped", None)
 
 
 def test_stop_before_anything_is_scored_ends_at_once(run: Run) -> None:

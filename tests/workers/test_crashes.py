@@ -78,6 +78,20 @@ def test_a_missing_parent_pauses_the_run_and_spends_nothing(run: Run, staff: Sta
     world.check(run)
 
 
+def test_a_parent_that_goes_missing_after_the_search_does_not_hold_the_end_up(run: Run, staff: Staff) -> None:
+    while Run.objects.get(pk=run.pk).state != "finishing":
+        world.work(run, n=1)
+    run.refresh_from_db()
+    assert run.winner
+    staff.write_plan(**{run.winner.name.replace(".", "_"): "parent gone"})
+    staff.fork()
+    wait_for(lambda: has_ended(run))
+    unscored = run.evaluations.get(candidate=run.winner, split="final")
+    assert (run.state, unscored.status, unscored.attempts) == ("done", "failed", 3)
+    assert unscored.failure.endswith("a has no model.safetensors.") and run.examined
+    world.check(run)
+
+
 def test_people_who_wait_for_a_download_go_first(run: Run, owner: User, staff: Staff, settings: Any) -> None:
     generations.advance(run.pk, Searches())
     export = Export.objects.create(owner=owner, candidate=run.candidates.get(name="g0.3"))

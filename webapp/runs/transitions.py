@@ -83,6 +83,11 @@ def settle(run_id: UUID) -> bool:
     return _settle(locked(run_id))
 
 
+def is_finishing(run_id: UUID) -> bool:
+    """Whether the search is over and the end is not: too late to pause, and it never becomes earlier."""
+    return Run.objects.filter(pk=run_id, state="finishing").exists()
+
+
 def start(run: Run) -> None:
     """Somebody works on it: queued becomes running. Call it with the run's row locked."""
     Run.objects.filter(pk=run.pk).update(started=Now())
@@ -162,7 +167,8 @@ def _settle(run: Run) -> bool:
         if run.winner_id is None:
             _hold_exam(run)
             return True
-        Run.objects.filter(pk=run.pk).update(examined=Now())
+        if run.evaluations.filter(split="final", status="done").exists():
+            Run.objects.filter(pk=run.pk).update(examined=Now())
         _end(run, "stopped" if run.stopping else "done", run.message)
         return True
     return False
