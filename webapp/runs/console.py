@@ -35,7 +35,8 @@ class ProgressLine:
     def update(self, run: Run) -> None:
         """Show `run` as its rows stand."""
         search = Evaluation.objects.filter(run=run, split="search", candidate__kind="evolved")
-        best = search.filter(status="done").order_by("-fitness").values_list("mean", flat=True).first()
+        done = search.filter(status="done").order_by("-is_healthy", "-fitness")
+        best = done.values_list("mean", flat=True).first()
         self._progress.update(
             self._task,
             completed=search.filter(status__in=("done", "failed")).count(),
