@@ -82,7 +82,8 @@ def rows(runs: Sequence[Run], with_curves: bool = True) -> list[Row]:
 
 
 def difference(first: Evaluation, second: Evaluation) -> Difference:
-    """How much better `first` is, with Newcombe's interval from the two Wilson intervals; that samples are paired is left aside.
+    """How much better `first` is, with an interval from the two's own intervals, as `merging.statistics.mover` combines them; that samples
+    are paired is left aside. Of two Wilson intervals it is Newcombe's.
 
     Newcombe, "Interval estimation for the difference between independent proportions", Stat. Med. 17 (1998), method 10.
     """
