@@ -8,7 +8,7 @@ const LEAST_HEIGHT = 0.3;
 const FINE_BUDGET = 160;
 const REACH = 24; // px from the pointer to a dot
 const LABEL_HEIGHT = 15;
-const LABEL_WIDTH = 150;
+const LABEL_WIDTH = 170;
 const NARROW = 560; // px: below it, names stand inside the plot
 const TALL = 400;
 const SHORT = 280;
@@ -373,10 +373,12 @@ export class Chart {
   }
 }
 
-/** A text that fits: its end is kept, which tells names such as org/model apart. */
+/** A text that fits: of names such as org/model the end is kept, which tells them apart, of others the beginning. */
 function shortened(ctx, text, width) {
   if (ctx.measureText(text).width <= width) return text;
+  const cut = text.includes("/") ? (kept) => [kept.slice(1), `…${kept.slice(1)}`] : (kept) => [kept.slice(0, -1), `${kept.slice(0, -1)}…`];
   let kept = text;
-  while (kept.length > 1 && ctx.measureText(`…${kept}`).width > width) kept = kept.slice(1);
-  return `…${kept}`;
+  let shown = text;
+  while (kept.length > 1 && ctx.measureText(shown).width > width) [kept, shown] = cut(kept);
+  return shown;
 }
