@@ -128,29 +128,25 @@ def importing(names: Iterable[str]) -> str:
     return "\n".join(("import importlib", *lines))
 
 
-def in_fresh_process(code: str) -> set[str]:
-    """Top-level modules that are loaded after the code has run in a Python of its own."""
-    report = "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, check=False)
+def in_fresh_process(*codes: str) -> list[set[str]]:
+    """Top-level modules that are loaded after each piece of code has run, one after the other in a Python of their own."""
+    report = "\nimport sys\nprint('loaded', *{name.partition('.')[0] for name in sys.modules})\n"
+    code = "".join(code + report for code in codes)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].split())
+    return [set(line.split()) for line in done.stdout.splitlines() if line.startswith("loaded ")]
 
 
 def test_the_web_process_loads_no_torch() -> None:
-    loaded = in_fresh_process("import webapp.asgi\nfrom django.urls import get_resolver\nget_resolver().url_patterns")
+    [loaded] = in_fresh_process("import webapp.asgi\nfrom django.urls import get_resolver\nget_resolver().url_patterns")
     assert "merging" in loaded
     assert loaded & (MODEL_SIDE | {"workers"}) == set()
 
 
-def test_merging_loads_no_django() -> None:
-    without_triton = (module for module, _ in modules("merging") if module != "merging.kernels.tiles")
-    loaded = in_fresh_process(importing(without_triton))
-    assert "torch" in loaded
+def test_merging_loads_no_django_and_without_its_torch_files_no_torch() -> None:
+    """In one process, because importing all of it takes most of this file's time."""
+    every = [module for module, _ in modules("merging") if module != "merging.kernels.tiles"]  # which needs triton
+    light, whole = in_fresh_process(importing(name for name in every if not may_import_torch(name)), importing(every))
+    assert "merging" in light and light & MODEL_SIDE == set()
     # portalocker, which lm-eval's sacrebleu brings along, takes redis where it finds it
-    assert loaded & (DJANGO_SIDE - {"redis"}) == set()
-
-
-def test_merging_without_its_torch_files_loads_no_torch() -> None:
-    loaded = in_fresh_process(importing(module for module, _ in modules("merging") if not may_import_torch(module)))
-    assert "merging" in loaded
-    assert loaded & MODEL_SIDE == set()
+    assert "torch" in whole and whole & (DJANGO_SIDE - {"redis"}) == set()
