@@ -20,7 +20,6 @@ from merging.engines import Completion, Decided, Likelihood, Progress, TextModel
 from merging.engines.transformers import MAX_BATCH
 from merging.evaluation import Evaluation, Stage, evaluate, summarise
 from merging.fidelity import Answers, Estimate, Plan, Pool, Positions, ask_by, plan_from_json
-from merging.health import Health
 from merging.objectives import estimated
 from merging.outcomes import SampleOutcome
 from merging.recipes import Recipe
@@ -119,18 +118,16 @@ def evaluate_by(
 
     estimates = plan.estimate(ask_by(plan, answer))
     scores = [
-        estimated(_summary(ask.benchmark, [found[place] for place in sorted(found)], spent, estimate), estimate)
+        _score(ask.benchmark, [found[place] for place in sorted(found)], spent, estimate)
         for ask, found, spent, estimate in zip(asks, asked, seconds, estimates, strict=True)
     ]
     return scores, [tuple(sorted(found)) for found in asked]
 
 
-def _summary(benchmark: Benchmark, outcomes: list[SampleOutcome], seconds: float, estimate: Estimate) -> Evaluation:
-    """Of the samples that were asked; none of a benchmark may have been, and then the estimate rests on the others."""
-    if outcomes:
-        return summarise(benchmark, "search", outcomes, seconds)
-    means = estimate.mean, estimate.low, estimate.high, estimate.right, estimate.in_language
-    return Evaluation(benchmark.name, benchmark.scorer, "search", 0, *means, Health(0), seconds, ())
+def _score(benchmark: Benchmark, outcomes: list[SampleOutcome], seconds: float, estimate: Estimate) -> Evaluation:
+    """What is estimated; where everything was asked, the same as without a plan, to the last bit."""
+    found = summarise(benchmark, "search", outcomes, seconds)
+    return estimated(found, estimate) if estimate.is_estimate else found
 
 
 def _answers(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from merging.benchmarks import BenchmarkSpec
+from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.engines import Completion, Progress
 from merging.fidelity import History, Part, Pool, fidelities
 from merging.recipes import Parent, passthrough_recipe
@@ -123,11 +125,19 @@ def test_a_plan_says_which_samples_are_asked_and_what_is_told() -> None:
     assert [outcome["id"] for outcome in found["scores"][0]["outcomes"]] == expected
 
 
-def test_a_plan_that_asks_everything_equals_no_plan() -> None:
+def test_a_plan_that_asks_everything_equals_no_plan(tmp_path: Path) -> None:
+    """Scores are fractions, of which a plan's own intervals would be others."""
+    path = tmp_path / "words.jsonl"
+    rows = [{"question": f"word{n} " * (n + 1), "answer": f"word{n} and more"} for n in range(40)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = BenchmarkSpec.of_file("words", QuestionFile(str(path), scorer="f1", seed=0))
+    asks = [{"benchmark": spec.to_json(), "n": 9, "key": None}]
     plan = fidelities.get("full").plan(Pool((Part(9),)), History(), {}, seed=1, generation=0)
-    by_plan, plainly = score(SmallBench(room=9), plan=plan.to_json()), score(SmallBench(room=9))
+    by_plan, plainly = (score(SmallBench(room=9), asks=asks, plan=found) for found in (plan.to_json(), None))
     assert answers(by_plan) == answers(plainly)
-    assert by_plan["scores"][0]["mean"] == plainly["scores"][0]["mean"]
+    shares = ("mean", "low", "high", "right")
+    assert [by_plan["scores"][0][name] for name in shares] == [plainly["scores"][0][name] for name in shares]
+    assert 0 < plainly["scores"][0]["mean"] < 1
 
 
 def test_progress_counts_all_prompts() -> None:
