@@ -218,9 +218,8 @@ class Evaluation(Leased):
 class Score(models.Model):
     """What a done evaluation scored on one benchmark, the `index`-th objective of its run. Written once, with the evaluation.
 
-    `mean` is in [0, 1] with its 95 % interval, over `n` samples; an estimate may rest on the other benchmarks'
-    alone. `health` counts what is wrong with the answers as such, and `concerns`
-    says in words why they cannot be trusted; empty when they can.
+    `mean` is in [0, 1] with its 95 % interval, over the `n` samples that were asked. `health` counts what is wrong with the answers as such,
+    and `concerns` says in words why they cannot be trusted; empty when they can.
     """
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="scores")
@@ -242,6 +241,7 @@ class Score(models.Model):
         ordering = ["evaluation", "index"]
         constraints = [
             models.UniqueConstraint(fields=["evaluation", "index"], name="score_once"),
+            models.CheckConstraint(condition=Q(n__gte=1), name="score_has_samples"),
             models.CheckConstraint(
                 condition=Q(mean__gte=0.0, mean__lte=1.0, low__gte=0.0, high__lte=1.0), name="score_is_share"
             ),

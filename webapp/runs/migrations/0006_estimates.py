@@ -1,4 +1,4 @@
-"""Finalists whose search scores are estimates are asked all search samples; an estimate may rest on the other benchmarks alone."""
+"""Finalists whose search scores are estimates are asked all search samples; the best are those whose answers can be trusted."""
 
 from django.db import migrations, models
 
@@ -8,7 +8,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RemoveConstraint("evaluation", "evaluation_search_has_fitness"),
-        migrations.RemoveConstraint("score", "score_has_samples"),
         migrations.AlterField(
             "evaluation",
             "split",
