@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
 
 from webapp.runs.models import Outcomes
 from webapp.runs.outcomes import unpacked
 
-BEFORE, NOW = [("runs", "0002_ledger")], [("runs", "0005_drop_unpacked_outcomes")]
+BEFORE, NOW = [("runs", "0002_ledger")], [("runs", "0006_estimates")]
 SAMPLE = {"completion": "答え", "extracted": "2", "language": None, "right": True, "n_tokens": 3, "error": None}
 SAMPLES = [{"id": f"s{i}", "score": float(i % 2), **SAMPLE} for i in range(4)]
 
@@ -54,4 +55,7 @@ def test_an_evaluation_of_one_benchmark_becomes_one_with_one_score(before: Any) 
         sample | {"prompt_hash": "", "seconds": 0.0, "finished": True} for sample in SAMPLES
     ]
     assert row.score.evaluation.run.examined == row.score.evaluation.run.ended
+    with pytest.raises(IrreversibleError, match="restore the database from a backup"):
+        MigrationExecutor(connection).migrate(BEFORE)
+    assert Outcomes.objects.count() == 2
     User.objects.all().delete()
