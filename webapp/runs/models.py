@@ -218,8 +218,8 @@ class Evaluation(Leased):
 class Score(models.Model):
     """What a done evaluation scored on one benchmark, the `index`-th objective of its run. Written once, with the evaluation.
 
-    `mean` is in [0, 1] with its 95 % interval, over the `n` samples that were asked. `health` counts what is wrong with the answers as such,
-    and `concerns` says in words why they cannot be trusted; empty when they can.
+    `mean` is in [0, 1] with its 95 % interval, over the `n` samples that were asked. `health` counts what is wrong with the answers
+    as such, and `concerns` says in words why they cannot be trusted; empty when they can.
     """
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="scores")
