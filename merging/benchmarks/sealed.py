@@ -11,9 +11,6 @@ Who freezes keeps the key. Nobody can tell what the final split asks but by open
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from merging import plain
 from merging.benchmarks.questions import Questions, split_digest
 from merging.benchmarks.samples import Sample, Split
 from merging.errors import BenchmarkError
+from merging.folders import complete_or_absent
 
 READABLE: Final[tuple[Split, ...]] = ("search", "validation")
 SEALED: Final = "final.sealed"
@@ -76,24 +74,24 @@ def new_key() -> str:
 
 
 def seal(questions: Questions, path: Path, key: str) -> SealedFolder:
-    """Freeze questions, with all of their splits, in the folder `path`: complete or absent, in place of what is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=path.parent))
-    try:
-        _write(questions, beside, key)
-        shutil.rmtree(path, ignore_errors=True)
-        beside.rename(path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    _sync(path.parent)
+    """Freeze questions, with all of their splits, in the folder `path`: complete or absent.
+
+    MergingError when the folder exists.
+    """
+    from cryptography.fernet import Fernet
+
+    files = {f"{split}.jsonl": _lines(questions.samples[split]) for split in READABLE}
+    files |= {f"{SHOTS}.jsonl": _lines(questions.shots), ASKED: plain.canonical(_asked(questions)).encode()}
     final = questions.samples["final"]
+    files[SEALED] = Fernet(key).encrypt(_lines(final))
+    with complete_or_absent(path) as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
     return SealedFolder(str(path), len(final), split_digest(final))
 
 
-def _write(questions: Questions, folder: Path, key: str) -> None:
-    from cryptography.fernet import Fernet
-
-    asked = {
+def _asked(questions: Questions) -> dict[str, object]:
+    return {
         "title": questions.title,
         "scorer": questions.scorer_name,
         "pattern": questions.pattern,
@@ -103,15 +101,6 @@ def _write(questions: Questions, folder: Path, key: str) -> None:
         "stop": list(questions.stop),
         "as_chat": questions.as_chat,
     }
-    files = {f"{split}.jsonl": _lines(questions.samples[split]) for split in READABLE}
-    files |= {f"{SHOTS}.jsonl": _lines(questions.shots), ASKED: plain.canonical(asked).encode()}
-    files[SEALED] = Fernet(key).encrypt(_lines(questions.samples["final"]))
-    for name, content in files.items():
-        with (folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync(folder)
 
 
 def _questions(
@@ -185,12 +174,3 @@ def _sample(value: object, where: str) -> Sample:
 
 def _text(value: object, what: str) -> str:
     return plain.text(value, what, BenchmarkError)
-
-
-def _sync(folder: Path) -> None:
-    """Make names survive a power cut."""
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -9,7 +9,7 @@ import pytest
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile, Questions, benchmarks
 from merging.benchmarks.sealed import new_key, seal
-from merging.errors import BenchmarkError, UnknownNameError
+from merging.errors import BenchmarkError, MergingError, UnknownNameError
 
 
 @pytest.fixture
@@ -126,8 +126,10 @@ def test_a_sealed_folder_that_is_damaged_is_noticed(sealed: BenchmarkSpec, key: 
         sealed.load(key)
 
 
-def test_freezing_again_leaves_one_whole_folder(questions: Questions, tmp_path: Path, key: str) -> None:
-    first = seal(questions, tmp_path / "frozen", new_key())
-    assert seal(questions, tmp_path / "frozen", key) == first
-    assert BenchmarkSpec("sums", questions.digest, sealed=first).load(key) == questions
+def test_what_is_frozen_is_not_frozen_over(
+    sealed: BenchmarkSpec, questions: Questions, tmp_path: Path, key: str
+) -> None:
+    with pytest.raises(MergingError, match="exists already"):
+        seal(questions, tmp_path / "frozen", new_key())
+    assert sealed.load(key) == questions
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frozen", "sums.jsonl"]
