@@ -6,6 +6,7 @@ Importing this file imports nothing of the harness; `ask` does.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -216,12 +217,12 @@ def _is_offline() -> bool:
     """Whether the Hub is not to be asked, or does not answer."""
     if any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE):
         return True
-    request = urllib.request.Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD")
     try:
+        request = urllib.request.Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD")
         urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
     except urllib.error.HTTPError:
         return False  # it answers, if only to say no to this question
-    except OSError:
+    except (OSError, ValueError, http.client.HTTPException):  # nobody there, no address, or no web server
         return True
     return False
 

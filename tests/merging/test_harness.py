@@ -548,6 +548,8 @@ def test_a_hub_that_does_not_answer_counts_as_offline(monkeypatch: pytest.Monkey
         for name in harness.OFFLINE:
             monkeypatch.delenv(name, raising=False)
         assert harness._is_offline()
+    monkeypatch.setenv("HF_ENDPOINT", "hub.example")
+    assert harness._is_offline()
 
 
 @pytest.mark.parametrize(("name", "metric"), FINAL)
