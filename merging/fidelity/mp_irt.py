@@ -63,7 +63,7 @@ class Responses:
         chances = items.chances(mixture(items, np.array(self.parents), values.ravel())).reshape(values.shape)
         for part in pool.ranges:
             drawn = [position for position in answers.positions if position in part]
-            left = [position for position in part if position not in set(drawn)]
+            left = sorted(set(part) - set(drawn))
             plain_means = values[:, drawn].mean(axis=1)
             share = len(drawn) / len(part)
             likely = share * plain_means + (1 - share) * (chances[:, left].mean(axis=1) if left else plain_means)
