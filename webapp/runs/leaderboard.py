@@ -116,8 +116,9 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
     elsewhere = _elsewhere(run, [evaluation.candidate_id for evaluation in standing])
     n_doubted: int = (standing[0].n_doubted or 0) if standing else 0  # type: ignore[attr-defined]
     stood = sorted((_in_full(evaluation, elsewhere) for evaluation in standing), key=_place)
-    ranked = [e for e in stood if e.is_healthy or e.candidate.kind != "evolved"]
-    unranked = [e for e in stood if e not in ranked]
+    ranked = [e for e in stood if not _is_doubted(e)]
+    unranked = [e for e in stood if _is_doubted(e)]
+    n_doubted += len(unranked) - sum(map(_is_doubted, standing))  # as all answers tell, not as the search was told
     evolved = [e for e in ranked if e.candidate.kind == "evolved"]
     if not stood:
         return Board([], n_scored, 0, 0)
@@ -144,6 +145,11 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         parts=make.parts if len(config.objectives) > 1 else {},
         is_exact=len(config.objectives) == 1 and all(card[0].is_binary for card in cards.values()),
     )
+
+
+def _is_doubted(evaluation: Evaluation) -> bool:
+    """Whether its answers cannot be trusted; parents and baselines stand among the ranked all the same."""
+    return not evaluation.is_healthy and evaluation.candidate.kind == "evolved"
 
 
 def _columns(config: RunConfig) -> list[Column]:

@@ -58,6 +58,18 @@ def test_a_candidate_whose_answers_cannot_be_trusted_is_not_ranked(owner: User, 
     assert "Not ranked: 2 candidates whose answers cannot be trusted" in page and page.count(CONCERN) == 2
 
 
+def test_a_finalist_whose_further_answers_cannot_be_trusted_is_counted_among_the_unranked(owner: User) -> None:
+    run = make_run(owner, n_generations=1)
+    (best,) = transitions.best(run)
+    shares = {"mean": 0.5, "low": 0.2, "high": 0.8, "n": 5}
+    full = Evaluation.objects.create(
+        run=run, candidate=best, split="full", status="done", fitness=0.5, is_healthy=False, **shares
+    )
+    Score.objects.create(evaluation=full, index=0, benchmark="sums", right=0.5, seconds=0, concerns=[CONCERN], **shares)
+    board = leaderboard.board(run, 8)
+    assert [row.candidate for row in board.unranked] == [best] and board.n_unranked == 1
+
+
 def test_its_own_page_says_why(owner: User, owner_client: Client) -> None:
     run = make_run(owner, n_generations=1)
     (name,) = doubt(run, 1)
