@@ -284,3 +284,11 @@ def test_a_benchmark_is_hidden_by_its_owner_alone(
     assert member_client.post(hide).status_code == 404
     assert owner_client.post(hide).url == "/benchmarks/"
     assert owner_client.get(f"/benchmarks/{added.pk}/").status_code == 404
+
+
+def test_what_came_with_progeny_stays_on_the_list(owner: User, owner_client: Client) -> None:
+    install_demo_pack()
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    row = Benchmark.objects.get(name="japanese-sums")
+    assert "Take off the list" not in owner_client.get(f"/benchmarks/{row.pk}/").content.decode()
+    assert owner_client.post(f"/benchmarks/{row.pk}/hide/").status_code == 404

@@ -14,7 +14,8 @@ from webapp.library.models import Benchmark, Parent
 
 def may_hide(user: User, row: Parent | Benchmark) -> bool:
     """One's own rows; for staff also what everybody may choose, but not what came with Progeny."""
-    return row.owner_id == user.pk or (user.is_staff and row.owner_id is None and not row.name.startswith("demo/"))
+    came_along = isinstance(row, Benchmark) or row.name.startswith("demo/")
+    return row.owner_id == user.pk or (user.is_staff and row.owner_id is None and not came_along)
 
 
 def hide(request: SignedIn, row: Parent | Benchmark, back: str) -> HttpResponse:
