@@ -183,13 +183,29 @@ export class Chart {
     ctx.fillStyle = this.colours.candidate;
     ctx.globalAlpha = dots.length > 1500 ? 0.45 : 0.7;
     ctx.beginPath();
-    for (const { number, mean } of dots) {
+    for (const { number, mean } of dots.filter(({ isDoubted }) => !isDoubted)) {
       const [x, y] = [this.#x(number), this.#y(mean)];
       ctx.moveTo(x + radius, y);
       ctx.arc(x, y, radius, 0, 2 * Math.PI);
     }
     ctx.fill();
+    this.#paintDoubted(ctx, radius);
     ctx.globalAlpha = 1;
+  }
+
+  /** Candidates whose answers cannot be trusted: crosses. */
+  #paintDoubted(ctx, radius) {
+    ctx.strokeStyle = this.colours.candidate;
+    ctx.lineWidth = 1.5 * this.#ratio;
+    ctx.beginPath();
+    for (const { number, mean } of this.history.dots.filter(({ isDoubted }) => isDoubted)) {
+      const [x, y] = [this.#x(number), this.#y(mean)];
+      ctx.moveTo(x - radius, y - radius);
+      ctx.lineTo(x + radius, y + radius);
+      ctx.moveTo(x - radius, y + radius);
+      ctx.lineTo(x + radius, y - radius);
+    }
+    ctx.stroke();
   }
 
   /** Where new bests stand on questions that the search does not see: rings, hung from their dots. */
@@ -335,12 +351,13 @@ export class Chart {
     this.tip.hidden = dot === null;
     this.picture.classList.toggle("on-dot", dot !== null);
     if (!dot) return this.ring?.remove();
-    const { id, generation, index, mean, low, high, number, isBest } = dot;
+    const { id, generation, index, mean, low, high, number, isBest, isDoubted } = dot;
     const heldOut = this.history.heldOut.get(id);
     const [name, score] = this.tip.children;
     name.textContent = `g${generation}.${index}`;
     const words = [`${percent(mean)} [${percent(low)}, ${percent(high)}]`, `${isBest ? "a new best, " : ""}number ${number}`];
     if (heldOut !== undefined) words.push(`${percent(heldOut)} on held-out questions`);
+    if (isDoubted) words.push("its answers cannot be trusted");
     score.textContent = words.join(" · ");
     this.#link(dot);
     this.#place();

@@ -5,10 +5,9 @@ export class History {
   state = "";
   budget = 0;
   nScored = 0;
-  nSamples = 0;
   bestFitness = null;
   bestIsHealthy = false;
-  /** {id, number, generation, index, mean, low, high, isBest}, in the order in which they were scored */
+  /** {id, number, generation, index, mean, low, high, isBest, isDoubted}, in the order in which they were scored */
   dots = [];
   /** generation -> {n, sum, squares, numbers, best} */
   generations = new Map();
@@ -38,9 +37,9 @@ export class History {
     return fresh;
   }
 
-  #restart({ seq, state, budget, n_scored, n_samples, best, best_fitness, best_is_healthy, dots, held_out, generations, references }) {
-    const isBest = new Set(best);
-    Object.assign(this, { seq, state, budget, references, nScored: n_scored, nSamples: n_samples, bestFitness: best_fitness, bestIsHealthy: best_is_healthy });
+  #restart({ seq, state, budget, n_scored, best, best_fitness, best_is_healthy, dots, doubted, held_out, generations, references }) {
+    const [isBest, isDoubted] = [new Set(best), new Set(doubted)];
+    Object.assign(this, { seq, state, budget, references, nScored: n_scored, bestFitness: best_fitness, bestIsHealthy: best_is_healthy });
     this.dots = dots.id.map((id, i) => ({
       id,
       number: dots.number[i],
@@ -50,6 +49,7 @@ export class History {
       low: dots.low[i],
       high: dots.high[i],
       isBest: isBest.has(dots.number[i]),
+      isDoubted: isDoubted.has(dots.number[i]),
     }));
     this.heldOut = new Map(held_out.id.map((id, i) => [id, held_out.mean[i]]));
     this.generations = new Map(generations.map(({ generation, n, mean, spread, centre, best }) => [
@@ -66,14 +66,13 @@ export class History {
     else if (!this.references.some(({ id }) => id === payload.candidate)) this.references.push({ ...payload, id: payload.candidate });
   }
 
-  #score({ candidate, number, generation, index, mean, low, high, n, fitness, is_healthy }) {
+  #score({ candidate, number, generation, index, mean, low, high, fitness, is_healthy = true }) {
     if (number <= this.nScored) return; // the snapshot was newer than its number
     // Answers that can be trusted beat any that cannot; among equals in that, the higher fitness.
     const isBest = this.bestFitness === null || (is_healthy === this.bestIsHealthy ? fitness > this.bestFitness : is_healthy);
     if (isBest) Object.assign(this, { bestFitness: fitness, bestIsHealthy: is_healthy });
     this.nScored = number;
-    this.nSamples = n;
-    this.dots.push({ id: candidate, number, generation, index, mean, low, high, isBest });
+    this.dots.push({ id: candidate, number, generation, index, mean, low, high, isBest, isDoubted: !is_healthy });
     const known = this.generations.get(generation) ?? { n: 0, sum: 0, squares: 0, numbers: 0, best: mean };
     this.generations.set(generation, {
       n: known.n + 1,

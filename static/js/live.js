@@ -42,6 +42,7 @@ function hear(frame) {
   for (const { payload } of fresh) now.done(payload.candidate);
   chart.draw(frame.type === "snapshot" ? [] : history.dots.slice(known));
   root.querySelector("[data-empty]").hidden = history.dots.length > 0;
+  root.querySelector("[data-doubted]").toggleAttribute("hidden", !history.dots.some(({ isDoubted }) => isDoubted));
   fillTable();
   remember();
   if (ENDED.includes(history.state)) finish();

@@ -215,18 +215,18 @@ def test_a_snapshot_and_the_events_that_it_holds_already_count_once(watched: Any
           const empty = { id: [], number: [], generation: [], index: [], mean: [], low: [], high: [] };
           const held_out = { id: [], mean: [] };
           const score = (number) => ({ candidate: 7, kind: 'evolved', split: 'search', number, generation: 0, index: 0, mean: 0.5,
-                                       low: 0.4, high: 0.6, n: 9, fitness: 0.5 });
-          history.apply({ type: 'snapshot', seq: 4, state: 'running', budget: 9, n_scored: 2, n_samples: 9, best: [], best_fitness: 0.7,
-                          dots: empty, held_out, generations: [], references: [] });
+                                       low: 0.4, high: 0.6, n: 9, fitness: 0.5, is_healthy: false });
+          history.apply({ type: 'snapshot', seq: 4, state: 'running', budget: 9, n_scored: 2, best: [], best_fitness: 0.7,
+                          best_is_healthy: true, dots: empty, doubted: [], held_out, generations: [], references: [] });
           const event = (seq, number) => ({ seq, kind: 'evaluation.done', payload: score(number) });
           history.apply({ type: 'events', seq: 5, events: [event(5, 2)] });
           const told = history.dots.length;
           history.apply({ type: 'events', seq: 6, events: [event(5, 2), event(6, 3)] });
           const gap = history.apply({ type: 'events', seq: 9, events: [event(9, 5)] });
-          return { told, after: history.dots.length, gap, seq: history.seq };
+          return { told, after: history.dots.length, gap, seq: history.seq, doubted: history.dots[0].isDoubted };
         }"""
     )
-    assert found == {"told": 0, "after": 1, "gap": None, "seq": 6}
+    assert found == {"told": 0, "after": 1, "gap": None, "seq": 6, "doubted": True}
 
 
 # the server goes away

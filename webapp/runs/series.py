@@ -68,7 +68,7 @@ class HeldOut(TypedDict):
 
 class Snapshot(TypedDict):
     """A run as the chart draws it. `best` holds the numbers of the candidates that were better than all before them: the first whose
-    answers can be trusted is better than any whose answers cannot.
+    answers can be trusted is better than any whose answers cannot. `doubted` holds the numbers of the dots whose answers cannot.
     """
 
     type: Literal["snapshot"]
@@ -76,11 +76,11 @@ class Snapshot(TypedDict):
     state: str
     budget: int
     n_scored: int
-    n_samples: int
     best: list[int]
     best_fitness: float | None
     best_is_healthy: bool
     dots: Dots
+    doubted: list[int]
     held_out: HeldOut
     generations: list[GenerationSummary]
     references: list[Reference]
@@ -103,7 +103,6 @@ class _Dot:
     mean: float
     low: float
     high: float
-    n: int
     is_healthy: bool
     number: int
 
@@ -142,17 +141,18 @@ def snapshot(run_id: UUID) -> Snapshot:
     run = Run.objects.only("next_seq", "state", "budget").get(pk=run_id)
     dots = _dots(run_id)
     best = _improvements(dots)
+    drawn = _thinned(dots, best)
     return {
         "type": "snapshot",
         "seq": run.next_seq - 1,
         "state": run.state,
         "budget": run.budget,
         "n_scored": len(dots),
-        "n_samples": dots[-1].n if dots else 0,
         "best": [dot.number for dot in best],
         "best_fitness": best[-1].fitness if best else None,
         "best_is_healthy": bool(best) and best[-1].is_healthy,
-        "dots": _columns(_thinned(dots, best)),
+        "dots": _columns(drawn),
+        "doubted": [dot.number for dot in drawn if not dot.is_healthy],
         "held_out": _held_out(run_id),
         "generations": _generations(dots),
         "references": _references(run_id),
@@ -169,14 +169,11 @@ def _dots(run_id: UUID) -> list[_Dot]:
         "mean",
         "low",
         "high",
-        "n",
         "is_healthy",
     )
     return [
-        _Dot(
-            pk, generation or 0, index, fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, n or 0, is_healthy, number
-        )
-        for number, (pk, generation, index, fitness, mean, low, high, n, is_healthy) in enumerate(rows, 1)
+        _Dot(pk, generation or 0, index, fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, is_healthy, number)
+        for number, (pk, generation, index, fitness, mean, low, high, is_healthy) in enumerate(rows, 1)
     ]
 
 

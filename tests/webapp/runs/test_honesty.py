@@ -16,7 +16,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.exports.actions import request_export
 from webapp.exports.cards import model_card
 from webapp.library.models import Benchmark
-from webapp.runs import leaderboard, transitions
+from webapp.runs import leaderboard, series, transitions
 from webapp.runs.config import Override, RunConfig
 from webapp.runs.drafts import DraftError, plan
 from webapp.runs.models import Evaluation, Run, Score
@@ -68,6 +68,15 @@ def test_a_finalist_whose_further_answers_cannot_be_trusted_is_counted_among_the
     Score.objects.create(evaluation=full, index=0, benchmark="sums", right=0.5, seconds=0, concerns=[CONCERN], **shares)
     board = leaderboard.board(run, 8)
     assert [row.candidate for row in board.unranked] == [best] and board.n_unranked == 1
+
+
+def test_the_chart_is_told_whose_answers_cannot_be_trusted(owner: User) -> None:
+    run = make_run(owner, n_generations=1)
+    names = set(doubt(run, 2))
+    found = series.snapshot(run.pk)
+    dots = zip(found["dots"]["number"], found["dots"]["index"], strict=True)
+    assert {f"g0.{index}" for number, index in dots if number in found["doubted"]} == names
+    assert len(found["doubted"]) == 2
 
 
 def test_its_own_page_says_why(owner: User, owner_client: Client) -> None:
