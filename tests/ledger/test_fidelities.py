@@ -16,10 +16,11 @@ from merging.objectives import estimated
 from merging.statistics import wilson
 from tests.ledger import world
 from tests.ledger.scores import score, share
-from webapp.runs import leaderboard
+from webapp.runs import leaderboard, transitions
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run
 from webapp.runs.report import report
+from webapp.runs.summary import summary
 from workers.ledger import claims, generations, results
 from workers.ledger.claims import Claim
 from workers.ledger.searches import Searches
@@ -41,9 +42,10 @@ def measured(split: str, mean: float, places: list[int]) -> Evaluation:
     return replace(first, n=len(outcomes), outcomes=outcomes, **shares)
 
 
-def asked(claim: Claim) -> results.Scored:
-    """What a device would bring that follows the plan."""
-    objectives, mean = RunConfig.from_json(claim.config).objectives, share(claim.recipe)
+def asked(claim: Claim, mean: float | None = None) -> results.Scored:
+    """What a device would bring that follows the plan, of a model that is right on so much."""
+    objectives = RunConfig.from_json(claim.config).objectives
+    mean = share(claim.recipe) if mean is None else mean
     split = "search" if claim.split == "full" else claim.split
     if claim.plan is None:
         return results.scored(objectives, [measured(split, mean, list(range(N)))], 0.01, 0.01)
@@ -109,6 +111,20 @@ def test_the_winner_is_the_best_of_the_finalists_on_all_samples(owner: User, tmp
     }
     finalists = run.candidates.filter(kind="evolved", evaluations__split="final").values_list("pk", flat=True)
     assert full[run.winner_id] == max(full[pk] for pk in finalists)
+
+
+def test_pages_name_the_winner_also_where_an_estimate_was_higher(owner: User, tmp_path: Path) -> None:
+    """What is estimated highest turns out to be lowest."""
+    run = launch(owner, tmp_path, "subset")
+    while not run.winner_id:
+        if claim := claims.claim("w1", "test"):
+            truth = 1 - share(claim.recipe) if claim.split == "full" else share(claim.recipe)
+            assert results.finish(claim, asked(claim, truth))
+        generations.advance(run.pk, Searches())
+        run.refresh_from_db()
+    best = summary(run).row.best
+    assert run.state == "finishing" and run.winner != transitions.best(run)[0]
+    assert best and best.candidate_id == run.winner_id
 
 
 def test_pages_mark_estimates_and_hold_them_against_the_truth(owner: User, tmp_path: Path, client: Client) -> None:

@@ -130,14 +130,22 @@ def _row(
 
 
 def _best_and_parent(run: Run, compared: list[Evaluation]) -> tuple[Evaluation | None, Evaluation | None, str]:
-    """The best candidate and the best parent: on the final split once the run has ended and both are scored there, else on search."""
+    """The best candidate and the best parent: on the final split once the run has ended and both are scored there, else on search.
+
+    The best is the winner once there is one, also where only an estimate of its search score is at hand.
+    """
     final = [e for e in compared if e.split == "final" and run.state in ENDED]
-    winner, parent = next((e for e in final if e.candidate_id == run.winner_id), None), _best_parent(final)
+    winner, parent = _of_winner(run, final), _best_parent(final)
     if winner and parent:
         return winner, parent, "final"
     search = [e for e in compared if e.split == "search"]
     evolved = (e for e in search if e.candidate.kind == "evolved")
-    return max(evolved, key=lambda e: (e.is_healthy, e.fitness or 0.0), default=None), _best_parent(search), "search"
+    best = _of_winner(run, search) or max(evolved, key=lambda e: (e.is_healthy, e.fitness or 0.0), default=None)
+    return best, _best_parent(search), "search"
+
+
+def _of_winner(run: Run, scored: Iterable[Evaluation]) -> Evaluation | None:
+    return next((e for e in scored if e.candidate_id == run.winner_id), None)
 
 
 def _best_parent(scored: Iterable[Evaluation]) -> Evaluation | None:
