@@ -233,7 +233,7 @@ def _elsewhere(run: Run, candidates: Sequence[int]) -> dict[tuple[int, str], Eva
     return {(evaluation.candidate_id, evaluation.split): evaluation for evaluation in scored}
 
 
-def _bands(ranked: Sequence[Evaluation], cards: Mapping[int, outcomes.Card], weights: Sequence[float]) -> list[int]:
+def _bands(ranked: Sequence[Evaluation], cards: Mapping[int, outcomes.Card], weights: tuple[float, ...]) -> list[int]:
     """For every row the position of the row that opened its band."""
     bands: list[int] = []
     for i, evaluation in enumerate(ranked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ from django.test import Client
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.objectives import Combined, Objective, combine
+from merging.statistics import PairedDifference, paired_bootstrap
 from tests.ledger import world
 from tests.webapp.library.folders import question_file
 from tests.webapp.runs.choices import Library, draft, form, library
 from webapp.library.actions import add_benchmark
 from webapp.library.models import Benchmark
+from webapp.runs import leaderboard, outcomes
 from webapp.runs.drafts import DraftError, Measure, plan
-from webapp.runs.models import Evaluation, Run, Score
+from webapp.runs.models import Evaluation, Outcomes, Run, Score
 from workers.ledger import results
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +77,22 @@ def test_pages_show_each_benchmark_beside_the_mean(owner: User, owner_client: Cl
     page = owner_client.get(f"/runs/{run.pk}/candidates/{run.winner_id}/?benchmark=1").content.decode()
     assert 'href="?split=search&amp;benchmark=1#answers" aria-current="true">differences' in page
     assert "a paired bootstrap" in page
+
+
+def test_what_was_compared_is_not_compared_again(owner: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a leaderboard that a page asks for every second."""
+    run = scored_run(owner, tmp_path)
+    better = run.evaluations.filter(split="search", candidate__kind="evolved")[0]
+    Outcomes.objects.filter(score__evaluation=better).update(scores=[1.0, 1.0, 1.0, 1.0, 0.5])
+    compared: list[int] = []
+
+    def counted(first: Sequence[float], second: Sequence[float]) -> PairedDifference:
+        compared.append(len(first))
+        return paired_bootstrap(first, second)
+
+    monkeypatch.setattr(outcomes, "paired_bootstrap", counted)
+    board, n_compared = leaderboard.board(run, 4), len(compared)
+    assert leaderboard.board(run, 4) == board and len(compared) == n_compared >= 1
 
 
 def test_with_one_benchmark_pages_have_no_columns_for_it(owner: User, owner_client: Client, tmp_path: Path) -> None:
