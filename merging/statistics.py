@@ -7,8 +7,9 @@ bootstrapped, with a fixed seed: the same scores give the same interval. Every i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
@@ -22,6 +23,8 @@ N_RESAMPLES: Final = 4000
 MAX_DRAWS: Final = 1 << 20
 """Numbers in memory at once."""
 ROUNDING: Final = 1e-12
+KEPT_UP_TO: Final = 4096
+"""Samples up to which the resamples are kept, at most 32 MiB for one number of samples."""
 """Of sums in another order: equal numbers must not come out as different."""
 SEED: Final = 0
 Numbers = NDArray[np.float64]
@@ -116,18 +119,15 @@ def paired_bootstrap(first: Sequence[float], second: Sequence[float], seed: int 
 
     Efron and Tibshirani, "An introduction to the bootstrap" (1993), section 16.4.
     """
-    if len(first) != len(second):
-        raise EvaluationError(
-            f"a paired difference needs the same samples; found {len(first)} and {len(second)} scores"
-        )
-    values = _numbers(first) - _numbers(second)
-    difference = float(values.mean())
-    if np.ptp(values) == 0:
-        interval = _of_constant(values, lowest=-1.0)
-        # All differ alike: as likely as a fair coin that falls n times on one side.
-        return PairedDifference(difference, interval.low, interval.high, mcnemar(len(values), 0) if difference else 1.0)
-    interval = _bca(values, _resampled(values, seed, _means))
-    return PairedDifference(difference, interval.low, interval.high, _p_of_no_difference(values, seed))
+    values = _differences(first, second)
+    difference, p = float(values.mean()), _p_of_no_difference(values, seed)
+    interval = _of_constant(values, -1.0) if np.ptp(values) == 0 else _bca(values, _resampled(values, seed, _means))
+    return PairedDifference(difference, interval.low, interval.high, p)
+
+
+def paired_p(first: Sequence[float], second: Sequence[float], seed: int = SEED) -> float:
+    """The p of `paired_bootstrap` alone, in about a quarter of the time once this number of samples is known."""
+    return _p_of_no_difference(_differences(first, second), seed)
 
 
 def mover(means: Sequence[float], intervals: Sequence[Interval], weights: Sequence[float]) -> Interval:
@@ -189,13 +189,38 @@ def _bca(values: Numbers, means: Numbers) -> Interval:
     return Interval(bound(-Z_95), bound(Z_95))
 
 
+def _differences(first: Sequence[float], second: Sequence[float]) -> Numbers:
+    if len(first) != len(second):
+        raise EvaluationError(
+            f"a paired difference needs the same samples; found {len(first)} and {len(second)} scores"
+        )
+    return _numbers(first) - _numbers(second)
+
+
 def _p_of_no_difference(values: Numbers, seed: int) -> float:
     """Values are moved to a mean of 0; a resample is as extreme as they were if its mean is as many of its spreads away."""
-    ratio = abs(float(values.mean())) / float(values.std())
-
-    def is_as_extreme(rows: Numbers) -> Numbers:
-        found: Numbers = np.abs(_means(rows)) >= ratio * rows.std(axis=1) * (1 - ROUNDING)
-        return found
-
-    n_as_extreme = np.count_nonzero(_resampled(values - values.mean(), seed, is_as_extreme))
+    n, mean = len(values), float(values.mean())
+    if np.ptp(values) == 0:  # all differ alike: as likely as a fair coin that falls n times on one side
+        return mcnemar(n, 0) if mean else 1.0
+    moved, ratio = values - mean, abs(mean) / float(values.std())
+    columns = np.stack([moved, moved**2], axis=1)
+    drawn = _kept_counts(n, seed) if n <= KEPT_UP_TO else _counts(n, seed)
+    means, squares = np.concatenate([counts @ columns for counts in drawn]).T / n  # [resamples] each
+    spreads = np.sqrt(np.maximum(0, squares - means**2))
+    n_as_extreme = np.count_nonzero(np.abs(means) >= ratio * spreads * (1 - ROUNDING))
     return float((n_as_extreme + 1) / (N_RESAMPLES + 1))
+
+
+@lru_cache(maxsize=2)
+def _kept_counts(n: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """`_counts`, of which leaderboards need the same many times."""
+    return tuple(_counts(n, seed))
+
+
+def _counts(n: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """[resamples, n], some resamples at a time: how often each of n values is drawn."""
+    n_rows, rng = max(1, MAX_DRAWS // n), np.random.default_rng(seed)
+    for start in range(0, N_RESAMPLES, n_rows):
+        n_now = min(n_rows, N_RESAMPLES - start)
+        drawn = rng.integers(0, n, size=(n_now, n)) + n * np.arange(n_now)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=n_now * n).reshape(n_now, n).astype(np.uint16)

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
+from merging import statistics
 from merging.errors import EvaluationError
 from merging.statistics import (
+    KEPT_UP_TO,
     MAX_DRAWS,
     Z_95,
     Interval,
@@ -18,6 +20,7 @@ from merging.statistics import (
     mcnemar,
     mover,
     paired_bootstrap,
+    paired_p,
     paired_test,
     wilson,
 )
@@ -178,6 +181,17 @@ def test_a_paired_difference_turns_round_with_its_models() -> None:
     there, back = paired_bootstrap(scores(1, 50), scores(2, 50)), paired_bootstrap(scores(2, 50), scores(1, 50))
     assert there.difference == -back.difference and there.p == back.p
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 200, KEPT_UP_TO + 1])
+def test_p_alone_is_that_of_the_bootstrap_whether_its_resamples_are_kept_or_not(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scores(1, n), scores(2, n)
+    p = paired_bootstrap(first, second).p
+    assert paired_p(first, second) == p
+    monkeypatch.setattr(statistics, "KEPT_UP_TO", 0)
+    assert paired_p(first, second) == p
 
 
 def test_models_that_do_not_differ_on_any_sample_are_tied() -> None:

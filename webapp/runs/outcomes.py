@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from merging.objectives import shares
 from merging.outcomes import RIGHT_FROM, SampleOutcome
-from merging.statistics import mcnemar, paired_bootstrap
+from merging.statistics import mcnemar, paired_p
 from webapp.runs.models import Outcomes
 
 KEPT: Final = 1000
 COMPARED: Final = 512
-"""Pairs whose comparison is kept: some leaderboards. A bootstrap takes 0.03 s for 400 samples, and a live page asks every second."""
+"""Pairs whose comparison is kept: some leaderboards. A bootstrap takes milliseconds, and a live page asks every second."""
 COLUMNS: Final = tuple(field.name for field in fields(SampleOutcome) if field.name != "score")
 
 
@@ -111,7 +111,7 @@ def compare(first: Card, second: Card, weights: tuple[float, ...]) -> Comparison
     if len(pairs) == 1 and first[0].is_binary and second[0].is_binary:
         return Comparison(gained, lost, mcnemar(gained, lost))
     mine, other = _pooled(pairs, weights)
-    return Comparison(gained, lost, paired_bootstrap(mine, other).p if gained or lost else 1.0, is_exact=False)
+    return Comparison(gained, lost, paired_p(mine, other) if gained or lost else 1.0, is_exact=False)
 
 
 def _common(first: Marks, second: Marks) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from django.test import Client
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.objectives import Combined, Objective, combine
-from merging.statistics import PairedDifference, paired_bootstrap
+from merging.statistics import paired_p
 from tests.ledger import world
 from tests.webapp.library.folders import question_file
 from tests.webapp.runs.choices import Library, draft, form, library
@@ -86,11 +86,11 @@ def test_what_was_compared_is_not_compared_again(owner: User, tmp_path: Path, mo
     Outcomes.objects.filter(score__evaluation=better).update(scores=[1.0, 1.0, 1.0, 1.0, 0.5])
     compared: list[int] = []
 
-    def counted(first: Sequence[float], second: Sequence[float]) -> PairedDifference:
+    def counted(first: Sequence[float], second: Sequence[float]) -> float:
         compared.append(len(first))
-        return paired_bootstrap(first, second)
+        return paired_p(first, second)
 
-    monkeypatch.setattr(outcomes, "paired_bootstrap", counted)
+    monkeypatch.setattr(outcomes, "paired_p", counted)
     board, n_compared = leaderboard.board(run, 4), len(compared)
     assert leaderboard.board(run, 4) == board and len(compared) == n_compared >= 1
 
