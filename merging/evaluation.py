@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from merging import plain
 from merging.benchmarks import SPLITS, Benchmark, Sample, Split
@@ -25,6 +25,19 @@ Progress = Callable[[Stage, int, int], None]
 """Called with (stage, done, total) from the thread that computes; an exception that it raises ends the work."""
 
 METRICS: Final = frozenset({"acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"})
+
+
+class Shares(Protocol):
+    """What scores are named from: an evaluation, or what is stored of one."""
+
+    @property
+    def scorer(self) -> str: ...
+
+    @property
+    def mean(self) -> float: ...
+
+    @property
+    def right(self) -> float: ...
 
 
 def no_progress(stage: Stage, done: int, total: int) -> None:
@@ -114,20 +127,20 @@ def summarise(benchmark: Benchmark, split: Split, outcomes: Sequence[SampleOutco
     )
 
 
-def named_scores(benchmark: Benchmark, evaluation: Evaluation) -> dict[str, float]:
-    """The scores as reports name them.
+def named_scores(benchmark: Benchmark, scored: Shares) -> dict[str, float]:
+    """The scores as reports name them: the metric first, then what is left of it behind a gate.
 
     `acc` is the share of right answers in whatever language, `acc_ja` that of right answers in Japanese (`acc_language`
     where languages are mixed). Scorers that are metrics elsewhere keep their name. Of fractions only the gated mean is
-    known where there is a gate: `rougeL_ja`.
+    known where there is a gate: `rougeL_ja`. The languages are those of the splits that are open.
     """
-    scorer = evaluation.scorer.partition("@")[0].partition(",")[0]  # of a task of the harness without its filter
+    scorer = scored.scorer.partition("@")[0].partition(",")[0]  # of a task of the harness without its filter
     metric = "acc" if benchmark.has_binary_scores and scorer not in METRICS else scorer
     if not benchmark.language_gate:
-        return {metric: evaluation.mean}
-    languages = {sample.language for sample in benchmark.samples[evaluation.split]}
-    gated = {f"{metric}_{languages.pop() if len(languages) == 1 else 'language'}": evaluation.mean}
-    return {metric: evaluation.right} | gated if benchmark.has_binary_scores else gated
+        return {metric: scored.mean}
+    languages = {sample.language for samples in benchmark.samples.values() for sample in samples}
+    gated = {f"{metric}_{languages.pop() if len(languages) == 1 else 'language'}": scored.mean}
+    return {metric: scored.right} | gated if benchmark.has_binary_scores else gated
 
 
 def _at(benchmark: Benchmark, split: Split, positions: Sequence[int]) -> tuple[Sample, ...]:

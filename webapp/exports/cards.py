@@ -19,6 +19,7 @@ from merging.search import searches
 from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
+from webapp.runs.metrics import Metrics
 from webapp.runs.models import Candidate, Evaluation, Run, Score
 from webapp.runs.standing import SPLITS, by_split
 from webapp.system.status import code_version
@@ -127,7 +128,7 @@ def _scores(candidate: Candidate, config: RunConfig) -> str:
     if len(config.objectives) > 1:
         for index, objective in enumerate(config.objectives):
             sections += [f"### {_line(objective.spec.name)}", _table(HEADER, _rows(candidate, models, found, index))]
-    sections += [_exam(candidate.run), _concerns(candidate, found)]
+    sections += [_by_metric(candidate, config, found), _exam(candidate.run), _concerns(candidate, found)]
     return "\n\n".join(section for section in sections if section)
 
 
@@ -151,6 +152,20 @@ def _part(evaluation: Evaluation | None, index: int | None) -> Evaluation | Scor
     if evaluation is None or index is None:
         return evaluation
     return next((score for score in evaluation.scores.all() if score.index == index), None)
+
+
+def _by_metric(candidate: Candidate, config: RunConfig, found: Mapping[tuple[int, str], Evaluation]) -> str:
+    """The same scores by the names that other reports give them."""
+    metrics, lines, is_gated = Metrics(config), [], False
+    for split in SPLITS:
+        evaluation = found.get((candidate.pk, split))
+        for score in evaluation.scores.all() if evaluation else ():
+            guess = "≈ " if evaluation and evaluation.is_estimate else ""
+            named = [f"`{name}` {guess}{share:.3f}" for name, share in metrics.of(score).items()]
+            lines += [f"- {split}, {_line(score.benchmark)}: {', '.join(named)}"] if named else []
+            is_gated = is_gated or score.in_language is not None
+    about = " A metric whose name ends in a language counts only answers in it." if is_gated else ""
+    return f"This model by metric.{about}\n\n" + "\n".join(lines) if lines else ""
 
 
 def _about(config: RunConfig, scored: Iterable[Evaluation]) -> str:

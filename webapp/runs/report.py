@@ -6,13 +6,16 @@ from dataclasses import asdict
 from typing import TypedDict
 
 from webapp.runs.config import RunConfig
+from webapp.runs.metrics import Metrics
 from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.runs.models import Score as ScoreRow
 from webapp.runs.standing import by_split
 
 
 class Part(TypedDict):
-    """What one benchmark contributed to a score. `concerns` say why the answers cannot be trusted; empty when they can."""
+    """What one benchmark contributed to a score. `metrics` are the same by the names of other reports, such as `acc` in any language and
+    `acc_ja` in Japanese alone. `concerns` say why the answers cannot be trusted; empty when they can.
+    """
 
     benchmark: str
     scorer: str
@@ -20,6 +23,7 @@ class Part(TypedDict):
     n: int
     low: float
     high: float
+    metrics: dict[str, float]
     concerns: list[str]
 
 
@@ -89,6 +93,7 @@ class Report(TypedDict):
 def report(run: Run) -> Report:
     """The report of `run` as it stands; complete once the run has ended."""
     config = RunConfig.from_json(run.config)
+    metrics = Metrics(config)
     scored = run.evaluations.select_related("candidate__generation").prefetch_related("scores")
     evaluations = list(scored.order_by("rank", "id"))
     finalists = {
@@ -108,26 +113,28 @@ def report(run: Run) -> Report:
         "examined": run.examined.isoformat() if run.examined else None,
         "seconds": (run.ended - run.created).total_seconds() if run.ended else None,
         "first_candidate_seconds": (first - run.created).total_seconds() if first else None,
-        "parents": [_scored(c, evaluations) for c in references if c.kind == "parent"],
-        "baselines": [_scored(c, evaluations) for c in references if c.kind == "baseline"],
-        "winner": _scored(run.winner, evaluations) if run.winner else None,
-        "finalists": [_scored(candidate, evaluations) for candidate in finalists.values()],
+        "parents": [_scored(c, evaluations, metrics) for c in references if c.kind == "parent"],
+        "baselines": [_scored(c, evaluations, metrics) for c in references if c.kind == "baseline"],
+        "winner": _scored(run.winner, evaluations, metrics) if run.winner else None,
+        "finalists": [_scored(candidate, evaluations, metrics) for candidate in finalists.values()],
         "winner_recipe": run.winner.recipe if run.winner else None,
-        "candidates": [_candidate(e) for e in evaluations if e.split == "search" and e.candidate.kind == "evolved"],
+        "candidates": [
+            _candidate(e, metrics) for e in evaluations if e.split == "search" and e.candidate.kind == "evolved"
+        ],
     }
 
 
-def _scored(candidate: Candidate, evaluations: list[Evaluation]) -> Scored:
+def _scored(candidate: Candidate, evaluations: list[Evaluation], metrics: Metrics) -> Scored:
     found = by_split(e for e in evaluations if e.candidate_id == candidate.pk)
     return {
         "name": candidate.name,
-        "search": _score(found.get((candidate.pk, "search"))),
-        "validation": _score(found.get((candidate.pk, "validation"))),
-        "final": _score(found.get((candidate.pk, "final"))),
+        "search": _score(found.get((candidate.pk, "search")), metrics),
+        "validation": _score(found.get((candidate.pk, "validation")), metrics),
+        "final": _score(found.get((candidate.pk, "final")), metrics),
     }
 
 
-def _candidate(evaluation: Evaluation) -> ScoredCandidate:
+def _candidate(evaluation: Evaluation, metrics: Metrics) -> ScoredCandidate:
     candidate = evaluation.candidate
     return {
         "name": candidate.name,
@@ -136,11 +143,11 @@ def _candidate(evaluation: Evaluation) -> ScoredCandidate:
         "genome": list(candidate.genome or ()),
         "status": evaluation.status,
         "fitness": evaluation.fitness,
-        "search": _score(evaluation),
+        "search": _score(evaluation, metrics),
     }
 
 
-def _score(evaluation: Evaluation | None) -> Score | None:
+def _score(evaluation: Evaluation | None, metrics: Metrics) -> Score | None:
     if evaluation is None or evaluation.mean is None:
         return None
     return {
@@ -150,11 +157,11 @@ def _score(evaluation: Evaluation | None) -> Score | None:
         "high": evaluation.high or 0.0,
         "is_estimate": evaluation.is_estimate,
         "is_healthy": evaluation.is_healthy,
-        "parts": [_part(score) for score in evaluation.scores.all()],
+        "parts": [_part(score, metrics) for score in evaluation.scores.all()],
     }
 
 
-def _part(score: ScoreRow) -> Part:
+def _part(score: ScoreRow, metrics: Metrics) -> Part:
     return {
         "benchmark": score.benchmark,
         "scorer": score.scorer,
@@ -162,5 +169,6 @@ def _part(score: ScoreRow) -> Part:
         "n": score.n,
         "low": score.low,
         "high": score.high,
+        "metrics": dict(metrics.of(score)),
         "concerns": score.concerns,
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from webapp.runs import outcomes
 from webapp.runs.config import RunConfig
+from webapp.runs.metrics import Metrics
 from webapp.runs.models import Candidate, Evaluation, Run, Score, SplitName
 
 SPLITS: Final[tuple[SplitName, ...]] = ("search", "validation", "final")
@@ -18,7 +19,8 @@ ROLES: Final = {"search": "optimised on this", "validation": "held out", "final"
 @dataclass(frozen=True)
 class Cell:
     """A model on a split. `parts` are its scores by benchmark, where the run has several. `comparison` says how the candidate differs from
-    this model; None for the candidate itself, or unscored.
+    this model; None for the candidate itself, or unscored. `gated` are the candidate's own scores by metric where a gate asks for a
+    language: without it, then with it.
     """
 
     split: SplitName
@@ -26,6 +28,7 @@ class Cell:
     parts: Sequence[Score]
     comparison: outcomes.Comparison | None
     difference: float | None
+    gated: Sequence[tuple[Score, Mapping[str, float]]] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def standing(run: Run, candidate: Candidate) -> Standing:
     found = by_split(Evaluation.objects.filter(candidate__in=models))
     own = {split: found[candidate.pk, split] for split in SPLITS if (candidate.pk, split) in found}
     parts = scores_of(found.values())
-    cells = _Cells(RunConfig.from_json(run.config).weights, own, parts, found)
+    cells = _Cells(RunConfig.from_json(run.config), own, parts, found)
     lines = [Line(model, model is candidate, [cells.of(model, split) for split in SPLITS]) for model in models]
     best_parent = {split: best for split in SPLITS if (best := _best_parent(split, others, found))}
     return Standing(lines, own, best_parent, parts)
@@ -98,12 +101,13 @@ class _Cells:
 
     def __init__(
         self,
-        weights: tuple[float, ...],
+        config: RunConfig,
         own: dict[SplitName, Evaluation],
         parts: dict[int, list[Score]],
         found: dict[tuple[int, str], Evaluation],
     ) -> None:
-        self._weights, self._own, self._parts, self._found = weights, own, parts, found
+        self._weights, self._own, self._parts, self._found = config.weights, own, parts, found
+        self._metrics = Metrics(config)
         self._cards = outcomes.cards(e.pk for e in found.values() if e.status == "done")
 
     def of(self, model: Candidate, split: SplitName) -> Cell:
@@ -115,9 +119,14 @@ class _Cells:
             or mine is evaluation
             or not {mine.pk, evaluation.pk} <= self._cards.keys()
         ):
-            return Cell(split, evaluation, parts, None, None)
+            return Cell(split, evaluation, parts, None, None, self._gated(mine) if mine is evaluation else ())
         comparison = outcomes.compare(self._cards[mine.pk], self._cards[evaluation.pk], self._weights)
         return Cell(split, evaluation, parts, comparison, (mine.mean or 0.0) - (evaluation.mean or 0.0))
+
+    def _gated(self, mine: Evaluation | None) -> list[tuple[Score, Mapping[str, float]]]:
+        scores = self._parts.get(mine.pk, []) if mine else []
+        named = [(score, self._metrics.of(score)) for score in scores if score.in_language is not None]
+        return [(score, metrics) for score, metrics in named if len(metrics) > 1]
 
 
 def _best_parent(split: str, others: list[Candidate], found: dict[tuple[int, str], Evaluation]) -> Evaluation | None:
