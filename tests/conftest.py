@@ -20,6 +20,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.test import Client, override_settings
+from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
 from webapp.system.processes import Child, Command, wait_until
@@ -34,6 +35,8 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+settings.register_profile("progeny", deadline=None)  # a busy machine is no defect
+settings.load_profile("progeny")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -314,7 +314,7 @@ def averages(n: int) -> list[Recipe]:
 
 def test_a_bench_with_vllm_gives_the_texts_of_a_bench_without(vllm: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("merging.workbench.check_usable", lambda device: None)
-    plain, pushed = Workbench("cpu"), Workbench("cpu", engine="vllm")
+    plain, pushed = Workbench("cpu"), Workbench("cpu", parent_bytes=2**30, engine="vllm")
     first, second = averages(2)
     for recipe in (first, second, first):
         expected, found = (bench.model(recipe).complete(PROMPTS[:2], 8) for bench in (plain, pushed))

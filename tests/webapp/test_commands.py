@@ -20,7 +20,7 @@ from webapp.runs.models import Run
 from webapp.system import services as started
 from webapp.system.processes import Child
 
-N_QUESTIONS = 16
+N_QUESTIONS = 8
 
 
 @pytest.fixture
