@@ -7,7 +7,8 @@ How a run uses them, all of it from rows:
     answers = ask_by(plan, ask)                                                   # in a worker; `pool.by_part(block)` says whose samples
     estimates = plan.estimate(answers)                                            # one for each objective: what the search is told
 
-The finalists of a run are scored in full before one of them is called the winner; `finalists` says which they are.
+The finalists of a run are scored in full before one of them is called the winner; `finalists` says which they are where all
+candidates are healthy, and the ledger of runs passes over those that are not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
