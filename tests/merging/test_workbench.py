@@ -144,7 +144,7 @@ def test_stages_are_told_from_first_to_last(relatives: dict[str, Parent], tmp_pa
     assert heard[:3] == [("load", 0, 1), ("load", 1, 1), ("merge", 1, 30)]
     assert ("merge", 30, 30) in heard and heard[-1] == ("evaluate", 3, 3)
     asked = [done for stage, done, _ in heard if stage == "evaluate"]
-    assert asked == sorted(asked) and len(asked) >= 12  # at every token, so that a long batch can be watched and stopped
+    assert asked == sorted(asked) and len(asked) >= 12, "at every token, so that a batch can be watched and stopped"
     heard.clear()
     bench.build(recipe(relatives), tmp_path / "m", None, lambda *told: heard.append(told))
     assert heard[-1] == ("write", 30, 30)
