@@ -1,6 +1,6 @@
 """Completions per second beside the library's own `generate` called in the usual way, on the demo and on a model of 125 M parameters.
 
-    PYTHONPATH=. .venv/bin/python benchmarks/engine_speed.py [TURNS] [demo | synthetic]
+    .venv/bin/python -m benchmarks.engine_speed [TURNS] [demo | synthetic]
 
 Usual way: prompts padded on the left in batches, the questions in their order or sorted by length, with torch's own number of threads. A
 first turn tries every batch size; the fastest is then measured in turns with the engine, each in a process of its own. Prints Markdown.
@@ -23,7 +23,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from candidate_seconds import _space
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -34,6 +33,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from benchmarks.candidate_seconds import _space
 from merging.benchmarks import benchmarks
 from merging.engines.transformers import TransformersEngine
 from merging.memory import keep_freed_memory
