@@ -27,7 +27,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from merging.assembly import NamedTensor
 from merging.engines import N_TOKENS_BETWEEN_CHECKS, Completion, Decided, Likelihood, Progress
-from merging.engines.transformers.texts import Texts, first_stop
+from merging.engines.transformers.texts import AskedInText, Texts, first_stop
 from merging.errors import EvaluationError, TensorError
 from merging.indexes import parent_facts
 
@@ -55,7 +55,7 @@ def check_usable(device: torch.device) -> None:
         )
 
 
-class VllmEngine:
+class VllmEngine(AskedInText):
     """A `TokenModel` of the model that a folder's configuration describes, whose tensors come by `load`.
 
     The first `load` starts vLLM, which takes from half a minute to several; the others push into the running engine.
@@ -99,11 +99,6 @@ class VllmEngine:
         return sum(prod(shape) for shape in self._shapes.values())
 
     @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """See `TokenModel`."""
-        return self._texts.tokenizer
-
-    @property
     def n_positions(self) -> int:
         """What the model has, or less where so much does not fit into the GPU's memory."""
         return int(self._running().model_config.max_model_len)
@@ -112,27 +107,6 @@ class VllmEngine:
     def max_length(self) -> int:
         """Two less than the positions: a log-likelihood is asked with one token more, and vLLM always generates one."""
         return self.n_positions - 2
-
-    @property
-    def prefix_token(self) -> int:
-        """See `TokenModel`."""
-        return self._texts.prefix_token
-
-    def as_chat(self, question: str) -> str:
-        """See `TextModel`."""
-        return self._texts.as_chat(question)
-
-    def complete(
-        self,
-        prompts: Sequence[str],
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
-        progress: Progress | None = None,
-        decided: Decided | None = None,
-    ) -> list[Completion]:
-        """See `TextModel`. Equal to the reference engine's up to the order of float additions."""
-        rows = [self._texts.tokens(prompt) for prompt in prompts]
-        return self.complete_tokens(rows, max_new_tokens, stop, progress, decided)
 
     def complete_tokens(
         self,
@@ -155,10 +129,6 @@ class VllmEngine:
 
         params = self._params(max_new_tokens, decided is not None, stop=list(stop), detokenize=bool(stop))
         return self._answers(rows, params, completion, progress, is_decided if decided else None)
-
-    def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
-        """See `TextModel`."""
-        return self.likelihoods_of_tokens([self._texts.pair(*pair) for pair in pairs], progress)
 
     def likelihoods_of_tokens(
         self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], progress: Progress | None = None

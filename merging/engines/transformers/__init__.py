@@ -22,7 +22,7 @@ from merging.engines.transformers import by_library
 from merging.engines.transformers.completing import Row, Rules, Sizes, complete
 from merging.engines.transformers.likelihoods import Pair, likelihoods
 from merging.engines.transformers.rows import Tokens, can_move_rows
-from merging.engines.transformers.texts import Texts, end_tokens, first_stop, max_length, positions
+from merging.engines.transformers.texts import AskedInText, Texts, end_tokens, first_stop, max_length, positions
 from merging.errors import EvaluationError
 from merging.threads import TINY, threads_for
 
@@ -37,7 +37,7 @@ MEMORY_SHARE: Final = 0.25
 """Of all memory, for keys and values. Not of what is free: how rows are batched, and with it every bit, would depend on the moment."""
 
 
-class TransformersEngine:
+class TransformersEngine(AskedInText):
     """A `TokenModel` over a causal language model. The model may be given other tensors between two calls."""
 
     def __init__(
@@ -51,35 +51,9 @@ class TransformersEngine:
         self._kinds = (complete, likelihoods) if can_move_rows(model) else (by_library.complete, by_library.likelihoods)
 
     @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """See `TokenModel`."""
-        return self._texts.tokenizer
-
-    @property
     def max_length(self) -> int:
         """See `TokenModel`."""
         return max_length(self._model, self.tokenizer)
-
-    @property
-    def prefix_token(self) -> int:
-        """See `TokenModel`."""
-        return self._texts.prefix_token
-
-    def as_chat(self, question: str) -> str:
-        """See `TextModel`."""
-        return self._texts.as_chat(question)
-
-    def complete(
-        self,
-        prompts: Sequence[str],
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
-        progress: Progress | None = None,
-        decided: Decided | None = None,
-    ) -> list[Completion]:
-        """See `TextModel`. Equal to the library's greedy search up to the order of float additions."""
-        rows = [self._texts.tokens(prompt) for prompt in prompts]
-        return self.complete_tokens(rows, max_new_tokens, stop, progress, decided)
 
     @torch.inference_mode()
     def complete_tokens(
@@ -102,10 +76,6 @@ class TransformersEngine:
         with threads_for(self._n_parameters):
             done = self._kinds[0](self._model, rows, rules, sizes, _teller(progress, len(rows)))
         return [self._completion(row, stop) for row in done]
-
-    def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
-        """See `TextModel`."""
-        return self.likelihoods_of_tokens([self._texts.pair(*pair) for pair in pairs], progress)
 
     @torch.inference_mode()
     def likelihoods_of_tokens(

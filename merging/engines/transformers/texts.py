@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
+from merging.engines import Completion, Decided, Likelihood, Progress
 from merging.engines.transformers.rows import Tokens
 from merging.errors import EvaluationError
 
@@ -72,6 +74,59 @@ class Texts:
     def text(self, tokens: Sequence[int]) -> str:
         """Without special tokens."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+
+class AskedInText(ABC):
+    """The half of a `TokenModel` that takes text: it makes tokens of it and asks in tokens, whatever the engine."""
+
+    _texts: Texts
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """See `TokenModel`."""
+        return self._texts.tokenizer
+
+    @property
+    def prefix_token(self) -> int:
+        """See `TokenModel`."""
+        return self._texts.prefix_token
+
+    def as_chat(self, question: str) -> str:
+        """See `TextModel`."""
+        return self._texts.as_chat(question)
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        progress: Progress | None = None,
+        decided: Decided | None = None,
+    ) -> list[Completion]:
+        """See `TextModel`. Engines equal each other, and the library's greedy search, up to the order of float additions."""
+        rows = [self._texts.tokens(prompt) for prompt in prompts]
+        return self.complete_tokens(rows, max_new_tokens, stop, progress, decided)
+
+    def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
+        """See `TextModel`."""
+        return self.likelihoods_of_tokens([self._texts.pair(*pair) for pair in pairs], progress)
+
+    @abstractmethod
+    def complete_tokens(
+        self,
+        rows: Sequence[Tokens],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        progress: Progress | None = None,
+        decided: Decided | None = None,
+    ) -> list[Completion]:
+        """See `TokenModel`."""
+
+    @abstractmethod
+    def likelihoods_of_tokens(
+        self, rows: Sequence[tuple[Tokens, Tokens]], progress: Progress | None = None
+    ) -> list[Likelihood]:
+        """See `TokenModel`."""
 
 
 def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
