@@ -50,12 +50,18 @@ def wilson(successes: int, n: int) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise EvaluationError(f"an interval needs 0 <= successes <= n and n >= 1; found {successes} of {n}")
-    p, z2 = successes / n, Z_95 * Z_95
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == n else min(1.0, centre + half)
+    found = score_interval(successes / n, n, Z_95)
+    low = 0.0 if successes == 0 else max(0.0, found.low)
+    high = 1.0 if successes == n else min(1.0, found.high)
     return Interval(low, high)
+
+
+def score_interval(p: float, n: float, z: float) -> Interval:
+    """Wilson's bounds for the share p of n, z standard errors apart from it; rounding may take them out of [0, 1]."""
+    z2 = z * z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return Interval(centre - half, centre + half)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import numpy as np
 from merging import plain
 from merging.errors import EvaluationError
 from merging.fitness import SHAPING
+from merging.statistics import score_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -368,10 +369,8 @@ def interval(mean: float, n: float, looks: int = 1) -> tuple[float, float]:
 
     `n` may be an effective number, so not a whole one.
     """
-    z = NormalDist().inv_cdf(1 - 0.025 / looks)
-    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
-    return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
+    found = score_interval(mean, n, NormalDist().inv_cdf(1 - 0.025 / looks))
+    return max(0.0, min(mean, found.low)), min(1.0, max(mean, found.high))
 
 
 def integers(value: object, what: str) -> tuple[int, ...]:
