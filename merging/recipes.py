@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 
 from merging import plain
 from merging.errors import RecipeError
+from merging.hops import Hop, LayerPath, check_scale
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.parameters import Parameter
@@ -100,6 +101,9 @@ class Recipe:
     `groups` tile all layers in order. `shared` is empty when the method has nothing of the kind. `seed` fixes what a
     method draws at random. Tensors are rounded to `dtype` once, at the end. With `as_mergekit` they are merged in that
     dtype and by mergekit's rules, where these differ from ours: the tensors that its own user had.
+
+    `scales` are of a path: one for each layer, by which the residual stream is multiplied on its way in; empty when all
+    are 1. What is built has none: they are absorbed into its tensors (`absorption.py`).
     """
 
     method: str
@@ -113,6 +117,7 @@ class Recipe:
     shared: tuple[GroupValues, ...] = ()
     companions: Companions = Companions()
     as_mergekit: Dtype | None = None
+    scales: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         method = methods.get(self.method)
@@ -124,6 +129,9 @@ class Recipe:
         check_settings(method, self.settings)
         _check_companions(self)
         _check_seed_and_dtypes(self)
+        _check_scales(self)
+        scales = tuple(float(scale) for scale in self.scales)
+        object.__setattr__(self, "scales", () if {*scales} == {1.0} else scales)  # so that one model has one digest
 
     @property
     def models(self) -> tuple[Parent, ...]:
@@ -139,6 +147,26 @@ class Recipe:
     def is_stack(self) -> bool:
         """Whether some layers of the result come from other places than the same layers of all models."""
         return any(group.sources for group in self.groups)
+
+    @property
+    def path(self) -> LayerPath | None:
+        """See `merging.paths.path_of`."""
+        if not self.is_stack or not _is_as_stored(self) or {self._end(0), self._end(-1)} != {0}:
+            return None
+        layers = [
+            (source.parent, source.start + i)
+            for numbers in layer_ranges(self.groups)
+            for source in self.sources_in(numbers[0])
+            for i in range((self.groups[numbers[0]].stop or 0) - self.groups[numbers[0]].start)
+        ]
+        scales = self.scales or (1.0,) * len(layers)
+        return LayerPath(
+            tuple(Hop(parent or 0, layer, scale) for (parent, layer), scale in zip(layers, scales, strict=True))
+        )
+
+    def _end(self, group: int) -> int | None:
+        """Which parent's embeddings, or final norm and head, the result of one parent a group has."""
+        return self.sources_in(group % len(self.groups))[0].parent
 
     @property
     def donor(self) -> Parent:
@@ -174,12 +202,14 @@ class Recipe:
             "shared": [dict(of_group) for of_group in self.shared],
             "companions": asdict(self.companions),
             "as_mergekit": self.as_mergekit,
+            **({"scales": list(self.scales)} if self.scales else {}),  # digests from before paths stay as they are
         }
 
     @staticmethod
     def from_json(value: object) -> Recipe:
         """The recipe that `to_json` wrote; RecipeError names what is missing, unknown or wrong."""
-        found = plain.fields(value, tuple(Recipe.__dataclass_fields__), "the recipe", RecipeError)
+        given = {"scales": [], **plain.mapping(value, "the recipe", RecipeError)}
+        found = plain.fields(given, tuple(Recipe.__dataclass_fields__), "the recipe", RecipeError)
         base, as_mergekit = found["base"], found["as_mergekit"]
         return Recipe(
             method=plain.text(found["method"], "method", RecipeError),
@@ -193,6 +223,7 @@ class Recipe:
             shared=plain.items(found["shared"], "shared", RecipeError, _numbers),
             companions=_companions(found["companions"], "companions"),
             as_mergekit=None if as_mergekit is None else dtype_of(as_mergekit),
+            scales=plain.items(found["scales"], "scales", RecipeError, _scale),
         )
 
     def content(self) -> dict[str, object]:
@@ -208,6 +239,8 @@ class Recipe:
 
     def sentence(self) -> str:
         """The recipe in plain language; with several groups, each value as its range over the groups."""
+        if (path := self.path) is not None:
+            return path.sentence([parent.name for parent in self.parents])
         method = methods.get(self.method)
         shares = [f"{parent.name}{self._values_of(i, method)}" for i, parent in enumerate(self.parents)]
         shared = [f"{p.name} {_span([of_group[p.name] for of_group in self.shared])}" for p in method.per_group()]
@@ -394,6 +427,29 @@ def _check_seed_and_dtypes(recipe: Recipe) -> None:
     dtype_of(recipe.dtype)
     if recipe.as_mergekit is not None:
         dtype_of(recipe.as_mergekit)
+
+
+def _check_scales(recipe: Recipe) -> None:
+    if not recipe.scales:
+        return
+    if not recipe.is_stack or not _is_as_stored(recipe) or recipe.as_mergekit is not None:
+        raise RecipeError("scales are of a path: expected stacked layers of parents as they are stored")
+    if len(recipe.scales) != recipe.n_layers:
+        raise RecipeError(
+            f"the path has {len(recipe.scales)} scales; expected one for each of {recipe.n_layers} layers"
+        )
+    for layer, scale in enumerate(recipe.scales):
+        check_scale(scale, f"layer {layer}")
+
+
+def _is_as_stored(recipe: Recipe) -> bool:
+    """Whether every tensor is one of a parent, rounded once and otherwise unchanged."""
+    is_exact = recipe.as_mergekit in (None, "float32", recipe.dtype)
+    return recipe.method == "passthrough" and is_exact and all(of["scale"] == 1 for row in recipe.values for of in row)
+
+
+def _scale(value: object, what: str) -> float:
+    return plain.real(value, what, RecipeError)
 
 
 def _parent(value: object, what: str) -> Parent:

@@ -143,7 +143,7 @@ def test_a_parent_needs_a_name_and_an_absolute_folder(name: str, folder: str) ->
         Parent(name, folder, "sha256:x")
 
 
-@pytest.mark.parametrize("field", list(Recipe.__dataclass_fields__))
+@pytest.mark.parametrize("field", sorted({*Recipe.__dataclass_fields__} - {"scales"}))
 def test_json_without_a_field_is_refused_by_its_name(field: str) -> None:
     value = ties().to_json()
     del value[field]
