@@ -91,7 +91,7 @@ class Watch:
 def evaluate(claim: Claim, bench: Bench) -> None:
     """Compute one evaluation and write its result, or whatever came of it."""
     config = RunConfig.from_json(claim.config)
-    split: Split = "search" if claim.split == "full" else claim.split
+    split: Split = "search" if claim.split == "full" or claim.split == "probe" else claim.split
     request: Message = {
         "do": "evaluate",
         "id": claim.lease.token,
@@ -206,7 +206,7 @@ def _scored(config: RunConfig, answer: dict[str, Any]) -> results.Scored:
 def _accept_failure(claim: Claim, failure: Failure) -> bool:
     if failure.fault == "candidate":
         return results.fail(claim, failure)
-    if failure.fault == "run" and not transitions.is_finishing(claim.run_id):
+    if failure.fault == "run" and not transitions.is_over(claim.run_id):
         return results.give_back(claim, "released") and _pause(claim.run_id, failure)
     return results.give_back(claim, "hung" if failure.kind == failures.HUNG else "lost", failure)
 

@@ -20,7 +20,7 @@ from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
-from webapp.runs.models import Candidate, Evaluation, Run, Score
+from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score
 from webapp.runs.standing import SPLITS, by_split
 from webapp.system.status import code_version
 
@@ -120,7 +120,7 @@ def _parents(recipe: Recipe, licences: dict[str, str]) -> str:
 
 
 def _scores(candidate: Candidate, config: RunConfig) -> str:
-    references = list(candidate.run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
+    references = list(candidate.run.candidates.filter(kind__in=REFERENCES).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *references]
     done = Evaluation.objects.filter(candidate__in=models, status="done").prefetch_related("scores")
     found = by_split(done)

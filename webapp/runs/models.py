@@ -1,7 +1,7 @@
 """The ledger's rows: runs, generations, candidates, their evaluations, attempts and events. Postgres holds the truth; all else is a hint.
 
     Run 1--n Generation 1--n Candidate 1--n Evaluation 1--n Attempt
-     `--n Candidate (parents and baselines: no generation)    `--n Score 1--1 Outcomes
+     `--n Candidate (parents, baselines and probes: no generation)    `--n Score 1--1 Outcomes
      `--n Event (the outbox: gapless numbers per run)
 
 Nothing here starts work: people act through `actions.py`, workers through `workers/ledger.py`.
@@ -27,11 +27,16 @@ RUN_STATES: Final[tuple[RunState, ...]] = (
 LIVE: Final[tuple[RunState, ...]] = ("queued", "running", "pausing", "paused", "finishing")
 ENDED: Final[tuple[RunState, ...]] = ("done", "stopped", "failed")
 CLAIMABLE: Final[tuple[RunState, ...]] = ("queued", "running", "finishing")
+PROBED: Final[tuple[RunState, ...]] = ("done", "stopped")
+"""States of ended runs whose models may still be probed."""
 
-CandidateKind = Literal["parent", "baseline", "evolved"]
+CandidateKind = Literal["parent", "baseline", "probe", "evolved"]
+REFERENCES: Final[tuple[CandidateKind, ...]] = ("parent", "baseline")
 SplitName = Literal["search", "validation", "final"]
-Asked = Literal["search", "full", "validation", "final"]
-"""Of which split an evaluation is: `full` is of the search split too, for a finalist whose search score was an estimate."""
+Asked = Literal["search", "full", "probe", "validation", "final"]
+"""Of which split an evaluation is. Two more are of the search split, and the search sees neither: `full` is for a finalist whose score
+there was an estimate, `probe` for a model that leaves something out of another.
+"""
 
 
 class Run(models.Model):
@@ -112,9 +117,10 @@ class Generation(models.Model):
 
 
 class Candidate(models.Model):
-    """A recipe that is scored: a genome of a generation, a parent as it is, or a baseline such as the uniform average.
+    """A recipe that is scored: a genome of a generation, a parent as it is, a baseline such as the uniform average, or a probe: another
+    candidate, `probe_of`, with something left out. A probe has no rank, takes no exam and is nothing to the search.
 
-    `index` counts from 0 inside a generation; for parents and baselines, inside the run. `told` is what the search saw of it: its fitness,
+    `index` counts from 0 inside a generation; for all others, inside the run. `told` is what the search saw of it: its fitness,
     or the worst fitness of its generation when it failed; written when the generation closes, so that a replay never computes policy again.
     """
 
@@ -122,7 +128,7 @@ class Candidate(models.Model):
     generation = models.ForeignKey(
         Generation, null=True, blank=True, on_delete=models.CASCADE, related_name="candidates"
     )
-    kind = models.CharField(max_length=10, choices=[(k, k) for k in ("parent", "baseline", "evolved")])
+    kind = models.CharField(max_length=10, choices=[(k, k) for k in get_args(CandidateKind)])
     index = models.PositiveIntegerField()
     name = models.CharField(
         max_length=200, help_text="g3.7 for the eighth of generation 3; else the parent's or baseline's name"
@@ -130,6 +136,7 @@ class Candidate(models.Model):
     genome = ArrayField(models.FloatField(), null=True, blank=True)
     recipe = models.JSONField(help_text="merging.recipes.Recipe")
     recipe_digest = models.CharField(max_length=80)
+    probe_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="probes")
     told = models.FloatField(null=True, blank=True)
 
     class Meta:
@@ -143,6 +150,10 @@ class Candidate(models.Model):
                 condition=Q(kind="evolved", generation__isnull=False, genome__isnull=False)
                 | (~Q(kind="evolved") & Q(generation__isnull=True)),
                 name="candidate_evolved_has_generation",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="probe", probe_of__isnull=False) | (~Q(kind="probe") & Q(probe_of__isnull=True)),
+                name="candidate_probe_is_of_another",
             ),
         ]
 
@@ -195,7 +206,7 @@ class Evaluation(Leased):
                 name="evaluation_done_has_score",
             ),
             models.CheckConstraint(
-                condition=~Q(status="done", split__in=("search", "full")) | Q(fitness__isnull=False),
+                condition=~Q(status="done", split__in=("search", "full", "probe")) | Q(fitness__isnull=False),
                 name="evaluation_search_has_fitness",
             ),
             # In Postgres NaN is greater than every number, infinity included: one upper bound refuses both.

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
-from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run
 from webapp.runs.models import Score as ScoreRow
 from webapp.runs.standing import by_split
 
@@ -99,7 +99,7 @@ def report(run: Run) -> Report:
     finalists = {
         e.candidate_id: e.candidate for e in evaluations if e.split == "final" and e.candidate.kind == "evolved"
     }
-    references = run.candidates.filter(generation=None).order_by("index")
+    references = run.candidates.filter(kind__in=REFERENCES).order_by("index")
     first = min((e.finished for e in evaluations if e.finished and e.candidate.kind == "evolved"), default=None)
     return {
         "run": str(run.pk),

@@ -10,7 +10,7 @@ from typing import Final
 from webapp.runs import outcomes
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
-from webapp.runs.models import Candidate, Evaluation, Run, Score, SplitName
+from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score, SplitName
 
 SPLITS: Final[tuple[SplitName, ...]] = ("search", "validation", "final")
 ROLES: Final = {"search": "optimised on this", "validation": "held out", "final": "held out, asked once"}
@@ -70,7 +70,7 @@ class Standing:
 
 def standing(run: Run, candidate: Candidate) -> Standing:
     """How `candidate` of `run` stands."""
-    others = list(run.candidates.filter(generation=None).exclude(pk=candidate.pk).order_by("index"))
+    others = list(run.candidates.filter(kind__in=REFERENCES).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *others]
     found = by_split(Evaluation.objects.filter(candidate__in=models))
     own = {split: found[candidate.pk, split] for split in SPLITS if (candidate.pk, split) in found}
@@ -82,10 +82,11 @@ def standing(run: Run, candidate: Candidate) -> Standing:
 
 
 def by_split(evaluations: Iterable[Evaluation]) -> dict[tuple[int, str], Evaluation]:
-    """By candidate and split. A score on all search samples stands in place of an estimate from some of them."""
+    """By candidate and split. A score on all search samples stands in place of an estimate from some of them; a probe has no other."""
     found = {(e.candidate_id, e.split): e for e in evaluations}
     full = {(pk, "search"): e for (pk, split), e in found.items() if split == "full" and e.status == "done"}
-    return {key: e for key, e in (found | full).items() if key[1] != "full"}
+    full |= {(pk, "search"): e for (pk, split), e in found.items() if split == "probe"}
+    return {key: e for key, e in (found | full).items() if key[1] in SPLITS}
 
 
 def scores_of(evaluations: Iterable[Evaluation]) -> dict[int, list[Score]]:

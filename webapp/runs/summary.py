@@ -78,6 +78,6 @@ def _left(run: Run, n_through: int) -> timedelta | None:
 
 
 def _failures(run: Run) -> list[Failure]:
-    failed = run.evaluations.filter(status="failed").order_by()
+    failed = run.evaluations.filter(status="failed").exclude(split="probe").order_by()
     kinds = failed.values("failure_kind").annotate(n=Count("id"), example=Min("failure")).order_by("-n", "failure_kind")
     return [Failure(row["failure_kind"], row["n"], row["example"]) for row in kinds]

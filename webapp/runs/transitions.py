@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from webapp.runs import events, ranks
 from webapp.runs.config import N_FINALISTS
-from webapp.runs.models import LIVE, Candidate, Evaluation, Run, RunState
+from webapp.runs.models import ENDED, LIVE, REFERENCES, Candidate, Evaluation, Run, RunState
 
 SEARCHING: Final[tuple[RunState, ...]] = ("queued", "running")
 OPEN: Final = ("pending", "leased")
@@ -83,9 +83,9 @@ def settle(run_id: UUID) -> bool:
     return _settle(locked(run_id))
 
 
-def is_finishing(run_id: UUID) -> bool:
-    """Whether the search is over and the end is not: too late to pause, and it never becomes earlier."""
-    return Run.objects.filter(pk=run_id, state="finishing").exists()
+def is_over(run_id: UUID) -> bool:
+    """Whether the search is over: too late to pause, and it never becomes earlier."""
+    return Run.objects.filter(pk=run_id, state__in=("finishing", *ENDED)).exists()
 
 
 def start(run: Run) -> None:
@@ -119,7 +119,7 @@ def finish_search(run: Run) -> bool:
 def _hold_exam(run: Run) -> None:
     """Choose the winner and ask for the validation and final scores of the finalists, the parents and the baselines."""
     finalists = _by_full_score(run, best(run, _n_finalists(run)))
-    compared = [*finalists, *run.candidates.exclude(kind="evolved")]
+    compared = [*finalists, *run.candidates.filter(kind__in=REFERENCES)]
     splits: tuple[Literal["validation", "final"], ...] = ("validation", "final")
     Evaluation.objects.bulk_create(
         [Evaluation(run=run, candidate=c, split=split, rank=ranks.LAST) for split in splits for c in compared],
@@ -163,7 +163,7 @@ def _settle(run: Run) -> bool:
     if run.state == "pausing" and not run.evaluations.filter(status="leased", lease_until__gt=Now()).exists():
         _enter(run, "paused", message=run.message)
         return True
-    if run.state == "finishing" and not run.evaluations.filter(status__in=OPEN).exists():
+    if run.state == "finishing" and not run.evaluations.filter(status__in=OPEN).exclude(split="probe").exists():
         if run.winner_id is None:
             _hold_exam(run)
             return True

@@ -13,17 +13,18 @@ from django.db.models.functions import Now
 
 from webapp.leases import Leased
 from webapp.runs import transitions
-from webapp.runs.models import CLAIMABLE, Asked, CandidateKind, Evaluation
+from webapp.runs.models import CLAIMABLE, PROBED, Asked, CandidateKind, Evaluation
 
 LEASE: Final = timedelta(seconds=45)
 MAX_ATTEMPTS: Final = 3
 """Claims of one row that may end without its own fault before it counts as poison."""
 
-# Fair: the run with the fewest live leases first, then whichever is behind.
+# Fair: the run with the fewest live leases first, then whichever is behind. Of a run that has ended only probes are left.
 _FAIREST_RUN: Final = """
 SELECT e.run_id
   FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
- WHERE e.status = 'pending' AND r.state = ANY(%s) AND r.deleted_at IS NULL AND (e.split <> 'final' OR r.state = 'finishing')
+ WHERE e.status = 'pending' AND r.deleted_at IS NULL AND (
+       r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
  GROUP BY e.run_id
  ORDER BY (SELECT count(*) FROM runs_evaluation l
             WHERE l.run_id = e.run_id AND l.status = 'leased' AND l.lease_until > clock_timestamp()),
@@ -33,7 +34,7 @@ SELECT e.run_id
 _CLAIM: Final = """
   WITH chosen AS MATERIALIZED (
        SELECT id FROM runs_evaluation WHERE run_id = %s AND status = 'pending'
-          AND (split <> 'final' OR %s) ORDER BY rank, id LIMIT 1 FOR UPDATE SKIP LOCKED),
+          AND (split = 'probe' OR %s) AND (split <> 'final' OR %s) ORDER BY rank, id LIMIT 1 FOR UPDATE SKIP LOCKED),
        taken AS (
        UPDATE runs_evaluation e
           SET status = 'leased', attempts = e.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
@@ -94,7 +95,7 @@ def renew(lease: Lease) -> bool:
 
 def _fairest_run() -> UUID | None:
     with connection.cursor() as cursor:
-        cursor.execute(_FAIREST_RUN, [list(CLAIMABLE)])
+        cursor.execute(_FAIREST_RUN, [list(CLAIMABLE), list(PROBED)])
         row = cursor.fetchone()
     return row[0] if row else None
 
@@ -102,11 +103,12 @@ def _fairest_run() -> UUID | None:
 @transaction.atomic
 def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
     run = transitions.locked(run_id)
-    if run.state not in CLAIMABLE:
+    if run.state not in (*CLAIMABLE, *PROBED):
         return None
     with connection.cursor() as cursor:
         is_exam = run.state == "finishing"  # the final split is asked of nobody before
-        cursor.execute(_CLAIM, [run_id, is_exam, worker, LEASE.total_seconds(), worker, code_version])
+        is_live = run.state in CLAIMABLE
+        cursor.execute(_CLAIM, [run_id, is_live, is_exam, worker, LEASE.total_seconds(), worker, code_version])
         row = cursor.fetchone()
     if row is None:
         return None

@@ -34,7 +34,8 @@ SELECT r.id FROM runs_run r
            SELECT FROM runs_evaluation e
             WHERE e.run_id = r.id AND e.status = 'leased' AND e.lease_until > clock_timestamp())
     OR r.state = 'finishing' AND NOT EXISTS (
-           SELECT FROM runs_evaluation e WHERE e.run_id = r.id AND e.status IN ('pending', 'leased')))
+           SELECT FROM runs_evaluation e
+            WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split <> 'probe'))
  ORDER BY r.created
 """
 

@@ -9,12 +9,12 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from webapp.exports.models import Export
 from webapp.runs import transitions
-from webapp.runs.models import CLAIMABLE, Evaluation, Event, Run
+from webapp.runs.models import CLAIMABLE, PROBED, Evaluation, Event, Run
 from workers.failures import Failure
 from workers.ledger.claims import LEASE
 from workers.ledger.exports import folder, return_export
@@ -49,7 +49,8 @@ def unrelayed() -> list[UUID]:
 
 def claimable() -> bool:
     """Whether a claim would find anything."""
-    pending = Evaluation.objects.filter(status="pending", run__state__in=CLAIMABLE, run__deleted_at=None)
+    whose = Q(run__state__in=CLAIMABLE) | Q(run__state__in=PROBED, split="probe")
+    pending = Evaluation.objects.filter(whose, status="pending", run__deleted_at=None)
     return pending.exists() or Export.objects.filter(status="pending").exists()
 
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from merging.evaluation import Evaluation as Measured
 from merging.objectives import Combined, Objective, combine, combined_fitness
 from webapp.runs import events, outcomes, transitions
-from webapp.runs.models import Attempt, Evaluation, Outcomes, Run, RunState, Score
+from webapp.runs.models import PROBED, Attempt, Evaluation, Outcomes, Run, RunState, Score
 from workers import failures, texts
 from workers.failures import Failure
 from workers.ledger.claims import MAX_ATTEMPTS, Claim
@@ -66,7 +66,7 @@ def scored(
 def finish(claim: Claim, result: Scored) -> bool:
     """Write the scores and what follows from them. False when fenced; True again when the first call's reply was lost."""
     run = transitions.locked(claim.run_id)
-    written = run.state in _HEARD and _held(claim).update(
+    written = _is_heard(run, claim) and _held(claim).update(
         status="done",
         lease_until=None,
         finished=Now(),
@@ -124,7 +124,7 @@ def fail(claim: Claim, failure: Failure) -> bool:
     """The candidate's own failure: terminal, with a kind and a sentence. False when fenced."""
     run = transitions.locked(claim.run_id)
     held = _held(claim)
-    if run.state not in _HEARD or not held.exists():
+    if not _is_heard(run, claim) or not held.exists():
         return _already(claim, "failed") or _fence(claim)
     _fail(run, held.get(), failure)
     end_attempt(claim.lease.token, "failed", failure.sentence)
@@ -156,6 +156,11 @@ def end_attempt(token: int, outcome: str, error: str = "") -> None:
     """Close the attempt. One that was accepted stays so; one that was given up for lost may still turn out fenced."""
     attempt = Attempt.objects.filter(token=token, outcome__in=("", "lost"))
     attempt.update(outcome=outcome, ended=Now(), error=texts.clean(error))
+
+
+def _is_heard(run: Run, claim: Claim) -> bool:
+    """Whether a result still counts: nothing but probes is computed for a run that has ended."""
+    return run.state in _HEARD or (claim.split == "probe" and run.state in PROBED)
 
 
 def _held(claim: Claim) -> Any:
