@@ -35,6 +35,17 @@ class Override:
 
 
 @dataclass(frozen=True)
+class PathSettings:
+    """What a run that evolves the path of layers may do: the list of layers comes `repeats` times, a path has at most `max_hops` of
+    them, and `scales` says how the numbers between them are found (`merging.path_genomes`).
+    """
+
+    repeats: int
+    scales: str
+    max_hops: int
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides which candidates a run proposes and how they are scored.
 
@@ -42,6 +53,9 @@ class RunConfig:
     `n_finalists` take the final exam. `override` is set when an objective's search split comes from a public test set. `fidelity` says
     how much of the search split a candidate is asked. `groups` and `filters` are those of `merging.genomes.layer_groups`. `settings` are
     the method's own, one value per recipe. `population_size` None is the search's default for the number of genes.
+
+    With a `path` the layers evolve that every token follows, and no tensor changes: parents are A, whose ends every path has, and B, or A
+    alone; the method is passthrough, and there are neither base model nor groups.
     """
 
     parents: tuple[Parent, ...]
@@ -60,6 +74,7 @@ class RunConfig:
     override: Override | None = None
     fidelity: str = FULL
     fidelity_settings: tuple[tuple[str, float], ...] = ()
+    path: PathSettings | None = None
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -120,12 +135,13 @@ class RunConfig:
         return space
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types, the opposite of `from_json`."""
-        return asdict(self) | {"objectives": [objective.to_json() for objective in self.objectives]}
+        """Plain JSON types, the opposite of `from_json`. Without a path there is no word of it, as before there were paths."""
+        found = asdict(self) | {"objectives": [objective.to_json() for objective in self.objectives]}
+        return found if self.path else {name: value for name, value in found.items() if name != "path"}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The configuration that `to_json` wrote, also long ago: with one benchmark, or without filters. It was checked then."""
+        """The configuration that `to_json` wrote, also long ago: with one benchmark, without filters or path. It was checked then."""
         found = _with_objectives(value)
         return cls(
             **found
@@ -137,6 +153,7 @@ class RunConfig:
                 "filters": tuple(found.get("filters", ())),
                 "fidelity_settings": tuple((name, setting) for name, setting in found.get("fidelity_settings", ())),
                 "override": Override(**found["override"]) if found.get("override") else None,
+                "path": PathSettings(**found["path"]) if found.get("path") else None,
             }
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.webapp.runs.choices import Library, draft, library
+from webapp.runs.config import PathSettings
 from webapp.runs.drafts import DraftError, plan
 
 
@@ -54,6 +57,18 @@ def test_a_configuration_from_before_there_were_filters_is_read(chosen: Library)
     frozen = config.to_json()
     del frozen["filters"]
     assert type(config).from_json(frozen) == config
+
+
+def test_a_run_of_numbers_is_stored_as_it_was_before_there_were_paths(chosen: Library) -> None:
+    config = plan(draft(chosen)).config
+    assert "path" not in config.to_json()
+    assert type(config).from_json(config.to_json()) == config
+
+
+def test_a_path_is_stored_with_its_run(chosen: Library) -> None:
+    config = replace(plan(draft(chosen)).config, path=PathSettings(repeats=2, scales="network", max_hops=5))
+    assert type(config).from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert config.digest() != replace(config, path=None).digest()
 
 
 @pytest.mark.parametrize(
