@@ -122,7 +122,8 @@ class _Merge:
         self._recipe, self._job, self._place, self._peer = recipe, job, place, peer
         self._method = methods.get(recipe.method)
         self._base = None if job.base is None else source.tensor(job.base.parent, job.base.name)
-        self._parents = [source.tensor(of.parent, of.name) for of in job.sources]
+        stored = [source.tensor(of.parent, of.name) for of in job.sources]
+        self._parents = stored if job.scaling is None else [job.scaling.of(tensor) for tensor in stored]
         self._values = recipe.values[job.group]
         self._settings = {**recipe.settings, **(recipe.shared[job.group] if recipe.shared else {})}
         self._draws = Draws(recipe.seed, job.name)

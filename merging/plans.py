@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
+from merging.absorption import Absorption, Scaling
 from merging.errors import ParentError, RecipeError
 from merging.families import Place
 from merging.indexes import ParentFacts
@@ -34,6 +35,7 @@ class TensorJob:
 
     `sources` are the parents' tensors in the order of the group's values; `base` is None when the recipe has none.
     `tokens` says which of their rows belong together where vocabularies differ; for None all tensors have one shape.
+    `scaling` is what the scales of a path make of each before it is merged.
     """
 
     name: str
@@ -41,6 +43,7 @@ class TensorJob:
     sources: tuple[TensorOf, ...]
     base: TensorOf | None
     tokens: TokenRows | None = field(default=None, compare=False)
+    scaling: Scaling | None = None
 
 
 def plan(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> tuple[TensorJob, ...]:
@@ -93,7 +96,7 @@ class _Planner:
                 found = self.facts[model].n_layers
                 if not group.sources and found != self._n_layers:
                     raise RecipeError(f"the recipe has groups for {self._n_layers} layers; {model.name} has {found}")
-                stop = source.start + (group.stop or self._n_layers) - group.start
+                stop = source.start + (self._n_layers if group.stop is None else group.stop) - group.start
                 if stop > found:
                     raise RecipeError(
                         f"layer group {group.name} takes layers {source.start} to {stop - 1} of {model.name}, "
@@ -128,6 +131,7 @@ class _Planner:
                 sources=tuple(self._tensor_of(source, name, place, start) for source in parents),
                 base=self._tensor_of(bases[0], name, place, start) if bases else None,
                 tokens=self._tokens_of(name, [self._model(source) for source in sources]),
+                scaling=self._absorption.of(made, place),
             )
 
     def _tokens_of(self, name: str, models: Sequence[Parent]) -> TokenRows | None:
@@ -140,6 +144,11 @@ class _Planner:
     @cached_property
     def _vocabulary(self) -> ResultVocabulary | None:
         return result_vocabulary(self.recipe, self.facts)
+
+    @cached_property
+    def _absorption(self) -> Absorption:
+        donor = self.facts[self.recipe.donor]
+        return Absorption(self.recipe, donor.config.family, donor.tied_embeddings)
 
     @cached_property
     def _n_layers(self) -> int:

@@ -74,9 +74,12 @@ class Window:
 class Family:
     """Names of the tensors of one `model_type`, and the parts of its configuration that change its arithmetic.
 
-    `ignored` are patterns of buffers that old files carry and no model reads. `output_projections` end a layer's two
-    branches: what a scaled residual stream is absorbed into. `tied` is the output embedding that a model with tied
-    embeddings does not store, and what takes its place.
+    `ignored` are patterns of buffers that old files carry and no model reads. `tied` is the output embedding that a model
+    with tied embeddings does not store, and what takes its place.
+
+    A path's scales are absorbed (`absorption.py`) into `output_projections`, which end a layer's two branches. Weights of
+    `stream_readers` see the residual stream itself, where in most families all see its norm. `norms_add_one`: norms
+    multiply by one plus their tensor.
 
     `aliases` are what this family's `config.json` calls a thing, under the name that most families have for it.
     `arithmetic` is what must agree between models whose tensors look the same, with the value that holds when a
@@ -96,6 +99,8 @@ class Family:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rotary: Mapping[str, float] = field(default_factory=dict)
     window: Window = Window(None)
+    stream_readers: tuple[str, ...] = ()
+    norms_add_one: bool = False
     is_listed: bool = True
     """Whether somebody wrote the family down; see `unlisted`."""
 

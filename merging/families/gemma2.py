@@ -36,4 +36,5 @@ FAMILY = replace(
     arithmetic=ARITHMETIC,
     tied_by_default=True,
     window=Window(4096, full_every=2),
+    norms_add_one=True,
 )

@@ -1,4 +1,7 @@
-"""OLMo 2: no norm before a branch but one after each, and norms on query and key."""
+"""OLMo 2: no norm before a branch but one after each, and norms on query and key.
+
+So the first projections of both branches see the residual stream as it is.
+"""
 
 from dataclasses import replace
 
@@ -22,5 +25,12 @@ FAMILY = replace(
         Part(llama.ATTENTION_BIASES, Switch("attention_bias")),
     ),
     output_projections=gemma2.AFTER_BRANCHES,
+    stream_readers=(
+        "model.layers.{}.self_attn.q_proj",
+        "model.layers.{}.self_attn.k_proj",
+        "model.layers.{}.self_attn.v_proj",
+        "model.layers.{}.mlp.gate_proj",
+        "model.layers.{}.mlp.up_proj",
+    ),
     arithmetic={"hidden_act": "silu", "rms_norm_eps": 1e-5},
 )
