@@ -161,7 +161,7 @@ def run(folder: Path, seeds: Iterable[int], names: Sequence[str]) -> None:
 def search(questions: Questions, space: GenomeSpace, name: str, seed: int) -> Search:
     """The loop of a run: plan a generation, ask by the plan, tell the estimates."""
     fidelity, settings = VARIANTS[name]
-    running = searches.get("cma_es").start(space.n_genes, seed)
+    running = searches.get("cma_es").start(space.axes, seed)
     found = Search(History(parents=tuple(parents_answers(questions))))
     while (n_left := BUDGET - len(found.recipes)) > 0:
         generation = len(found.plans)

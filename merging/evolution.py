@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from merging.errors import EvaluationError, RecipeError, TensorError
 from merging.evaluation import Evaluation
 from merging.fitness import fitness
-from merging.genomes import Genome, GenomeSpace
 from merging.recipes import Recipe
 from merging.search import searches
+from merging.spaces import Genome, Space
 
 Score = Callable[[Recipe], Evaluation]
 """Scores a recipe on a split that a search may see, always on the same samples."""
@@ -37,7 +37,7 @@ class Candidate:
 
 
 def evolve(
-    space: GenomeSpace, search: str, score: Score, budget: int, seed: int, population_size: int | None = None
+    space: Space, search: str, score: Score, budget: int, seed: int, population_size: int | None = None
 ) -> Iterator[Candidate]:
     """`budget` candidates, each as soon as it is scored; the last generation is cut to the budget.
 
@@ -46,7 +46,7 @@ def evolve(
     """
     if budget < 1:
         raise EvaluationError(f"the budget is {budget} candidates; expected at least 1")
-    running = searches.get(search).start(space.n_genes, seed, population_size)
+    running = searches.get(search).start(space.axes, seed, population_size)
     n_left, generation = budget, 0
     while n_left > 0:
         genomes = running.ask(generation)[:n_left]

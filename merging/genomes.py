@@ -19,10 +19,9 @@ from merging.methods import methods
 from merging.methods.method import Method
 from merging.plans import plan
 from merging.recipes import WHOLE_MODEL, Dtype, LayerGroup, Parent, Recipe, check_settings, layer_ranges, layers_name
+from merging.spaces import Axes, Genome, check_genome
 
 GRADIENT: Final = "gradient "
-Genome = tuple[float, ...]
-"""Genes in [0, 1], as many as the space has."""
 Numbers = tuple[float, ...]
 """The values of one layer group, in the order of its genes."""
 
@@ -59,7 +58,7 @@ class Gene:
 
 @dataclass(frozen=True)
 class GenomeSpace:
-    """All recipes that differ from `origin` only in their values.
+    """A `Space`: all recipes that differ from `origin` only in their values.
 
     Genes are ordered by group; in a group come first the numbers that its parents share, then each parent's own.
     """
@@ -90,12 +89,16 @@ class GenomeSpace:
         return len(self.genes)
 
     @property
+    def axes(self) -> Axes:
+        return Axes.plain(self.n_genes)
+
+    @property
     def centre(self) -> Genome:
         return (0.5,) * self.n_genes
 
     def decode(self, genome: Genome) -> Recipe:
         """The recipe of a genome; GenomeError for another length or a gene outside [0, 1]."""
-        self._check(genome)
+        check_genome(genome, self.genes)
         numbers = iter([gene.value(x) for gene, x in zip(self.genes, genome, strict=True)])
         n_in_group = self.n_genes // len(self._with_genes)
         return self._with_numbers({number: tuple(islice(numbers, n_in_group)) for number in self._with_genes})
@@ -145,13 +148,6 @@ class GenomeSpace:
         """Whether the recipe differs from the origin only in its values."""
         blank: dict[str, object] = {"values": None, "shared": None}
         return recipe.to_json() | blank == self.origin.to_json() | blank
-
-    def _check(self, genome: Genome) -> None:
-        if len(genome) != self.n_genes:
-            raise GenomeError(f"the genome has {len(genome)} genes; expected {self.n_genes}")
-        for gene, x in zip(self.genes, genome, strict=True):
-            if not 0 <= x <= 1:
-                raise GenomeError(f"gene {gene.name} is {x!r}; expected a number from 0 to 1")
 
 
 def parameter_space(

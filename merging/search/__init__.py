@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from merging.genomes import Genome
 from merging.registry import Registry, plugins
 from merging.search.search import Search, SearchKind, default_population
+from merging.spaces import Axes, Genome
 
 searches: Final[Registry[SearchKind]] = Registry("search")
 
@@ -16,17 +16,17 @@ for _module in plugins(__name__):
 
 def replay(
     kind: str,
-    n_genes: int,
+    axes: Axes,
     seed: int,
     population_size: int | None,
     history: Iterable[tuple[Sequence[Genome], Sequence[float]]],
 ) -> Search:
     """The search as it was after it had been told `history`: all generations from 0 on, (genomes, fitnesses) in index order."""
-    search = searches.get(kind).start(n_genes, seed, population_size)
+    search = searches.get(kind).start(axes, seed, population_size)
     for generation, (genomes, fitnesses) in enumerate(history):
         search.ask(generation)
         search.tell(genomes, fitnesses)
     return search
 
 
-__all__ = ["Search", "SearchKind", "default_population", "replay", "searches"]
+__all__ = ["Axes", "Search", "SearchKind", "default_population", "replay", "searches"]

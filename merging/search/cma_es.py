@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from merging.genomes import Genome
 from merging.search.search import Search, SearchKind, check_size, check_told, generator
+from merging.spaces import Axes, Genome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MEAN: Final = 0.5
 SIGMA: Final = 1 / 6
 
 
@@ -41,9 +40,9 @@ class CmaEs:
     any, no difference is too large or too small, and no stopping rule of the library is asked.
     """
 
-    def __init__(self, n_genes: int, seed: int, population_size: int) -> None:
+    def __init__(self, axes: Axes, seed: int, population_size: int) -> None:
         self.population_size = population_size
-        self._n_genes, self._seed = n_genes, seed
+        self._n_genes, self._seed = axes.n_genes, seed
         self._normals = _Normals()
         options = {
             "bounds": [0, 1],
@@ -54,7 +53,7 @@ class CmaEs:
             "verb_log": 0,  # no files
             "verb_disp": 0,
         }
-        self._strategy = _cma().CMAEvolutionStrategy([MEAN] * n_genes, SIGMA, options)
+        self._strategy = _cma().CMAEvolutionStrategy(list(axes.starts), SIGMA, options)
 
     @property
     def sigma(self) -> float:
@@ -72,10 +71,10 @@ class CmaEs:
         self._strategy.tell([np.array(genome) for genome in genomes], ranks.tolist())
 
 
-def start(n_genes: int, seed: int, population_size: int | None = None) -> Search:
-    """Mean 0.5, sigma 1/6, population 4 + floor(3 ln n) unless given: the paper's settings."""
-    size = check_size(n_genes, population_size, min_genes=2, min_population=4, title=SEARCH.title)
-    return CmaEs(n_genes, seed, size)
+def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:
+    """Sigma 1/6, population 4 + floor(3 ln n) unless given: the paper's settings. Switches are numbers to it."""
+    size = check_size(axes.n_genes, population_size, min_genes=2, min_population=4, title=SEARCH.title)
+    return CmaEs(axes, seed, size)
 
 
 SEARCH = SearchKind(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from merging.genomes import Genome
 from merging.search.search import Search, SearchKind, check_size, check_told, generator
+from merging.spaces import Axes, Genome
 
 
 class RandomSearch:
@@ -24,10 +24,10 @@ class RandomSearch:
         check_told(genomes, fitnesses, self.population_size, self._n_genes)
 
 
-def start(n_genes: int, seed: int, population_size: int | None = None) -> Search:
+def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:
     """Populations have the size of CMA-ES's by default, so that the two compare generation by generation."""
-    size = check_size(n_genes, population_size, min_genes=1, min_population=1, title=SEARCH.title)
-    return RandomSearch(n_genes, seed, size)
+    size = check_size(axes.n_genes, population_size, min_genes=1, min_population=1, title=SEARCH.title)
+    return RandomSearch(axes.n_genes, seed, size)
 
 
 SEARCH = SearchKind(

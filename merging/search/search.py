@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from merging.errors import GenomeError
-from merging.genomes import Genome
+from merging.spaces import Axes, Genome
 
 
 class Search(Protocol):
@@ -49,20 +49,27 @@ class Search(Protocol):
 
 
 class Start(Protocol):
-    """Begins a search over `n_genes` genes. GenomeError for a size that the algorithm cannot work with."""
+    """Begins a search along these axes. GenomeError for axes or a size that the algorithm cannot work with."""
 
-    def __call__(self, n_genes: int, seed: int, population_size: int | None = None) -> Search: ...
+    def __call__(self, axes: Axes, seed: int, population_size: int | None = None) -> Search: ...
 
 
 @dataclass(frozen=True)
 class SearchKind:
-    """A search algorithm. `source` is a citation with its address."""
+    """A search algorithm. `source` is a citation with its address.
+
+    Every search can begin in every space, but for one that `needs_switches`.
+    """
 
     name: str
     title: str
     summary: str
     source: str
     start: Start
+    needs_switches: bool = False
+
+    def suits(self, axes: Axes) -> bool:
+        return bool(axes.switches) or not self.needs_switches
 
 
 def default_population(n_genes: int) -> int:

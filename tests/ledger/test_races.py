@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from merging.search import searches
+from merging.search import Axes, searches
 from tests.ledger import world
 from webapp.runs.models import Attempt, Run
 from workers.ledger import claims, generations, repairs
@@ -22,7 +22,7 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def owner(transactional_db: None) -> User:
-    searches.get("cma_es").start(2, 0)  # imports its library here, once, and not in every fork
+    searches.get("cma_es").start(Axes.plain(2), 0)  # imports its library here, once, and not in every fork
     return User.objects.create(username="owner")
 
 

@@ -118,7 +118,7 @@ def uninterrupted(run: Run) -> list[str]:
     """The populations of the same run in one process without any row: the oracle."""
     frozen = RunConfig.from_json(run.config)
     space = frozen.space()
-    search = searches.get(frozen.search).start(space.n_genes, frozen.seed, frozen.population_size)
+    search = searches.get(frozen.search).start(space.axes, frozen.seed, frozen.population_size)
     digests, n_left = [], frozen.budget
     while n_left > 0:
         genomes = search.ask(len(digests))

@@ -7,8 +7,8 @@ import statistics
 import pytest
 
 from merging.errors import GenomeError
-from merging.genomes import Genome
-from merging.search import default_population, searches
+from merging.search import Axes, default_population, searches
+from merging.spaces import Genome
 
 CMA_ES = searches.get("cma_es")
 
@@ -18,7 +18,7 @@ def sphere(genome: Genome) -> float:
 
 
 def best_after(kind: str, generations: int, seed: int) -> float:
-    search, found = searches.get(kind).start(6, seed), []
+    search, found = searches.get(kind).start(Axes.plain(6), seed), []
     for generation in range(generations):
         genomes = search.ask(generation)
         found += [sphere(genome) for genome in genomes]
@@ -33,8 +33,8 @@ def test_default_populations_are_the_tutorial_s(n_genes: int, size: int) -> None
 
 def test_it_starts_in_the_middle_with_the_paper_s_step() -> None:
     """1,000 genomes of 10 genes: the mean of a gene is 0.5 +- 5 x (1/6) / sqrt(1,000), its deviation 1/6 to 10 %."""
-    genomes = CMA_ES.start(10, 1, population_size=1000).ask(0)
-    assert CMA_ES.start(10, 1).sigma == pytest.approx(1 / 6)
+    genomes = CMA_ES.start(Axes.plain(10), 1, population_size=1000).ask(0)
+    assert CMA_ES.start(Axes.plain(10), 1).sigma == pytest.approx(1 / 6)
     for genes in zip(*genomes, strict=True):
         assert statistics.fmean(genes) == pytest.approx(0.5, abs=0.027)
         assert statistics.stdev(genes) == pytest.approx(1 / 6, rel=0.1)
@@ -47,7 +47,7 @@ def test_it_finds_a_peak_that_random_search_does_not(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_reaches_a_peak_on_the_border(seed: int) -> None:
-    search = CMA_ES.start(4, seed)
+    search = CMA_ES.start(Axes.plain(4), seed)
     for generation in range(80):
         genomes = search.ask(generation)
         search.tell(genomes, [sum(genome) for genome in genomes])
@@ -55,7 +55,7 @@ def test_it_reaches_a_peak_on_the_border(seed: int) -> None:
 
 
 def test_only_the_order_of_fitnesses_matters() -> None:
-    one, other = CMA_ES.start(4, 1), CMA_ES.start(4, 1)
+    one, other = CMA_ES.start(Axes.plain(4), 1), CMA_ES.start(Axes.plain(4), 1)
     for generation in range(10):
         genomes = one.ask(generation)
         assert other.ask(generation) == genomes
@@ -69,11 +69,11 @@ def test_only_the_order_of_fitnesses_matters() -> None:
 )
 def test_sizes_that_it_cannot_work_with_are_refused(n_genes: int, size: int | None, message: str) -> None:
     with pytest.raises(GenomeError, match=message):
-        CMA_ES.start(n_genes, 1, size)
+        CMA_ES.start(Axes.plain(n_genes), 1, size)
 
 
 def test_random_search_is_uniform() -> None:
     """2,000 draws: mean 1/2 and variance 1/12, each to five of its standard deviations; the seed is fixed."""
-    (genes,) = zip(*searches.get("random").start(1, 1, population_size=2000).ask(0), strict=True)
+    (genes,) = zip(*searches.get("random").start(Axes.plain(1), 1, population_size=2000).ask(0), strict=True)
     assert statistics.fmean(genes) == pytest.approx(0.5, abs=5 * 0.289 / 2000**0.5)
     assert statistics.variance(genes) == pytest.approx(1 / 12, abs=5 * 0.0745 / 2000**0.5)

@@ -16,13 +16,14 @@ from merging.errors import MergingError, ParentError
 from merging.fidelity import DEFAULT as FULL
 from merging.fidelity import fidelities
 from merging.fingerprints import fingerprint
-from merging.genomes import GenomeSpace, check_effect, layer_parts
+from merging.genomes import check_effect, layer_parts
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.objectives import Objective, check_weight, shares
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents
 from merging.search import searches
+from merging.spaces import Space
 from webapp.library.actions import what_changed
 from webapp.library.fit import fit_of
 from webapp.library.models import Benchmark as BenchmarkRow
@@ -293,5 +294,5 @@ def _check_numbers(draft: Draft, problems: _Problems) -> None:
         problems.found["seed"].append(f"the seed is {draft.seed}; expected a whole number from 0 to {MAX_SEED}")
 
 
-def _population_size(config: RunConfig, space: GenomeSpace) -> int:
-    return searches.get(config.search).start(space.n_genes, config.seed, config.population_size).population_size
+def _population_size(config: RunConfig, space: Space) -> int:
+    return searches.get(config.search).start(space.axes, config.seed, config.population_size).population_size

@@ -14,9 +14,9 @@ from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
-from merging.genomes import Genome, GenomeSpace
 from merging.recipes import Recipe
-from merging.search import Search, searches
+from merging.search import Axes, Search, searches
+from merging.spaces import Genome, Space
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Generation, Run
 
@@ -44,7 +44,7 @@ class _Warm:
 
     number: int
     search: Search
-    space: GenomeSpace
+    space: Space
 
 
 class Searches:
@@ -65,7 +65,7 @@ class Searches:
         recipes = tuple(space.decode(genome) for genome in genomes)
         return Proposal(number, genomes, recipes, search.sigma, population_digest(genomes), environment())
 
-    def _told(self, run: Run, newest: Generation | None, told: Told) -> tuple[Search, GenomeSpace]:
+    def _told(self, run: Run, newest: Generation | None, told: Told) -> tuple[Search, Space]:
         """The run's search, told of every generation up to `newest`."""
         warm = self._warm.pop(run.pk, None)
         if warm and newest and told and warm.number == newest.number:
@@ -73,7 +73,7 @@ class Searches:
             return warm.search, warm.space
         config = RunConfig.from_json(run.config)
         space = config.space()
-        search = searches.get(config.search).start(space.n_genes, config.seed, config.population_size)
+        search = searches.get(config.search).start(space.axes, config.seed, config.population_size)
         past = run.generations.filter(number__lte=newest.number if newest else -1)
         for generation in past.order_by("number").prefetch_related("candidates"):
             search.ask(generation.number)
@@ -91,7 +91,7 @@ class Searches:
 def load_libraries() -> None:
     """Import what the searches need, half a second, now and not while somebody waits for a first generation."""
     for kind in searches:
-        kind.start(n_genes=2, seed=0)
+        kind.start(Axes((0.5, 0.5), switches=(0,)), seed=0)
 
 
 def population_digest(genomes: Sequence[Genome]) -> str:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging.errors import GenomeError
-from merging.genomes import Genome
-from merging.search import SearchKind, default_population, replay, searches
+from merging.search import Axes, SearchKind, default_population, replay, searches
+from merging.spaces import Genome
 
 ALL = pytest.mark.parametrize("kind", list(searches), ids=searches.names())
 History = list[tuple[list[Genome], list[float]]]
@@ -25,10 +25,16 @@ def score(genome: Genome) -> float:
     return round(-sum((gene - 0.7) ** 2 for gene in genome), 1)
 
 
+def axes(kind: SearchKind, n_genes: int) -> Axes:
+    """Numbers; for a search that needs switches every other gene is one, and the number before it depends on it."""
+    switches = tuple(range(1, n_genes, 2)) if kind.needs_switches else ()
+    return Axes((0.5,) * n_genes, switches, tuple((switch - 1, switch) for switch in switches))
+
+
 def run(
     kind: SearchKind, n_genes: int, seed: int, generations: int, fitness: Callable[[Genome], float] = score
 ) -> History:
-    search, history = kind.start(n_genes, seed), []
+    search, history = kind.start(axes(kind, n_genes), seed), []
     for generation in range(generations):
         genomes = search.ask(generation)
         history.append((genomes, [fitness(genome) for genome in genomes]))
@@ -75,24 +81,24 @@ def test_numpy_s_own_generator_is_left_alone(kind: SearchKind) -> None:
 def test_a_search_goes_on_from_stored_rows_bit_for_bit(kind: SearchKind, n_genes: int) -> None:
     history = stored(run(kind, n_genes, seed=7, generations=25))
     for n_told in (0, 1, 12, 24):
-        resumed = replay(kind.name, n_genes, 7, None, history[:n_told])
+        resumed = replay(kind.name, axes(kind, n_genes), 7, None, history[:n_told])
         assert resumed.ask(n_told) == history[n_told][0]
 
 
 @ALL
 def test_asking_twice_gives_the_same_population(kind: SearchKind) -> None:
-    search = kind.start(4, seed=1)
+    search = kind.start(axes(kind, 4), seed=1)
     first = search.ask(0)
     assert search.ask(0) == first
     search.tell(first, [score(genome) for genome in first])
-    asked_once = replay(kind.name, 4, 1, None, [(first, [score(genome) for genome in first])])
+    asked_once = replay(kind.name, axes(kind, 4), 1, None, [(first, [score(genome) for genome in first])])
     assert search.ask(1) == asked_once.ask(1)
 
 
 @ALL
 def test_told_genomes_count_not_asked_ones(kind: SearchKind) -> None:
     """Rows from another machine may differ in the last bits; they are the truth."""
-    search = kind.start(4, seed=1)
+    search = kind.start(axes(kind, 4), seed=1)
     other = [tuple(gene * (1 - 1e-12) for gene in genome) for genome in search.ask(0)]
     search.tell(other, [score(genome) for genome in other])
     assert all(0 <= gene <= 1 for genome in search.ask(1) for gene in genome)
@@ -107,7 +113,7 @@ def test_equal_fitnesses_do_not_stop_a_search(kind: SearchKind) -> None:
 @ALL
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_fitness_that_is_not_finite_is_refused_and_nothing_is_learned(kind: SearchKind, bad: float) -> None:
-    search, other = kind.start(4, seed=1), kind.start(4, seed=1)
+    search, other = kind.start(axes(kind, 4), seed=1), kind.start(axes(kind, 4), seed=1)
     genomes = search.ask(0)
     fitnesses = [score(genome) for genome in genomes]
     with pytest.raises(GenomeError, match=f"the fitness of genome 0 is {bad}; expected a finite number"):
@@ -122,7 +128,7 @@ def test_a_fitness_that_is_not_finite_is_refused_and_nothing_is_learned(kind: Se
 def test_a_population_of_another_size_is_refused(
     kind: SearchKind, change: Callable[[Sequence[object]], list[object]]
 ) -> None:
-    search = kind.start(4, seed=1)
+    search = kind.start(axes(kind, 4), seed=1)
     genomes = search.ask(0)
     with pytest.raises(GenomeError, match="expected 8 of each"):
         search.tell(change(genomes), [0.0] * len(genomes))  # type: ignore[arg-type]
@@ -133,7 +139,7 @@ def test_a_population_of_another_size_is_refused(
 @ALL
 @pytest.mark.parametrize("genome", [(0.5,) * 3, (0.5,) * 5, (0.5, 0.5, 0.5, 1.5), (math.nan,) * 4])
 def test_a_genome_of_another_kind_is_refused(kind: SearchKind, genome: Genome) -> None:
-    search = kind.start(4, seed=1)
+    search = kind.start(axes(kind, 4), seed=1)
     asked = search.ask(0)
     with pytest.raises(GenomeError, match=r"genome 0 is .*; expected 4 genes from 0 to 1"):
         search.tell([genome, *asked[1:]], [0.0] * len(asked))
@@ -143,7 +149,7 @@ def test_a_genome_of_another_kind_is_refused(kind: SearchKind, genome: Genome) -
 @settings(max_examples=10)
 @given(fitnesses=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=8, max_size=8))
 def test_any_finite_fitness_is_taken(kind: SearchKind, fitnesses: list[float]) -> None:
-    search = kind.start(4, seed=1)
+    search = kind.start(axes(kind, 4), seed=1)
     for generation in range(3):
         search.tell(search.ask(generation), fitnesses)
     assert all(0 <= gene <= 1 for genome in search.ask(3) for gene in genome)
@@ -151,9 +157,10 @@ def test_any_finite_fitness_is_taken(kind: SearchKind, fitnesses: list[float]) -
 
 @ALL
 def test_a_population_size_can_be_chosen(kind: SearchKind) -> None:
-    assert len(kind.start(4, 1, population_size=5).ask(0)) == kind.start(4, 1, population_size=5).population_size == 5
+    search = kind.start(axes(kind, 4), 1, population_size=5)
+    assert len(search.ask(0)) == search.population_size == 5
     with pytest.raises(GenomeError, match="the population size is 0"):
-        kind.start(4, 1, population_size=0)
+        kind.start(axes(kind, 4), 1, population_size=0)
 
 
 @ALL
