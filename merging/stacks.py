@@ -12,6 +12,7 @@ from typing import Final
 from merging import plain
 from merging.errors import RecipeError
 from merging.families import families
+from merging.families.family import Window
 
 DEPTHS: Final = ("num_hidden_layers", "n_layer", "num_layers")
 """What configurations call the number of layers."""
@@ -36,7 +37,7 @@ def stacked_config(config: Config, layers: Sequence[Layer]) -> dict[str, object]
         **config,
         **{name: len(layers) for name in DEPTHS if name in config},
         **_lists(config, layers),
-        **_attention(layers),
+        **_attention(config, layers),
         **_positions(layers),
         **_experts(layers),
     }
@@ -76,14 +77,14 @@ def _numbers(config: Config, name: str) -> Sequence[object]:
     return value if isinstance(value, list) else ()
 
 
-def _attention(layers: Sequence[Layer]) -> dict[str, object]:
+def _attention(config: Config, layers: Sequence[Layer]) -> dict[str, object]:
     """How far each layer looks back, where it is a rule. Older loaders know only how many layers at the front see all:
-    they are told too, where that says it.
+    they are told too, where that says it. Without a window of its own the result has none, whatever its layers had.
     """
     ruled = [_rule(source, layer) for source, layer in layers]
     if not any(ruled):
         return {}
-    kinds = [kind or FULL for kind in ruled]
+    kinds = [kind or FULL if _has_window(config) else FULL for kind in ruled]
     n_full = next((i for i, kind in enumerate(kinds) if kind != FULL), len(kinds))
     says_it = SLIDING not in kinds or FULL not in kinds[n_full:]
     has_count = all("max_window_layers" in source for source, _ in layers)
@@ -103,10 +104,21 @@ def _rule(config: Config, layer: int) -> str | None:
     return None
 
 
+def _has_window(config: Config) -> bool:
+    """Whether it says how many tokens a layer sees that does not see all."""
+    window = _window(config)
+    is_on = not window.switch or config.get(window.switch) is True
+    return is_on and bool(config.get("sliding_window", window.default))
+
+
 def _full_every(config: Config) -> int:
     """A rule that a family has and its configurations do not say: of Gemma 2 they never did."""
+    return _window(config).full_every
+
+
+def _window(config: Config) -> Window:
     model_type = config.get("model_type")
-    return families.get(model_type).window.full_every if isinstance(model_type, str) and model_type in families else 0
+    return families.get(model_type).window if isinstance(model_type, str) and model_type in families else Window(None)
 
 
 def _positions(layers: Sequence[Layer]) -> dict[str, object]:
@@ -122,13 +134,13 @@ def _positions(layers: Sequence[Layer]) -> dict[str, object]:
 
 
 def _experts(layers: Sequence[Layer]) -> dict[str, object]:
-    """Which layers have experts, where every so-manieth has."""
-    if not all("decoder_sparse_step" in source for source, _ in layers):
+    """Which layers have experts, where every so-manieth has. A configuration that does not say it means every layer."""
+    if not any("decoder_sparse_step" in source for source, _ in layers):
         return {}
     dense = [i for i, (source, layer) in enumerate(layers) if _is_dense(source, layer)]
     return {"decoder_sparse_step": 1, "mlp_only_layers": dense}
 
 
 def _is_dense(config: Config, layer: int) -> bool:
-    step = plain.integer(config["decoder_sparse_step"], "decoder_sparse_step", RecipeError)
+    step = plain.integer(config.get("decoder_sparse_step", 1), "decoder_sparse_step", RecipeError)
     return layer in _numbers(config, "mlp_only_layers") or (step > 0 and (layer + 1) % step != 0)

@@ -51,6 +51,14 @@ def test_layers_of_another_model_bring_their_own_kind() -> None:
     assert stacked_config(QWEN, [(QWEN, 0), (other, 0), (QWEN, 3)])["layer_types"] == [FULL, SLIDING, SLIDING]
 
 
+def test_layers_with_a_window_see_everything_in_a_model_that_has_none() -> None:
+    """The library refuses to run a window of no size."""
+    without = written("qwen2", num_hidden_layers=4, use_sliding_window=False, sliding_window=None)
+    made = stacked_config(without, [(without, 0), (QWEN, 3), (QWEN, 0)])
+    assert read(made).layer_types == [FULL, FULL, FULL] and made["max_window_layers"] == 3
+    assert stacked_config(QWEN, [(QWEN, 3), (without, 3)])["layer_types"] == [SLIDING, FULL]
+
+
 def test_every_sixth_layer_is_written_out() -> None:
     old = {name: value for name, value in GEMMA.items() if name != "layer_types"} | {"sliding_window_pattern": 6}
     for config in (GEMMA, old):
@@ -70,6 +78,13 @@ def test_layers_without_experts_are_counted_anew() -> None:
     config = written("qwen2_moe", num_hidden_layers=4, decoder_sparse_step=2, mlp_only_layers=[3])
     made = stacked_config(config, [(config, layer) for layer in (0, 1, 1, 3)])
     assert made["mlp_only_layers"] == [0, 3] and made["decoder_sparse_step"] == 1
+
+
+def test_a_model_that_says_nothing_of_dense_layers_has_none() -> None:
+    sparse = {n: v for n, v in written("qwen3_moe", num_hidden_layers=4).items() if n != "decoder_sparse_step"}
+    mixed = written("qwen3_moe", num_hidden_layers=4, decoder_sparse_step=2)
+    made = stacked_config(mixed, [(mixed, 0), (sparse, 0), (mixed, 1), (sparse, 1)])
+    assert made["mlp_only_layers"] == [0] and made["decoder_sparse_step"] == 1
 
 
 @pytest.mark.parametrize("explicit", [True, False])
