@@ -8,7 +8,8 @@ How a run uses them, all of it from rows:
     estimates = plan.estimate(answers)                                            # one for each objective: what the search is told
 
 The finalists of a run are scored in full before one of them is called the winner; `finalists` says which they are where all
-candidates are healthy, and the ledger of runs passes over those that are not.
+candidates are healthy, and the ledger of runs passes over those that are not. Where a fidelity `wins_by_validation`, the winner is
+the best on the validation split among the best of every generation.
 """
 
 from collections.abc import Callable, Mapping, Sequence

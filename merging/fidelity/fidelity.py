@@ -304,6 +304,7 @@ class Fidelity:
     """A way of asking less. `source` is a citation with its address, empty where there is nothing to cite.
 
     `looks_back` is how many closed generations a plan reads at most; `needs_parents` whether it reads parents' answers.
+    `wins_by_validation`: the winner is the best on the validation split among the best of every generation.
     """
 
     name: str
@@ -314,6 +315,7 @@ class Fidelity:
     looks_back: int
     needs_parents: bool
     make: MakePlan
+    wins_by_validation: bool = False
 
     def checked(self, settings: Mapping[str, object]) -> dict[str, float]:
         """Every setting, defaults where none is given; EvaluationError for unknown names and values out of range."""

@@ -21,12 +21,17 @@ SAMPLES: Final = Setting(
 
 
 def make(pool: Pool, history: History, settings: Settings, rng: np.random.Generator, generation: int) -> Plan:
-    if settings["samples"] >= pool.n:
-        return in_full(pool, FIDELITY.name)
-    drawn = uniform(pool, int(settings["samples"]), rng)
+    return of_some(FIDELITY.name, pool, int(settings["samples"]), rng)
+
+
+def of_some(fidelity: str, pool: Pool, n: int, rng: np.random.Generator) -> Plan:
+    """n samples in one block, told as their mean; everything where the pool holds no more than n."""
+    if n >= pool.n:
+        return in_full(pool, fidelity)
+    drawn = uniform(pool, n, rng)
     weights = [1 / len(positions) for positions in drawn for _ in positions]
     asked = tuple(position for positions in drawn for position in positions)
-    return Plan(FIDELITY.name, pool, (asked,), Drawn(asked, tuple(weights)))
+    return Plan(fidelity, pool, (asked,), Drawn(asked, tuple(weights)))
 
 
 def uniform(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Positions, ...]:

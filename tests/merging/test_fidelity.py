@@ -30,7 +30,7 @@ def true_fitness(model: Answers, pool: Pool = POOL) -> float:
     return fitness(fidelities.get("full").plan(pool, History(), {}, 0, 0).estimate(model), pool)
 
 
-@pytest.mark.parametrize("name", ["subset", "entropy"])
+@pytest.mark.parametrize("name", ["subset", "batch", "entropy"])
 def test_a_drawn_subset_is_right_on_average(name: str) -> None:
     """1000 draws: the mean estimate lies within 4 standard errors of the truth; fixed seeds, so no luck is left."""
     earlier, model = history("full", POOL, 2, gate=True), simulated(0.3, POOL, np.random.default_rng(7), gate=True)
@@ -52,6 +52,23 @@ def test_intervals_of_subsets_hold_the_truth_as_often_as_they_say() -> None:
         (estimate,) = plan.estimate(asked(plan, model))
         held += estimate.low <= np.mean(model.score) <= estimate.high
     assert held >= 465
+
+
+def test_a_batch_holds_200_samples_once_and_those_of_another_generation_or_run_are_others() -> None:
+    pool, batch = Pool((Part(700), Part(300, 2.0))), fidelities.get("batch")
+    first, again, next_one, other_run = (
+        batch.plan(pool, History(), {}, seed, generation) for seed, generation in ((5, 0), (5, 0), (5, 1), (6, 0))
+    )
+    assert first == again and len(set(first.blocks[0])) == first.n_asked == 200
+    assert list(map(len, pool.by_part(first.blocks[0]))) == [140, 60]
+    assert len({frozenset(plan.blocks[0]) for plan in (first, next_one, other_run)}) == 3
+
+
+@pytest.mark.parametrize("n", [1, 200])
+def test_a_batch_is_everything_where_there_is_no_more(n: int) -> None:
+    plan = fidelities.get("batch").plan(Pool((Part(n),)), History(), {}, 0, 0)
+    assert plan.blocks == (tuple(range(n)),)
+    assert not plan.estimate(asked(plan, answers([1.0] * n)))[0].is_estimate
 
 
 def test_samples_that_divide_candidates_are_drawn_more_often() -> None:
