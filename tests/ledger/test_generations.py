@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from tests.ledger import world
 from webapp.runs import transitions
@@ -106,15 +107,47 @@ def test_a_failed_candidate_is_told_as_the_worst_of_its_generation(run: Run) -> 
     assert closed["mean"] == pytest.approx((0.8 + 0.2 + 0.6) / 3)
 
 
-def test_a_new_best_is_validated_and_a_worse_one_is_not(run: Run) -> None:
+def validated(run: Run) -> list[str]:
+    """The snapshots, in the order in which they were asked for."""
+    asked = run.evaluations.filter(split="validation", candidate__kind="evolved").order_by("id")
+    return list(asked.values_list("candidate__name", flat=True))
+
+
+def test_the_best_of_every_generation_is_asked_on_validation_when_it_closes(run: Run) -> None:
     memory = Searches()
     generations.advance(run.pk, memory)
-    finish_evolved(run, {"g0.0": 0.2, "g0.1": 0.8, "g0.2": 0.8, "g0.3": 0.2})
+    finish_evolved(run, {"g0.0": 0.2, "g0.1": 0.8, "g0.2": 0.8, "g0.3": BAD})
+    assert validated(run) == []
     generations.advance(run.pk, memory)
-    finish_evolved(run, {f"g1.{i}": 0.8 for i in range(4)})
+    finish_evolved(run, {f"g1.{i}": 0.1 * i for i in range(4)})
     generations.advance(run.pk, memory)
-    validated = run.evaluations.filter(split="validation", candidate__kind="evolved")
-    assert list(validated.values_list("candidate__name", flat=True)) == ["g0.1"]
+    assert validated(run) == ["g0.1", "g1.3"]
+    world.check(run)
+
+
+def test_a_generation_that_closes_twice_is_asked_once(run: Run) -> None:
+    """Another call of the same writes, as after a reply that was lost."""
+    generations.advance(run.pk, Searches())
+    finish_evolved(run, {})
+    generations.advance(run.pk, Searches())
+    with transaction.atomic():
+        transitions.take_snapshot(transitions.locked(run.pk), 0)
+    assert len(validated(run)) == 1
+
+
+def test_snapshots_wait_behind_the_generation_that_is_being_searched(run: Run) -> None:
+    """The claims of one worker: each snapshot comes after the next generation's search questions, and the last before the exam."""
+    memory, order = Searches(), []
+    while run.state != "done":
+        if claim := claims.claim("w1", "test"):
+            world.finish(claim)
+            if claim.kind == "evolved" and claim.split != "final":
+                order.append((claim.split, claim.generation))
+        generations.advance(run.pk, memory)
+        run.refresh_from_db()
+    search = [[("search", g)] * 4 for g in range(3)]
+    snapshots = [("validation", g) for g in range(3)]
+    assert order[:15] == [*search[0], *search[1], snapshots[0], *search[2], *snapshots[1:]]
 
 
 def test_references_that_are_not_scored_yet_do_not_hold_generation_0_up(run: Run) -> None:

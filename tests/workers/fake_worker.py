@@ -62,6 +62,7 @@ def arm(point: str, mark: Path) -> None:
 
         return wrapped
 
+    from webapp.runs import transitions
     from workers import pipeline
 
     points: dict[str, tuple[Any, str, Callable[..., Any]]] = {
@@ -71,6 +72,8 @@ def arm(point: str, mark: Path) -> None:
         "after commit": (results, "finish", after),
         "inside advance": (generations, "_open", after),
         "after advance": (generations, "advance", after),
+        "inside snapshot": (transitions, "take_snapshot", after),
+        "inside exam": (transitions, "_hold_exam", after),
     }
     module, name, how = points[point]
     setattr(module, name, how(getattr(module, name)))

@@ -23,11 +23,25 @@ from webapp.system.models import Worker
 from workers.ledger import generations
 from workers.ledger.searches import Searches
 
-POINTS = ("after claim", "before commit", "inside commit", "after commit", "inside advance", "after advance")
+POINTS = (
+    "after claim",
+    "before commit",
+    "inside commit",
+    "after commit",
+    "inside advance",
+    "after advance",
+    "inside snapshot",
+)
+AT_THE_END = "inside exam"
 
 
 def outcomes(run: Run) -> list[str]:
     return list(Attempt.objects.filter(evaluation__run=run).order_by("token").values_list("outcome", flat=True))
+
+
+def asked_of(run: Run) -> list[tuple[str, str]]:
+    """Who was asked on which split: each once."""
+    return sorted(run.evaluations.values_list("candidate__name", "split"))
 
 
 def test_a_run_without_faults_has_no_attempt_too_many(run: Run, staff: Staff) -> None:
@@ -39,8 +53,13 @@ def test_a_run_without_faults_has_no_attempt_too_many(run: Run, staff: Staff) ->
     world.check(run)
 
 
-def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(run: Run, staff: Staff) -> None:
-    for point in POINTS:
+@pytest.mark.parametrize("fidelity", ["full", "batch"])
+def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(
+    owner: User, tmp_path: Path, staff: Staff, fidelity: str
+) -> None:
+    undisturbed = world.work(world.launch(owner, tmp_path, fidelity=fidelity))
+    run = world.launch(owner, tmp_path, fidelity=fidelity)
+    for point in (*POINTS, AT_THE_END):
         process = staff.fork("w1", point)
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, point
@@ -49,7 +68,9 @@ def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(run: Run,
     wait_for(lambda: has_ended(run), 60)
     assert run.state == "done"
     assert world.populations(run) == world.uninterrupted(run)
-    assert outcomes(run).count("lost") <= len(POINTS)
+    assert asked_of(run) == asked_of(undisturbed)
+    assert run.winner and undisturbed.winner and run.winner.name == undisturbed.winner.name
+    assert outcomes(run).count("lost") <= len(POINTS) + 1
     world.check(run)
 
 

@@ -7,6 +7,7 @@ twice changes nothing and says so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from webapp.runs import events, ranks
+from webapp.runs import events, ranks, winners
 from webapp.runs.config import N_FINALISTS
 from webapp.runs.models import ENDED, LIVE, REFERENCES, Candidate, Evaluation, Run, RunState
 
@@ -95,14 +96,62 @@ def start(run: Run) -> None:
 
 
 def finish_search(run: Run) -> bool:
-    """End the search. Finalists whose scores are estimates are asked all search samples first; then the winner is chosen.
+    """End the search. First, finalists whose scores are estimates are asked all search samples, and snapshots by which the winner is chosen
+    get their scores; then it is chosen.
 
     False when nothing evolved was scored. Call it with the run's row locked.
     """
-    finalists = best(run, _n_finalists(run))
+    finalists = winners.best(run, _n_finalists(run))
     if not finalists:
         return False
-    guessed = run.evaluations.filter(candidate__in=finalists, split="search", is_estimate=True)
+    if winners.by_validation(run) and (newest := run.generations.order_by("-number").first()):
+        take_snapshot(run, newest.number)  # a stop leaves it open
+    _ask_in_full(run, finalists)
+    _enter(run, "finishing", message=run.message)
+    if not _is_undecided(run):
+        _hold_exam(run)
+    return True
+
+
+def take_snapshot(run: Run, generation: int) -> None:
+    """Ask for the validation score of the best of a generation, once. Call it with the run's row locked."""
+    rank = ranks.of_generation(generation, "validation")
+    Evaluation.objects.bulk_create(
+        [
+            Evaluation(run=run, candidate=c, split="validation", rank=rank)
+            for c in winners.best(run, generation=generation)
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _is_undecided(run: Run) -> bool:
+    """Whether scores are still open by which the winner is chosen."""
+    decide = Q(split="full")
+    if winners.by_validation(run):
+        decide |= Q(split="validation", candidate__kind="evolved")
+    return run.evaluations.filter(decide, status__in=OPEN).exists()
+
+
+def _hold_exam(run: Run) -> None:
+    """Choose the winner and ask for the validation and final scores of it, the finalists, the parents and the baselines."""
+    finalists = winners.best(run, _n_finalists(run))
+    winner = winners.winner(run, finalists)
+    _ask_in_full(run, [winner])
+    compared = [winner, *(c for c in finalists if c != winner), *run.candidates.filter(kind__in=REFERENCES)]
+    splits: tuple[Literal["validation", "final"], ...] = ("validation", "final")
+    Evaluation.objects.bulk_create(
+        [Evaluation(run=run, candidate=c, split=split, rank=ranks.LAST) for split in splits for c in compared],
+        ignore_conflicts=True,
+    )
+    run.winner = winner
+    run.save(update_fields=["winner"])
+    events.record(run.pk, "run.winner", {"candidate": winner.pk})
+
+
+def _ask_in_full(run: Run, candidates: Sequence[Candidate]) -> None:
+    """Ask those of which the search was told an estimate all search samples, once."""
+    guessed = run.evaluations.filter(candidate__in=candidates, split="search", is_estimate=True)
     Evaluation.objects.bulk_create(
         [
             Evaluation(run=run, candidate_id=pk, split="full", rank=ranks.FULL)
@@ -110,53 +159,10 @@ def finish_search(run: Run) -> bool:
         ],
         ignore_conflicts=True,
     )
-    _enter(run, "finishing", message=run.message)
-    if not run.evaluations.filter(split="full", status__in=OPEN).exists():
-        _hold_exam(run)
-    return True
-
-
-def _hold_exam(run: Run) -> None:
-    """Choose the winner and ask for the validation and final scores of the finalists, the parents and the baselines."""
-    finalists = _by_full_score(run, best(run, _n_finalists(run)))
-    compared = [*finalists, *run.candidates.filter(kind__in=REFERENCES)]
-    splits: tuple[Literal["validation", "final"], ...] = ("validation", "final")
-    Evaluation.objects.bulk_create(
-        [Evaluation(run=run, candidate=c, split=split, rank=ranks.LAST) for split in splits for c in compared],
-        ignore_conflicts=True,
-    )
-    run.winner = finalists[0]
-    run.save(update_fields=["winner"])
-    events.record(run.pk, "run.winner", {"candidate": finalists[0].pk})
-
-
-def _by_full_score(run: Run, finalists: list[Candidate]) -> list[Candidate]:
-    """The finalists by what they scored on all search samples; those of which only an estimate is known come last, in their order."""
-    known = run.evaluations.filter(
-        candidate__in=finalists, status="done", split__in=("search", "full"), is_estimate=False
-    )
-    standing = {
-        pk: (is_healthy, fitness) for pk, is_healthy, fitness in known.values_list("candidate", "is_healthy", "fitness")
-    }
-    return sorted(finalists, key=lambda candidate: standing.get(candidate.pk, (False, float("-inf"))), reverse=True)
 
 
 def _n_finalists(run: Run) -> int:
     return int(run.config.get("n_finalists", N_FINALISTS))
-
-
-def best(run: Run, n: int = 1) -> list[Candidate]:
-    """The `n` evolved candidates of highest search fitness; ties go to the earlier generation, then the lower index.
-
-    Candidates whose answers cannot be trusted are passed over, unless there are no others.
-    """
-    return _best(run, n, evaluations__is_healthy=True) or _best(run, n)
-
-
-def _best(run: Run, n: int, **conditions: bool) -> list[Candidate]:
-    scored = {"kind": "evolved", "evaluations__split": "search", "evaluations__status": "done"}
-    ranked = run.candidates.filter(**scored, **conditions)  # in one call: of one and the same evaluation
-    return list(ranked.order_by("-evaluations__fitness", "generation__number", "index")[:n])
 
 
 def _settle(run: Run) -> bool:

@@ -117,12 +117,7 @@ def _close(run: Run, generation: Generation, told: Told) -> None:
         "spread": statistics.pstdev(scored) if scored else None,
     }
     events.record(run.pk, "generation.closed", payload)
-    rank = ranks.of_generation(generation.number, "validation")
-    Evaluation.objects.bulk_create(
-        Evaluation(run=run, candidate=best, split="validation", rank=rank)
-        for best in transitions.best(run)
-        if best.generation_id == generation.pk
-    )
+    transitions.take_snapshot(run, generation.number)
 
 
 def _open(run: Run, proposal: Proposal, plan: dict[str, Any] | None) -> None:

@@ -16,7 +16,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.exports.actions import request_export
 from webapp.exports.cards import model_card
 from webapp.library.models import Benchmark
-from webapp.runs import leaderboard, series, transitions
+from webapp.runs import leaderboard, series, winners
 from webapp.runs.config import Override, RunConfig
 from webapp.runs.drafts import DraftError, plan
 from webapp.runs.models import Evaluation, Run, Score
@@ -60,7 +60,7 @@ def test_a_candidate_whose_answers_cannot_be_trusted_is_not_ranked(owner: User, 
 
 def test_a_finalist_whose_further_answers_cannot_be_trusted_is_counted_among_the_unranked(owner: User) -> None:
     run = make_run(owner, n_generations=1)
-    (best,) = transitions.best(run)
+    (best,) = winners.best(run)
     shares = {"mean": 0.5, "low": 0.2, "high": 0.8, "n": 5}
     full = Evaluation.objects.create(
         run=run, candidate=best, split="full", status="done", fitness=0.5, is_healthy=False, **shares
@@ -90,7 +90,7 @@ def test_its_own_page_says_why(owner: User, owner_client: Client) -> None:
 def test_it_cannot_win_while_another_can(owner: User) -> None:
     run = make_run(owner, n_generations=2)
     names = doubt(run, 3)
-    finalists = transitions.best(run, 3)
+    finalists = winners.best(run, 3)
     assert len(finalists) == 3 and not {candidate.name for candidate in finalists} & set(names)
     best = summary(run).row.best
     assert best and best.candidate == finalists[0]
@@ -99,7 +99,7 @@ def test_it_cannot_win_while_another_can(owner: User) -> None:
 def test_it_wins_when_no_other_can(owner: User) -> None:
     run = make_run(owner, n_generations=1, population=4)
     names = doubt(run, 4)
-    assert [candidate.name for candidate in transitions.best(run, 2)] == names[:2]
+    assert [candidate.name for candidate in winners.best(run, 2)] == names[:2]
     assert leaderboard.board(run, 4).n_unranked == 4
 
 
