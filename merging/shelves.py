@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -45,16 +46,17 @@ class ParentShelf:
         self._facts: dict[Parent, ParentFacts] = {}
         self._tensors: dict[tuple[Parent, str], Tensor] = {}
         self._n_bytes = 0
+        self._is_keeping = True
         self._fitting: set[tuple[object, ...]] = set()
 
-    def open(self, recipe: Recipe) -> Mapping[Parent, ParentFacts]:
-        """Makes the recipe's models ready and returns their facts; others leave.
+    def open(self, recipe: Recipe, staying: Collection[Parent] = ()) -> Mapping[Parent, ParentFacts]:
+        """Makes the recipe's models ready and returns their facts; others leave, unless they are `staying`.
 
         ParentError when they do not fit each other, or a folder's files are not those of the recipe's fingerprint any
         more. Each model is hashed once, when it comes.
         """
-        models = (*recipe.parents, *([recipe.base] if recipe.base is not None else []))
-        for gone in [parent for parent in self._facts if parent not in models]:
+        models = recipe.models
+        for gone in [parent for parent in self._facts if parent not in models and parent not in staying]:
             self._remove(gone)
         for parent in models:
             if parent not in self._facts:
@@ -64,10 +66,27 @@ class ParentShelf:
             self._max_bytes = room_beside_model(self._device, max(facts.n_bytes for facts in self._facts.values()))
         return dict(self._facts)
 
+    @property
+    def max_bytes(self) -> int:
+        """0 until it is known, which it is once a recipe was opened."""
+        return self._max_bytes or 0
+
     def tensor(self, parent: Parent, name: str) -> Tensor:
         """See `TensorSource`."""
         found = self._tensors.get((parent, name))
         return found if found is not None else self._read(parent, self._facts[parent].index[name])
+
+    @contextmanager
+    def keeping_nothing(self) -> Iterator[None]:
+        """Inside the block tensors are only read, for somebody who keeps them in another place; what was kept before leaves."""
+        for parent in self._facts:
+            self._forget(parent)
+        self._is_keeping = False
+        try:
+            yield
+        finally:
+            self._is_keeping = True
+            self._reader.close()
 
     def close(self) -> None:
         """All parents leave."""
@@ -80,20 +99,24 @@ class ParentShelf:
         except ParentError:
             self._remove(parent)  # when its files are as they were, it is opened again
             raise
-        if self._n_bytes + tensor.nbytes <= (self._max_bytes or 0):
+        if self._is_keeping and self._n_bytes + tensor.nbytes <= self.max_bytes:
             self._tensors[parent, entry.name] = tensor
             self._n_bytes += tensor.nbytes
         return tensor
 
     def _remove(self, parent: Parent) -> None:
         del self._facts[parent]
+        self._forget(parent)
+        self._reader.close()
+
+    def _forget(self, parent: Parent) -> None:
         self.spectra.forget(parent)
         for key in [key for key in self._tensors if key[0] == parent]:
             self._n_bytes -= self._tensors.pop(key).nbytes
-        self._reader.close()
 
     def _check_fit(self, recipe: Recipe) -> None:
-        key = (recipe.method, recipe.parents, recipe.base, recipe.companions.tokenizer, recipe.is_stack, recipe.donor)
+        shape = (recipe.is_stack, recipe.path is not None)
+        key = (recipe.method, recipe.parents, recipe.base, recipe.companions.tokenizer, shape, recipe.donor)
         if key not in self._fitting:
             check_recipe_fit(recipe)
             self._fitting.add(key)

@@ -6,13 +6,14 @@ Knows nothing of runs, rows or queues: whoever has a recipe can have it scored o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from merging import plain
+from merging.absorption import Absorption
 from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
 from merging.engines import EngineName, TokenModel
@@ -24,6 +25,7 @@ from merging.exports import companions_digest, write_companions
 from merging.folders import BuiltFile, built_files, complete_or_absent
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
+from merging.path_shells import PathShell, all_blocks, is_path, n_elements, needed_blocks
 from merging.plans import plan
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
@@ -38,7 +40,8 @@ from merging.vocabularies import read_vocabulary
 
 @dataclass(frozen=True)
 class _Seat:
-    """A shell with its engine; vLLM is both. `key` is everything but tensors that they depend on: files of the donor and the dtype.
+    """A shell with its engine; vLLM is both. `key` is everything that they depend on, but for tensors and a path's layers: files
+    of the donor and the dtype.
 
     `leave` gives back what would otherwise stay.
     """
@@ -50,12 +53,26 @@ class _Seat:
     leave: Callable[[], None] = lambda: None
 
 
+@dataclass(frozen=True)
+class _PathSeat:
+    """As `_Seat`, of layers that stay while paths through them come and go."""
+
+    key: str
+    shell: PathShell
+    engine: TransformersEngine
+
+    def leave(self) -> None:
+        """Nothing is left to give back."""
+
+
 class Workbench:
     """Scores and builds recipes on one device, one at a time, from one thread.
 
     `device` is a torch device such as "cpu" or "cuda:0"; None takes a GPU if there is one. Parents' tensors stay in
     memory up to `parent_bytes`, by default a quarter of the machine's memory, or what the GPU has left beside a model (a
-    quarter of it beside vLLM); a candidate then reads no file. After an exception, also one that `progress` raises, the
+    quarter of it beside vLLM); a candidate then reads no file. For paths all layers of their parents stay in the model
+    instead, if those that one model has not fit into `parent_bytes`; otherwise a path has its own layers, and the next
+    one that needs others reads them. After an exception, also one that `progress` raises, the
     bench can be used again.
 
     EvaluationError, with what to do, where the engine is vLLM and cannot run.
@@ -71,7 +88,7 @@ class Workbench:
             parent_bytes = room_beside_vllm(self.device) if parent_bytes is None else parent_bytes
         self._engine = engine
         self._shelf = ParentShelf(self.device, parent_bytes)
-        self._seat: _Seat | None = None
+        self._seat: _Seat | _PathSeat | None = None
         self._in_place: str | None = None
 
     def evaluate(
@@ -86,22 +103,45 @@ class Workbench:
         return evaluate(self.model(recipe, progress), benchmark, split, n, progress)
 
     def model(self, recipe: Recipe, progress: Progress = no_progress) -> TokenModel:
-        """The merged model, until the next call. A recipe that is in place already is not merged again."""
+        """The merged model, until the next call. A recipe that is in place already is not merged again.
+
+        RecipeError for one that can be built and not scored: with other tokens than its donor, or with layers that are
+        both stacked and merged; also for a path where the engine is vLLM.
+        """
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
-            progress("load", 0, 1)
-            facts = self._shelf.open(recipe)
-            jobs = in_order(recipe, plan(recipe, facts))
-            _check_scorable(recipe, facts)
-            progress("load", 1, 1)
-            self._in_place = None  # from here on the shell is partly filled, unless all goes well
-            self._seat = self._seat_for(recipe)
-            place = Place(self._seat.shell.targets, self._shelf.spectra)
-            tensors = assemble(recipe, jobs, self._shelf, place)
-            with threads_for(self._seat.n_parameters):
-                self._seat.shell.load(_counted(tensors, "merge", len(jobs), progress))
-            self._in_place = digest
+            seat = self._followed(recipe, progress) if is_path(recipe) else self._filled(recipe, progress)
+            self._seat, self._in_place = seat, digest
         return self._seat.engine
+
+    def _filled(self, recipe: Recipe, progress: Progress) -> _Seat:
+        """A seat whose shell holds the merged tensors."""
+        progress("load", 0, 1)
+        facts = self._shelf.open(recipe)
+        jobs = in_order(recipe, plan(recipe, facts))
+        _check_scorable(recipe, facts)
+        progress("load", 1, 1)
+        self._in_place = None  # from here on the shell is partly filled, unless all goes well
+        self._seat = seat = self._seat_for(recipe)
+        place = Place(seat.shell.targets, self._shelf.spectra)
+        tensors = assemble(recipe, jobs, self._shelf, place)
+        with threads_for(seat.n_parameters):
+            seat.shell.load(_counted(tensors, "merge", len(jobs), progress))
+        return seat
+
+    def _followed(self, recipe: Recipe, progress: Progress) -> _PathSeat:
+        """A seat whose model follows the path, over layers that are there already if they can be."""
+        if self._engine == "vllm":
+            raise RecipeError("vLLM cannot follow a path of layers: score it with the transformers engine, or build it")
+        progress("load", 0, 1)
+        facts = self._shelf.open(recipe, self._seat.shell.parents if isinstance(self._seat, _PathSeat) else ())
+        _check_scales(recipe, facts)
+        progress("load", 1, 1)
+        key = self._path_key(recipe)
+        seat = self._seat_with_layers(recipe, key) or self._path_seat(recipe, key, facts, progress)
+        self._in_place = None  # from here on the model is another one
+        seat.engine.layers_changed(seat.shell.follow(recipe))
+        return seat
 
     def build(
         self,
@@ -137,17 +177,52 @@ class Workbench:
     def _seat_for(self, recipe: Recipe) -> _Seat:
         """The seat there is, or a new one for a donor with other files or another dtype."""
         donor = Path(recipe.donor.folder)
-        dtype = compute_dtype(self.device, torch_dtype(recipe.dtype))
+        dtype = self._compute_dtype(recipe)
         key = plain.digest([str(dtype), companions_digest(donor)])
-        if self._seat is not None and self._seat.key == key:
+        if isinstance(self._seat, _Seat) and self._seat.key == key:
             return self._seat
         self._stand_up()  # two models at once may not fit
-        tokenizer = AutoTokenizer.from_pretrained(donor, local_files_only=True, trust_remote_code=False)
+        tokenizer = _tokenizer(donor)
         if self._engine == "vllm":
             engine = VllmEngine(donor, dtype, tokenizer)
             return _Seat(key, engine, engine, engine.n_parameters, engine.close)
         shell = ModelShell(donor, self.device, dtype)
         return _Seat(key, shell, TransformersEngine(shell.model, tokenizer), shell.model.num_parameters())
+
+    def _path_key(self, recipe: Recipe) -> str:
+        ends = [recipe.parents_in(group)[0].fingerprint for group in (0, len(recipe.groups) - 1)]
+        rounding = [str(self._compute_dtype(recipe)), recipe.dtype, recipe.as_mergekit]
+        return plain.digest([rounding, ends, companions_digest(Path(recipe.donor.folder)), asdict(recipe.companions)])
+
+    def _seat_with_layers(self, recipe: Recipe, key: str) -> _PathSeat | None:
+        """The seat there is, if all of the path's layers are in it."""
+        seat = self._seat
+        return seat if isinstance(seat, _PathSeat) and seat.key == key and seat.shell.holds(recipe) else None
+
+    def _path_seat(
+        self, recipe: Recipe, key: str, facts: Mapping[Parent, ParentFacts], progress: Progress
+    ) -> _PathSeat:
+        """A new seat with all layers of the parents, or, where these have no room, with those of the path."""
+        plan(recipe, facts)
+        _check_tokens(recipe, facts)
+        donor, dtype = Path(recipe.donor.folder), self._compute_dtype(recipe)
+        blocks = all_blocks(recipe, facts)
+        jobs = plan(blocks, facts)
+        n_beside = n_elements(jobs, facts) - facts[recipe.donor].n_parameters
+        if n_beside * dtype.itemsize > self._shelf.max_bytes:
+            blocks = needed_blocks(recipe)
+            jobs = plan(blocks, facts)
+        self._stand_up()  # two models at once may not fit
+        shell = PathShell(blocks, jobs, facts, self.device, dtype)
+        seat = _PathSeat(key, shell, TransformersEngine(shell.model, _tokenizer(donor)))
+        tensors = assemble(blocks, in_order(blocks, jobs), self._shelf, Place(shell.targets))
+        with self._shelf.keeping_nothing(), threads_for(shell.model.num_parameters()):
+            shell.load(_counted(tensors, "merge", len(jobs), progress))
+        self._seat = seat
+        return seat
+
+    def _compute_dtype(self, recipe: Recipe) -> torch.dtype:
+        return compute_dtype(self.device, torch_dtype(recipe.dtype))
 
     def _stand_up(self) -> None:
         seat, self._seat, self._in_place = self._seat, None, None
@@ -155,13 +230,36 @@ class Workbench:
             seat.leave()
 
 
+def _tokenizer(donor: Path) -> PreTrainedTokenizerBase:
+    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        donor, local_files_only=True, trust_remote_code=False
+    )
+    return found
+
+
 def _check_scorable(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
     """RecipeError unless the result has the layers and the tokens of its donor, which is what models are scored in."""
-    if recipe.is_stack or _has_other_tokens(recipe, facts):
-        raise RecipeError(
-            f"the result has other {'layers' if recipe.is_stack else 'tokens'} than {recipe.donor.name}: it can be built "
-            "but not scored; build it, and score the folder as a model of its own"
-        )
+    if recipe.is_stack:
+        raise _not_scorable("layers", recipe)
+    _check_tokens(recipe, facts)
+
+
+def _check_tokens(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
+    if _has_other_tokens(recipe, facts):
+        raise _not_scorable("tokens", recipe)
+
+
+def _check_scales(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
+    """RecipeError for scales that could be followed here but not be built."""
+    donor = facts[recipe.donor]
+    Absorption(recipe, donor.config.family, donor.tied_embeddings)
+
+
+def _not_scorable(what: str, recipe: Recipe) -> RecipeError:
+    return RecipeError(
+        f"the result has other {what} than {recipe.donor.name}: it can be built but not scored; build it, and score the "
+        "folder as a model of its own"
+    )
 
 
 def _has_other_tokens(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> bool:

@@ -37,6 +37,7 @@ TORCH_FILES = {
     "merging.kernels.peer",
     "merging.kernels.spectra",
     "merging.kernels.tiles",
+    "merging.path_shells",
     "merging.peer_rules",
     "merging.shells",
     "merging.shelves",

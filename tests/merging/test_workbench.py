@@ -194,11 +194,11 @@ def test_parents_that_do_not_fit_are_refused(relatives: dict[str, Parent], tmp_p
 
 def test_what_can_only_be_built_is_not_scored_as_its_donor(relatives: dict[str, Parent], tmp_path: Path) -> None:
     """The layers' order alone would fill a shell without a word, though the configuration says more of each layer."""
-    bench, one = Workbench("cpu"), passthrough_recipe(relatives["one"])
+    bench, both = Workbench("cpu"), uniform_average((relatives["one"], relatives["two"]))
     groups = [replace(WHOLE_MODEL, start=i, stop=i + 1, before=i == 0, after=i == 2) for i in range(3)]
-    sources = [replace(group, sources=(Source(0, 2 - i),)) for i, group in enumerate(groups)]
+    sources = [replace(group, sources=(Source(0, 2 - i), Source(1, i))) for i, group in enumerate(groups)]
     with pytest.raises(RecipeError, match="other layers than one: it can be built but not scored"):
-        bench.model(replace(one, groups=tuple(sources), values=one.values * 3))
+        bench.model(replace(both, groups=tuple(sources), values=both.values * 3))
     other = write_parent(tmp_path / "other", config(vocab_size=260))
     edit_json(other / "tokenizer.json", lambda value: value["added_tokens"].append({"id": 259, "content": "<new>"}))
     average = uniform_average((relatives["one"], parent(other)))

@@ -50,6 +50,10 @@ class TransformersEngine(AskedInText):
         self._n_parameters = model.num_parameters()
         self._kinds = (complete, likelihoods) if can_move_rows(model) else (by_library.complete, by_library.likelihoods)
 
+    def layers_changed(self, n_parameters: int) -> None:
+        """The model has other layers of the same kinds now, with so many parameters; those of repeated layers count again."""
+        self._n_parameters = n_parameters
+
     @property
     def max_length(self) -> int:
         """See `TokenModel`."""
