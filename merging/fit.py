@@ -19,8 +19,10 @@ from merging.configs import read_json
 from merging.errors import ParentError, RecipeError
 from merging.families import families
 from merging.indexes import ParentFacts, listed, parent_facts
+from merging.layer_kinds import Layers, rotated_share
 from merging.methods import methods
 from merging.methods.method import Method
+from merging.plans import SCALED_BY_NUMBER
 from merging.recipes import Parent, Recipe, Tokenizer, check_parents
 from merging.tokenizers import SETTINGS, chat_template
 from merging.vocabularies import Vocabulary, read_vocabulary
@@ -30,6 +32,9 @@ Level = Literal["error", "warning", "info"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 MAX_ROWS: Final = 60
 """Differing tensors that the table shows; the rest are counted."""
+POSITIONS: Final = "rotary positions"
+WINDOWS: Final = "attention windows"
+"""Two of the settings that may differ; see `ModelConfig`."""
 MISSING: Final = "–"
 ALIKE: Final = "the same in all models"
 
@@ -89,19 +94,23 @@ def fit(
     tokenizer: Tokenizer = "same",
     is_stack: bool = False,
     donor: Parent | None = None,
+    is_path: bool = False,
 ) -> Fit:
     """How these models fit each other. Nothing is raised for what a folder holds: that is a finding.
 
     Rows of embeddings are found by token unless `tokenizer` is "same". Layers of a stack may be of any number, and their
     shapes are checked when it is planned. `donor` is whose configuration the result has: the base model where it has its
     tokenizer or a union, otherwise the first parent.
+
+    For a path (`is_path`, which is a stack too), only layers must fit: embeddings, head and tokenizer are the first
+    parent's.
     """
     models = [*([base] if base is not None else []), *parents]
     of_base = base is not None and tokenizer in ("base", "union")
     chosen = donor or (parents[0] if parents and not of_base else models[0])
     known = [_Model.read(model) for model in models]
-    comparison = _Comparison(tuple(known), models.index(chosen), tokenizer, is_stack)
-    findings = [*(_number_of(method, parents, base) if method else ()), *comparison.findings()]
+    comparison = _Comparison(tuple(known), models.index(chosen), tokenizer, is_stack or is_path, is_path)
+    findings = [*(_number_of(method, parents, base) if method and not is_path else ()), *comparison.findings()]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return Fit(tuple(model.name for model in models), tuple(findings), tuple(comparison.table()))
 
@@ -117,6 +126,7 @@ def check_recipe_fit(recipe: Recipe) -> None:
             tokenizer=recipe.companions.tokenizer,
             is_stack=recipe.is_stack,
             donor=recipe.donor,
+            is_path=recipe.path is not None,
         )
     )
 
@@ -163,6 +173,10 @@ class _Readable:
     def arithmetic(self) -> Mapping[str, object]:
         return self.facts.config.arithmetic
 
+    @property
+    def layers(self) -> Layers:
+        return Layers(self.name, self.facts)
+
     @cached_property
     def names(self) -> set[str]:
         """What others may call it as their ancestor."""
@@ -177,6 +191,7 @@ class _Comparison:
     donor: int
     tokenizer: Tokenizer
     is_stack: bool
+    is_path: bool
 
     @cached_property
     def readable(self) -> tuple[_Readable, ...]:
@@ -190,14 +205,24 @@ class _Comparison:
     def donor_name(self) -> str:
         return self.models[self.donor].name
 
+    @property
+    def _donor_and_others(self) -> tuple[_Readable, list[_Readable]]:
+        """Of the readable models; the first of them where the donor is not."""
+        donor = next((of for of in self.readable if of.name == self.donor_name), self.readable[0])
+        return donor, [of for of in self.readable if of is not donor]
+
     def findings(self) -> Iterator[Finding]:
         yield from self._unreadable()
         yield from self._unlisted()
         if self.readable:
             yield from self._structure()
-            yield from self._tied()
-            yield from self._tensors()
-            yield from self._vocabularies()
+            if self.is_path:
+                yield from self._layers()
+                yield from self._other_tokens()
+            else:
+                yield from self._tied()
+                yield from self._tensors()
+                yield from self._vocabularies()
             yield from self._choices()
             yield from self._lineage()
             yield from self._dtypes()
@@ -237,6 +262,16 @@ class _Comparison:
         found = [of for of in self.readable if not of.facts.config.family.is_listed]
         for model_type in dict.fromkeys(of.facts.model_type for of in found):
             names = tuple(of.name for of in found if of.facts.model_type == model_type)
+            if self.is_path:
+                yield Finding(
+                    "error",
+                    names,
+                    f"{_and(names)} {_is(names)} of the unlisted family {model_type}, of which nobody wrote down what its "
+                    "layers are",
+                    f"one of {', '.join(families.names())}",
+                    "A path goes through layers: choose parents of a listed family.",
+                )
+                continue
             yield Finding(
                 "warning",
                 names,
@@ -253,12 +288,54 @@ class _Comparison:
         yield from self._different("error", "hidden_size", lambda of: of.facts.hidden_size, expected)
         for name in self._differing("arithmetic"):
             yield from self._different("error", name, partial(_arithmetic_of, name=name), expected)
+        yield from self._numbered() if self.is_stack else ()
         yield from self._different(
             "warning",
             "model_type",
             lambda of: of.facts.model_type,
             f"Their tensors are compared by name and shape; the result is what {self.donor_name} is.",
         )
+
+    def _numbered(self) -> Iterator[Finding]:
+        """Models whose layers are others under another number."""
+        names = tuple(of.name for of in self.readable if of.arithmetic.get(SCALED_BY_NUMBER))
+        if names:
+            yield Finding(
+                "error",
+                names,
+                f"{SCALED_BY_NUMBER} is True in {_and(names)}, which divides attention by a layer's number",
+                "layers that are the same wherever they stand",
+                f"Leave out {_and(names)}: what such a layer does changes with its place.",
+            )
+
+    def _layers(self) -> Iterator[Finding]:
+        """What layers of a path cannot be in the model that runs them, which is like the donor."""
+        donor, others = self._donor_and_others
+        for other in others:
+            problems = list(donor.layers.misfits(other.layers))
+            if problems and donor.facts.config.family.is_listed and other.facts.config.family.is_listed:
+                yield Finding(
+                    "error",
+                    (donor.name, other.name),
+                    listed(problems),
+                    f"layers as {donor.name} has them",
+                    "The result is one model with one configuration for all of its layers: choose models that were built alike.",
+                )
+
+    def _other_tokens(self) -> Iterator[Finding]:
+        """A path begins and ends in one model; what tokens the others had matters to their layers alone."""
+        donor, others = self._donor_and_others
+        yield from self._unheard(donor)
+        for other in others:
+            if words := _difference(donor, other):
+                yield Finding(
+                    "warning",
+                    (donor.name, other.name),
+                    f"the tokenizers of {donor.name} and {other.name} differ: {words}",
+                    "the same tokens with the same numbers",
+                    f"The path begins and ends in {donor.name}, so the result has its tokens. Layers of {other.name} learnt "
+                    "from others and may help little: compare scores, or choose parents with one tokenizer.",
+                )
 
     def _tied(self) -> Iterator[Finding]:
         tied = tuple(of.name for of in self.readable if of.facts.tied_embeddings)
@@ -377,8 +454,11 @@ class _Comparison:
         remedy = (
             f"The result has that of {self.donor_name}. Parents that were trained otherwise may suffer: compare scores."
         )
-        for name in self._differing("chosen"):
-            yield from self._different("warning", name, partial(_value_of, name=name), remedy)
+        if self.is_path:
+            yield from self._positions()
+        else:
+            for name in self._differing("chosen"):
+                yield from self._different("warning", name, partial(_value_of, name=name), remedy)
         yield from self._different("warning", "the end of a text", lambda of: of.model.end or "not stated", remedy)
         with_one = tuple(of.name for of in self.readable if of.model.template)
         without = tuple(of.name for of in self.readable if not of.model.template)
@@ -393,6 +473,28 @@ class _Comparison:
                 f"The result has that of {self.donor_name}, unless a recipe brings one: prompt it in that way.",
             )
 
+    def _positions(self) -> Iterator[Finding]:
+        """How layers of a path tell positions apart and how far they look back: all as the donor's do."""
+        told = f"All layers of the result are told positions as those of {self.donor_name}"
+        yield from self._different(
+            "error",
+            "the rotated share of a head",
+            lambda of: rotated_share(of.facts),
+            f"{told}, and others would read the wrong numbers: choose models that rotate the same share.",
+        )
+        yield from self._different(
+            "warning",
+            POSITIONS,
+            partial(_value_of, name=POSITIONS),
+            f"{told}; layers that learnt from others see shifted distances: compare scores, or choose models with one rope_theta.",
+        )
+        yield from self._different(
+            "warning",
+            "the size of attention windows",
+            lambda of: _value_of(of, WINDOWS).partition(" in ")[0],
+            f"The result has that of {self.donor_name}: layers of others see more or fewer tokens than they learnt with.",
+        )
+
     def _lineage(self) -> Iterator[Finding]:
         """Pairs that both say where they come from, and name nobody in common."""
         for one, other in combinations(self.readable, 2):
@@ -403,8 +505,13 @@ class _Comparison:
                     f"{other.name} descends from {_and(sorted(other.model.ancestors))}, {one.name} from "
                     f"{_and(sorted(one.model.ancestors))}",
                     "one common ancestor",
-                    "Models that did not grow from the same weights rarely mix well, and task vectors mean nothing across "
-                    "ancestors: choose fine-tunes of one base model.",
+                    (
+                        "Layers of models that did not grow from the same weights speak different languages: choose fine-tunes of "
+                        "one base model."
+                        if self.is_path
+                        else "Models that did not grow from the same weights rarely mix well, and task vectors mean nothing "
+                        "across ancestors: choose fine-tunes of one base model."
+                    ),
                 )
 
     def _dtypes(self) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from merging.errors import ParentError
 from merging.fit import Finding, Fit, Level, check_recipe_fit, fit
 from merging.indexes import SINGLE, parent_facts
 from merging.methods import methods
+from merging.paths import Hop, LayerPath, path_recipe
 from merging.recipes import WHOLE_MODEL, Parent, Recipe, Tokenizer, passthrough_recipe, uniform_average
 from tests.merging.models import config, edit_json, parent, set_config, shard, tensors, write_parent
 
@@ -319,6 +320,79 @@ def test_rows_of_an_unlisted_family_cannot_be_found_by_token(tmp_path: Path) -> 
 def test_layers_of_a_stack_may_be_of_any_number(tmp_path: Path) -> None:
     a, b = two(tmp_path, num_hidden_layers=5)
     assert of(a, b).errors and not fit([bare(a), bare(b)], is_stack=True).errors
+
+
+def on_a_path(*folders: Path) -> Fit:
+    return fit([bare(folder) for folder in folders], is_path=True, method=methods.get("passthrough"))
+
+
+def test_parents_of_a_path_may_differ_in_depth_ends_and_tokens(tmp_path: Path) -> None:
+    """Only layers of b take part: its vocabulary, its tied embeddings and a token without a row are nothing to a."""
+    a, b = two(tmp_path, num_hidden_layers=5, vocab_size=261, tie_word_embeddings=True)
+    edit_json(b / "tokenizer.json", lambda value: value["added_tokens"].append({"content": "<new>", "id": 500}))
+    found = on_a_path(a, b)
+    assert not found.errors
+    assert only(found, "warning").found == "the tokenizers of a and b differ: 1 tokens only in b, such as '<new>'"
+    assert "The path begins and ends in a, so the result has its tokens." in only(found, "warning").remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 32}, "hidden_size is 32 in b and 16 in a"),
+        ({"num_attention_heads": 4}, "num_attention_heads is 4 in b and 2 in a"),
+        ({"num_key_value_heads": 2}, "num_key_value_heads is 2 in b and 1 in a"),
+        ({"intermediate_size": 32}, "mlp.up_proj.weight is [32, 16] in layers of b and [24, 16] in those of a"),
+        ({"attention_bias": True}, "layers of b have self_attn.q_proj.bias, which a has not"),
+        ({"partial_rotary_factor": 0.5}, "the rotated share of a head is 0.5 in b and 1 in a"),
+        (
+            {"model_type": "granite", "residual_multiplier": 0.22},
+            "residual_multiplier is 0.22 in b, and llama has no such setting",
+        ),
+    ],
+)
+def test_layers_that_are_no_layers_of_the_first_parent_bar_a_path(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    a, b = two(tmp_path, **changes)
+    found = [finding for finding in on_a_path(a, b).errors if message in finding.found]
+    assert found and all(finding.remedy for finding in found)
+
+
+def test_layers_that_learnt_other_positions_are_warned_of(tmp_path: Path) -> None:
+    a, b = two(tmp_path, rope_theta=5e5)
+    finding = only(on_a_path(a, b), "warning")
+    assert "rope_theta 500000" in finding.found and "choose models with one rope_theta" in finding.remedy
+
+
+def test_windows_of_a_path_are_compared_by_their_size(tmp_path: Path) -> None:
+    """In which layers they are goes with the layers."""
+    a, b, c = (
+        write_parent(tmp_path / name, config("mistral", num_hidden_layers=n, sliding_window=size))
+        for name, n, size in (("a", 3, 8), ("b", 4, 8), ("c", 3, 16))
+    )
+    assert not on_a_path(a, b).of("warning")
+    assert "the size of attention windows is 16 tokens in c and 8 tokens in a" in only(on_a_path(a, c), "warning").found
+
+
+def test_layers_of_an_unlisted_family_bar_a_path(tmp_path: Path) -> None:
+    a, b = two(tmp_path)
+    for folder in (a, b):
+        set_config(folder, model_type="home_made")
+    assert (
+        "a and b are of the unlisted family home_made, of which nobody wrote down"
+        in only(on_a_path(a, b), "error").found
+    )
+
+
+def test_a_path_and_a_stack_that_is_none_are_checked_as_what_they_are(tmp_path: Path) -> None:
+    a, b = two(tmp_path)
+    edit_json(b / "tokenizer.json", lambda value: value["added_tokens"].pop())
+    path = path_recipe([parent(a), parent(b)], LayerPath((Hop(0, 0), Hop(1, 1))))
+    check_recipe_fit(path)
+    other_head = replace(path, groups=(path.groups[0], replace(path.groups[1], after=True)), values=path.values[:2])
+    with pytest.raises(ParentError, match="the tokenizers of a and b differ"):
+        check_recipe_fit(other_head)
 
 
 def test_a_recipe_is_checked_with_its_own_tokenizer_and_donor(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from merging.errors import ParentError, RecipeError
+from merging.fit import check_recipe_fit
 from merging.indexes import parent_facts
 from merging.plans import plan
 from merging.recipes import WHOLE_MODEL, LayerGroup, Source, passthrough_recipe
@@ -162,5 +163,7 @@ def test_layers_that_compute_with_their_number_are_not_stacked(tmp_path: Path) -
         if not scaled:
             assert len(plan(recipe, facts)) == 28
             continue
+        with pytest.raises(ParentError, match="scale_attn_by_inverse_layer_idx is True in True"):
+            check_recipe_fit(recipe)
         with pytest.raises(ParentError, match="it cannot be stacked"):
             plan(recipe, facts)
