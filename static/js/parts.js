@@ -74,6 +74,7 @@ export class Parts {
   #put(current, next) {
     const before = new Map(rows(current).map((row) => [row.dataset.candidate, row.getBoundingClientRect().top]));
     if (this.#held?.current === current) this.#held = null;
+    for (const { id } of current.querySelectorAll("details[id][open]")) next.querySelector(`#${id}`)?.setAttribute("open", "");
     current.replaceWith(next);
     if (!this.reduced.matches && before.size) rows(next).forEach((row) => move(row, before.get(row.dataset.candidate)));
   }

@@ -18,7 +18,7 @@ from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.library.actions import key_of
-from webapp.runs import answers, layer_map, standing
+from webapp.runs import answers, layer_map, paths, standing
 from webapp.runs.config import RunConfig
 from webapp.runs.listing import runs_of
 from webapp.runs.models import ENDED, Candidate, Run
@@ -43,7 +43,8 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "recipe_json": _json(recipe),
         **_as_mergekit(recipe),
         "map": layer_map.layer_map(recipe),
-        "genes": layer_map.gene_rows(recipe, config.groups, candidate.genome or ()),
+        "route": paths.route_of(recipe, config.parents) if recipe.path else None,
+        "genes": () if recipe.path else layer_map.gene_rows(recipe, config.groups, candidate.genome or ()),
         "standing": found,
         "failed": [e for e in found.own.values() if e.status == "failed"],
         "export": getattr(candidate, "export", None),

@@ -17,9 +17,9 @@ from merging.objectives import shares
 from merging.recipes import Recipe
 from merging.search import searches
 from webapp.accounts.requests import SignedIn
-from webapp.runs import leaderboard, series
+from webapp.runs import leaderboard, paths, series
 from webapp.runs.config import RunConfig
-from webapp.runs.layer_map import LayerMap, layer_map
+from webapp.runs.layer_map import layer_map
 from webapp.runs.listing import runs_of
 from webapp.runs.models import Run
 from webapp.runs.summary import Summary, summary
@@ -39,7 +39,7 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         "row": found.row,
         "board": board,
         "parts": parts,
-        "map": _map_of_best(found),
+        **_pictures(run, found),
     }
     if request.GET.get("part") == "live":
         return render(request, "runs/_live_parts.html", context)
@@ -54,9 +54,12 @@ def history(request: SignedIn, run_id: UUID) -> JsonResponse:
     return JsonResponse(series.catch_up(run.pk, series.position(request.GET.get("after", ""))))
 
 
-def _map_of_best(found: Summary) -> LayerMap | None:
-    best = found.row.best
-    return layer_map(Recipe.from_json(best.candidate.recipe)) if best else None
+def _pictures(run: Run, found: Summary) -> dict[str, Any]:
+    """Of the best candidate so far: its route when it is a path, else its layer map."""
+    if found.row.best is None:
+        return {}
+    recipe = Recipe.from_json(found.row.best.candidate.recipe)
+    return {"route": paths.route_of(recipe, RunConfig.from_json(run.config).parents), "map": layer_map(recipe)}
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""Pictures of paths in a real Chromium: they follow the run, say in words what they show, and fit a phone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from tests.browser.test_watching import in_thread, watch
+from tests.webapp.runs.path_rows import make_path_generation, make_path_run
+from tests.webapp.runs.rows import Writer
+from webapp.runs import events
+from webapp.runs.models import Run
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def run(owner: User) -> Run:
+    return make_path_run(owner, n_generations=2)
+
+
+@pytest.fixture
+def watched(live_app: str, owner_client: Client, run: Run, page: Any) -> Any:
+    """The live page, open and live."""
+    return watch(page, live_app, owner_client, run)
+
+
+def signed_in(page: Any, site: str, client: Client) -> None:
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
+
+
+def write(run: Run, more: Callable[[Writer], None]) -> None:
+    """What a worker writes, and the hint that something happened."""
+    run.refresh_from_db()
+    n = run.evaluations.filter(split="search", candidate__kind="evolved").count()
+    writer = Writer(run, random.Random(n), 50, timezone.now(), seq=run.next_seq - 1, number=n)
+    more(writer)
+    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    hint = {"type": "run.events", "seq": writer.seq}
+    in_thread(lambda: async_to_sync(get_channel_layer().group_send)(events.group_name(run.pk), hint))
+
+
+def one_more_generation(run: Run) -> None:
+    write(run, lambda writer: make_path_generation(writer, run.generations.count(), 6))
+
+
+def best_of(run: Run) -> Any:
+    return run.evaluations.filter(split="search", candidate__kind="evolved").order_by("-fitness")[0].candidate
+
+
+# the route
+
+
+def test_the_route_of_a_new_best_appears_without_reload(watched: Any, run: Run) -> None:
+    title = watched.locator("#route-title")
+    assert title.inner_text() == f"The route through {best_of(run).name}"
+    watched.get_by_text("The route as a table").click()
+    one_more_generation(run)
+    watched.get_by_role("heading", name=f"The route through {best_of(run).name}").wait_for()
+    assert watched.locator("#route-table table").is_visible()  # what was open stays open
+
+
+def test_the_keyboard_walks_along_the_route_and_says_every_hop(watched: Any) -> None:
+    said = watched.locator("[data-route] [data-said]")
+    watched.locator("[data-route] > .scroll").focus()
+    n = watched.locator("[data-hop]").count()
+    for key, number in (
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("End", n),
+        ("ArrowRight", n),
+        ("ArrowLeft", n - 1),
+        ("Home", 1),
+    ):
+        watched.keyboard.press(key)
+        assert said.inner_text().startswith(f"Hop {number} of {n}: layer "), key
+    watched.keyboard.press("Escape")
+    assert said.inner_text() == "" and watched.locator(".hop.current").count() == 0
+
+
+def test_pointing_at_a_column_says_its_hop(watched: Any) -> None:
+    hop = watched.locator("[data-hop='3']")
+    hop.scroll_into_view_if_needed()
+    hop.hover()
+    assert watched.locator("[data-route] [data-said]").inner_text() == hop.get_attribute("data-words")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_long_route_scrolls_in_itself_on_a_phone(
+    live_app: str, owner: User, owner_client: Client, page: Any, scheme: str
+) -> None:
+    run = make_path_run(owner, state="done", n_generations=1, n_layers=32, repeats=3, ending=True)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.emulate_media(color_scheme=scheme)
+    signed_in(page, live_app, owner_client)
+    for address in (f"/runs/{run.pk}/", f"/runs/{run.pk}/candidates/{run.winner_id}/"):
+        page.goto(live_app + address)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
+    box = page.locator("[data-route] > .scroll")
+    box.focus()
+    page.keyboard.press("End")
+    assert box.evaluate("box => box.scrollLeft + box.clientWidth >= box.scrollWidth - 40")
+    assert page.locator("[data-hop]").count() > 50
