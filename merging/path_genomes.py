@@ -115,9 +115,9 @@ class PathSpace:
         return path_recipe(self.parents, self.path(genome), self.dtype)
 
     def path(self, genome: Genome) -> LayerPath:
-        """The path of a genome. Of more hops than `max_hops` those with the highest genes stay, earlier ones first among equals."""
+        """The path of a genome, through the slots that are `passed`."""
         check_genome(genome, self.genes)
-        chosen = self._chosen(genome)
+        chosen = self.passed(genome)
         scales = (1.0, *(self._scale(genome, before, after) for before, after in pairwise(chosen)))
         slots = (self.slots[number] for number in chosen)
         return LayerPath(tuple(Hop(slot.parent, slot.layer, scale) for slot, scale in zip(slots, scales, strict=True)))
@@ -132,8 +132,10 @@ class PathSpace:
             raise GenomeError(f"this recipe belongs to another space: {recipe.sentence()}")
         return genome
 
-    def _chosen(self, genome: Genome) -> tuple[int, ...]:
-        """The numbers of the slots that are passed."""
+    def passed(self, genome: Genome) -> tuple[int, ...]:
+        """The numbers of the slots that are passed: those that are on, and both ends. Of more hops than `max_hops` those with the highest
+        genes stay, earlier ones first among equals.
+        """
         free = [(-genome[slot.switch], number) for number, slot in enumerate(self.slots) if slot.switch is not None]
         on = sorted((strength, number) for strength, number in free if is_on(-strength))[: self.max_hops - 2]
         return (0, *sorted(number for _, number in on), len(self.slots) - 1)
