@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "webapp.library",
     "webapp.runs",
     "webapp.exports",
+    "webapp.lineage",
     "webapp.system",
 ]
 MIDDLEWARE = [

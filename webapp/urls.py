@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("webapp.library.urls")),
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.exports.urls")),
+    path("", include("webapp.lineage.urls")),
     path("system/", include("webapp.system.urls")),
     path("healthz", health, name="health"),
 ]

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
+from webapp.lineage import progress
 from webapp.runs import transitions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
@@ -85,12 +86,13 @@ class Supervisor:
             self._tell([run_id for run_id in generations.due() if transitions.settle(run_id)])
         else:
             self._advance(generations.due())
+            self._tell(progress.go_on())
         for run_id in repairs.unrelayed():
             self._publisher.announce(run_id)
         repairs.sweep_exports()
 
     def _step(self) -> bool:
-        """One piece of work, people who wait for a download first; or, when there is none, whatever may lead to some."""
+        """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some."""
         if export := exports.claim_export(self.name):
             pipeline.build(export, self._bench)
         elif claim := claims.claim(self.name, self._version):
@@ -99,7 +101,8 @@ class Supervisor:
             self._publisher.announce(claim.run_id)
             self._advance([claim.run_id])
         else:
-            return self._advance(generations.due()) or repairs.reap() > 0
+            return self._advance(generations.due()) or self._tell(progress.go_on()) or repairs.reap() > 0
+        self._tell(progress.go_on())
         return True
 
     def _advance(self, run_ids: Sequence[UUID]) -> bool:

@@ -1,0 +1,165 @@
+"""Using a candidate as a parent, and going on with a second run: who may, and what the pages say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from tests.webapp.runs.rows import make_config, make_run
+from webapp.exports.models import Export
+from webapp.library.models import Parent
+from webapp.lineage.models import Adoption, Sequel
+from webapp.queue import queue
+from webapp.runs.models import Candidate, Run
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of tasks that were sent."""
+    names: list[str] = []
+    monkeypatch.setattr(queue, "send_task", lambda name, *words, **options: names.append(name))
+    return names
+
+
+@pytest.fixture
+def run(owner: User) -> Run:
+    return make_run(owner, state="done", n_generations=1, ending=True)
+
+
+@pytest.fixture
+def candidate(run: Run) -> Candidate:
+    return run.candidates.get(name="g0.1")
+
+
+def address(candidate: Candidate) -> str:
+    return reverse("lineage:as_parent", args=[candidate.run_id, candidate.pk])
+
+
+def registered(candidate: Candidate) -> Adoption:
+    """As a worker would leave it."""
+    facts: dict[str, Any] = {"n_layers": 4, "hidden_size": 2, "vocab_size": 4, "n_parameters": 9, "n_bytes": 36}
+    parent = Parent.objects.create(
+        owner=candidate.run.owner, name="bred", title="bred", folder="/bred", fingerprint="blake3:1", **facts
+    )
+    Export.objects.create(owner=candidate.run.owner, candidate=candidate, status="done")
+    return Adoption.objects.create(candidate=candidate, parent=parent)
+
+
+def with_sequel(run: Run, **changes: Any) -> Sequel:
+    config = make_config(50, 60).to_json()
+    return Sequel.objects.create(first=run, **{"name": "both, layer path", "config": config} | changes)
+
+
+def test_pressing_use_as_parent_asks_for_the_model_and_shows_how_far_it_is(
+    candidate: Candidate, owner_client: Client
+) -> None:
+    page = owner_client.get(reverse("runs:candidate", args=[candidate.run_id, candidate.pk])).content.decode()
+    assert f'action="{address(candidate)}"' in page
+    assert owner_client.post(address(candidate)).url == address(candidate)
+    assert Adoption.objects.get().candidate == candidate
+    assert (candidate.export.status, candidate.export.owner) == ("pending", candidate.run.owner)
+    assert "Waiting for a worker" in owner_client.get(address(candidate)).content.decode()
+
+
+def test_looking_asks_for_nothing(candidate: Candidate, owner_client: Client) -> None:
+    assert "Use as parent" in owner_client.get(address(candidate)).content.decode()
+    assert not Adoption.objects.exists() and not Export.objects.exists()
+
+
+def test_a_parent_that_is_there_opens_a_new_run_with_it(candidate: Candidate, owner_client: Client) -> None:
+    adoption = registered(candidate)
+    new = f"{reverse('runs:new')}?parent={adoption.parent_id}"
+    assert owner_client.get(address(candidate)).url == new
+    assert owner_client.get(address(candidate), headers=HTMX).headers["HX-Redirect"] == new
+
+
+def test_what_failed_says_why_and_can_be_tried_again(candidate: Candidate, owner_client: Client) -> None:
+    Adoption.objects.create(candidate=candidate)
+    Export.objects.create(
+        owner=candidate.run.owner,
+        candidate=candidate,
+        status="failed",
+        failure_kind="disk",
+        failure="The disk is full.",
+    )
+    page = owner_client.get(address(candidate)).content.decode()
+    assert "The disk is full." in page and "Try again" in page and "hx-get" not in page
+    owner_client.post(address(candidate))
+    assert Export.objects.get().status == "pending"
+
+
+def test_a_parent_of_the_run_is_one_already(run: Run, owner_client: Client) -> None:
+    parent = run.candidates.filter(kind="parent")[0]
+    assert owner_client.post(address(parent)).status_code == 404
+    page = owner_client.get(reverse("runs:candidate", args=[run.pk, parent.pk])).content.decode()
+    assert "Use as parent" not in page
+
+
+def test_only_the_owner_uses_a_candidate_as_a_parent(
+    candidate: Candidate, owner_client: Client, member_client: Client, stranger_client: Client
+) -> None:
+    for ask in ("get", "post"):
+        assert getattr(member_client, ask)(address(candidate)).status_code == 404
+        assert getattr(stranger_client, ask)(address(candidate)).url.startswith("/sign-in/")
+    assert not Adoption.objects.exists()
+    assert owner_client.get(address(candidate)).status_code == 200
+
+
+def test_a_candidate_of_another_run_is_not_found_under_this_one(candidate: Candidate, owner: User) -> None:
+    other = make_run(owner, n_generations=1)
+    client = Client()
+    client.force_login(owner)
+    assert client.post(reverse("lineage:as_parent", args=[other.pk, candidate.pk])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence", "asks_again"),
+    [
+        ("running", "When this search is done, a second run follows by itself", True),
+        ("stopped", "This run was stopped, so the second one did not follow by itself.", True),
+        ("failed", "This run was not completed, so the second one did not follow by itself.", True),
+        ("done", "The second run follows as soon as its model A is built", True),
+    ],
+)
+def test_a_run_page_says_what_comes_after(
+    run: Run, owner_client: Client, state: str, sentence: str, asks_again: bool
+) -> None:
+    with_sequel(run)
+    Run.objects.filter(pk=run.pk).update(state=state)
+    box = owner_client.get(reverse("lineage:sequel", args=[run.pk]), headers=HTMX).content.decode()
+    assert sentence in box and ("hx-trigger" in box) == asks_again
+    assert ("as model A</button>" in box) == (state in ("stopped", "failed"))
+
+
+def test_going_on_by_hand_asks_for_the_winner(run: Run, owner_client: Client) -> None:
+    Run.objects.filter(pk=run.pk).update(state="stopped")
+    sequel = with_sequel(run)
+    answer = owner_client.post(reverse("lineage:go_on", args=[run.pk]))
+    assert answer.url == reverse("runs:detail", args=[run.pk])
+    sequel.refresh_from_db()
+    assert sequel.state == "building" and sequel.adoption and sequel.adoption.candidate == run.winner
+
+
+def test_only_the_owner_sees_what_comes_after_and_goes_on(
+    run: Run, owner_client: Client, member_client: Client, stranger_client: Client
+) -> None:
+    Run.objects.filter(pk=run.pk).update(state="stopped")
+    with_sequel(run)
+    box, go_on = (reverse(f"lineage:{name}", args=[run.pk]) for name in ("sequel", "go_on"))
+    assert member_client.get(box, headers=HTMX).status_code == member_client.post(go_on).status_code == 404
+    assert stranger_client.get(box).status_code == stranger_client.post(go_on).status_code == 302
+    assert not Sequel.objects.get().by_hand
+    assert owner_client.get(box).url == reverse("runs:detail", args=[run.pk])
+    assert owner_client.get(go_on).status_code == 405
+
+
+def test_a_run_that_nothing_follows_has_no_such_box(run: Run, owner_client: Client) -> None:
+    assert owner_client.get(reverse("lineage:sequel", args=[run.pk]), headers=HTMX).status_code == 404
+    assert owner_client.post(reverse("lineage:go_on", args=[run.pk])).status_code == 404

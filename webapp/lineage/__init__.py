@@ -1,0 +1,1 @@
+"""Lineage: candidates that become parents, and runs that follow each other."""

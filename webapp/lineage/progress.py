@@ -1,0 +1,123 @@
+"""What may happen by itself: a model that was built is registered, and a run that waited for it is launched.
+
+Anybody may call `go_on`, any number of times and from any process: each step is one transaction that holds the row it is about, so it
+happens once, and whoever dies in between leaves it to the next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils.text import slugify
+
+from merging.errors import MergingError
+from merging.recipes import Parent as Model
+from webapp.library.actions import MAX_NAME, register_parent
+from webapp.library.models import Parent
+from webapp.lineage.actions import adopt, model_a
+from webapp.lineage.models import Adoption, Sequel
+from webapp.runs import actions
+from webapp.runs.config import RunConfig
+from webapp.runs.models import Candidate
+
+N_MARK: Final = 8
+"""Characters of a run's id that tell its candidate from another of the same name."""
+log = logging.getLogger(__name__)
+
+
+def go_on() -> list[UUID]:
+    """Do whatever is due. Returns the runs that have work now."""
+    for pk in _unregistered().values_list("pk", flat=True):
+        _register(pk)
+    return list(_launched())
+
+
+def _unregistered() -> QuerySet[Adoption]:
+    return Adoption.objects.filter(parent=None, failure="", candidate__export__status="done")
+
+
+def _ready() -> QuerySet[Sequel]:
+    """Their first run has ended as it should, and their model A waits to be asked for, or is there."""
+    has_ended = Q(first__state="done") | Q(by_hand=True)
+    has_news = Q(adoption=None) | Q(adoption__parent__isnull=False)
+    return Sequel.objects.filter(has_ended, has_news, run=None, failure="", first__deleted_at=None)
+
+
+def _launched() -> Iterator[UUID]:
+    for pk in _ready().values_list("pk", flat=True):
+        try:
+            run_id = _follow(pk)
+        except (MergingError, OSError) as error:
+            log.warning("the run after %s cannot be launched: %s", pk, error)
+            Sequel.objects.filter(pk=pk, run=None).update(failure=str(error))
+        else:
+            if run_id is not None:
+                yield run_id
+
+
+@transaction.atomic
+def _follow(pk: int) -> UUID | None:
+    """Ask for model A, or launch with it. The run that has work now; None when another process is at it."""
+    sequel = _ready().select_for_update(of=("self",), skip_locked=True).filter(pk=pk).first()
+    if sequel is None:
+        return None
+    if sequel.adoption is None:
+        candidate = model_a(sequel.first)
+        if candidate is None:
+            raise MergingError("nothing was scored, so there is no model A")
+        sequel.adoption = adopt(candidate)
+        sequel.save(update_fields=["adoption"])
+    if sequel.adoption.parent is None:
+        return sequel.first_id
+    config = RunConfig.from_json(sequel.config)
+    config = replace(config, parents=(_model(sequel.adoption.parent), *config.parents[1:]))
+    sequel.run = actions.launch(
+        sequel.first.owner, config, sequel.name, sequel.idempotency_key, sequel.with_random_search
+    )
+    sequel.save(update_fields=["run"])
+    return sequel.run.pk
+
+
+def _register(pk: int) -> None:
+    try:
+        with transaction.atomic():
+            held = _unregistered().select_for_update(of=("self",), skip_locked=True).filter(pk=pk)
+            if adoption := held.select_related("candidate__run__owner", "candidate__export").first():
+                adoption.parent = _registered(adoption)
+                adoption.save(update_fields=["parent"])
+    except (MergingError, OSError) as error:
+        log.warning("candidate of adoption %s cannot be a parent: %s", pk, error)
+        Adoption.objects.filter(pk=pk, parent=None).update(failure=str(error))
+    except IntegrityError as error:  # its name was taken at the same moment: the next time it gets another
+        log.info("adoption %s is registered a little later: %s", pk, error)
+
+
+def _registered(adoption: Adoption) -> Parent:
+    """The export's folder in the library of the run's owner; reads every byte of it."""
+    candidate = adoption.candidate
+    folder = Path(settings.DATA_DIR) / "exports" / str(candidate.export.pk)
+    parent = register_parent(candidate.run.owner, folder, _free_name(candidate, folder))
+    parent.summary = f"{candidate.name} of the run “{candidate.run.name}”."
+    parent.save(update_fields=["summary"])
+    return parent
+
+
+def _free_name(candidate: Candidate, folder: Path) -> str:
+    """`quick-demo-g12-3`, with a mark where another model has that name."""
+    name = slugify(f"{candidate.run.name} {candidate.name}".replace(".", "-")) or f"candidate-{candidate.pk}"
+    name = name[: MAX_NAME - N_MARK - 1]
+    whose = Q(owner=None) | Q(owner=candidate.run.owner)
+    is_taken = Parent.objects.filter(whose, name=name).exclude(folder=str(folder)).exists()
+    return f"{name}-{str(candidate.run_id)[:N_MARK]}" if is_taken else name
+
+
+def _model(row: Parent) -> Model:
+    return Model(row.name, row.folder, row.fingerprint)

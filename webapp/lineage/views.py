@@ -1,0 +1,67 @@
+"""A candidate on its way to being a parent, and the run that follows another."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from webapp.accounts.requests import SignedIn
+from webapp.lineage import actions
+from webapp.lineage.models import Adoption, Sequel
+from webapp.runs.listing import runs_of
+from webapp.runs.models import Candidate
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def as_parent(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
+    """Posted, the candidate is asked for as a parent. The page shows how far that is, and leads to a new run with it when it is there."""
+    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    candidate = get_object_or_404(run.candidates.exclude(kind="parent").select_related("run__owner"), pk=candidate_id)
+    if request.method == "POST":
+        actions.adopt(candidate)
+        return redirect("lineage:as_parent", run.pk, candidate.pk)
+    adoption = _adoption(candidate)
+    if adoption and adoption.state == "ready":
+        address = f"{reverse('runs:new')}?{urlencode({'parent': adoption.parent_id})}"
+        return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
+    template = "lineage/_as_parent.html" if request.htmx else "lineage/as_parent.html"
+    return render(request, template, {"run": run, "candidate": candidate, "adoption": adoption})
+
+
+@never_cache
+@require_safe
+def sequel(request: SignedIn, run_id: UUID) -> HttpResponse:
+    """What comes after a run, for its page; a link to it leads there."""
+    found = _sequel(request, run_id)
+    if not request.htmx:
+        return redirect("runs:detail", run_id)
+    return render(request, "lineage/_sequel.html", {"sequel": found, "model_a": actions.model_a(found.first)})
+
+
+@require_POST
+def go_on(request: SignedIn, run_id: UUID) -> HttpResponse:
+    """Let the second run follow after all."""
+    if actions.go_on(_sequel(request, run_id)):
+        messages.success(request, "The second run is launched as soon as its model A is built.")
+    else:
+        messages.error(request, "There is nothing to go on with.")
+    return redirect("runs:detail", run_id)
+
+
+def _adoption(candidate: Candidate) -> Adoption | None:
+    rows = Adoption.objects.filter(candidate=candidate).exclude(parent__hidden_at__isnull=False)
+    return rows.select_related("candidate__export").first()
+
+
+def _sequel(request: SignedIn, run_id: UUID) -> Sequel:
+    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    return get_object_or_404(Sequel.objects.select_related("first__winner", "run", "adoption__candidate"), first=run)
