@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import yaml
 
 from merging.errors import RecipeError
+from merging.indexes import ParentFacts, parent_facts
+from merging.mergekit_paths import FactsOf, with_scaled_tensors
 from merging.mergekit_reading import from_yaml
 from merging.mergekit_terms import DIFFERENT, FIRST_IS_BASE, LAYER_NUMBER, RANDOM, is_template, name_there
 from merging.recipes import Parent, Recipe, layer_ranges
@@ -27,11 +29,17 @@ def _folder(parent: Parent) -> str:
     return parent.folder
 
 
-def to_yaml(recipe: Recipe, call: Callable[[Parent], str] = _folder) -> str:
+def _facts(parent: Parent) -> ParentFacts:
+    return parent_facts(parent.folder)
+
+
+def to_yaml(recipe: Recipe, call: Callable[[Parent], str] = _folder, facts_of: FactsOf = _facts) -> str:
     """The recipe as a mergekit file, every setting written out. Parents are called by their folders, or as `call` says.
 
-    What mergekit would do differently stands in comments at the top. RecipeError names what it cannot be told.
+    What mergekit would do differently stands in comments at the top. RecipeError names what it cannot be told. `facts_of`
+    is asked for a path with scales, which are of tensors there: it does not come back as a path.
     """
+    recipe = with_scaled_tensors(recipe, facts_of) if recipe.scales else recipe
     names = {model: _callable(call(model)) for model in recipe.models}
     content: dict[str, object] = {"merge_method": recipe.method}
     if (base := _base_out(recipe)) is not None:

@@ -155,7 +155,7 @@ class Recipe:
     @cached_property
     def path(self) -> LayerPath | None:
         """See `merging.paths.path_of`."""
-        if not self.is_stack or not _is_as_stored(self) or {self._end(0), self._end(-1)} != {0}:
+        if not _is_path(self):
             return None
         layers = [
             (source.parent, source.start + i)
@@ -167,10 +167,6 @@ class Recipe:
         return LayerPath(
             tuple(Hop(parent or 0, layer, scale) for (parent, layer), scale in zip(layers, scales, strict=True))
         )
-
-    def _end(self, group: int) -> int | None:
-        """Which parent's embeddings, or final norm and head, the result of one parent a group has."""
-        return self.sources_in(group % len(self.groups))[0].parent
 
     @property
     def donor(self) -> Parent:
@@ -436,8 +432,10 @@ def _check_seed_and_dtypes(recipe: Recipe) -> None:
 def _check_scales(recipe: Recipe) -> None:
     if not recipe.scales:
         return
-    if not recipe.is_stack or not _is_as_stored(recipe) or recipe.as_mergekit is not None:
-        raise RecipeError("scales are of a path: expected stacked layers of parents as they are stored")
+    if not _is_path(recipe) or recipe.as_mergekit is not None:
+        raise RecipeError(
+            "scales are of a path: expected stacked layers as they are stored, between the ends of the first parent"
+        )
     if len(recipe.scales) != recipe.n_layers:
         raise RecipeError(
             f"the path has {len(recipe.scales)} scales; expected one for each of {recipe.n_layers} layers"
@@ -451,10 +449,13 @@ def _check_scales(recipe: Recipe) -> None:
             )
 
 
-def _is_as_stored(recipe: Recipe) -> bool:
-    """Whether every tensor is one of a parent, rounded once and otherwise unchanged."""
+def _is_path(recipe: Recipe) -> bool:
+    """Whether layers are stacked that are a parent's, rounded once and otherwise unchanged, between the first one's ends."""
+    if recipe.method != "passthrough" or not recipe.is_stack:
+        return False
     is_exact = recipe.as_mergekit in (None, "float32", recipe.dtype)
-    return recipe.method == "passthrough" and is_exact and all(of["scale"] == 1 for row in recipe.values for of in row)
+    ends = {recipe.sources_in(number)[0].parent for number in (0, len(recipe.groups) - 1)}
+    return is_exact and ends == {0} and all(of["scale"] == 1 for row in recipe.values for of in row)
 
 
 def _scale(value: object, what: str) -> float:

@@ -19,6 +19,7 @@ from merging.indexes import SINGLE
 from merging.mergekit import to_yaml
 from merging.mergekit_terms import DIFFERENT
 from merging.methods import methods
+from merging.paths import Hop, LayerPath, path_recipe
 from merging.recipes import WHOLE_MODEL, Companions, LayerGroup, Parent, Recipe, Source
 from tests.merging.models import bits, edit_json, parent, write_parent, write_relative
 
@@ -144,6 +145,21 @@ def test_stacks_are_the_same_layers_there(models: Mapping[str, Parent], tmp_path
     stack = Recipe("passthrough", None, (one, two), groups, values, {}, 0, "float32")
     for name, (theirs, ours) in both({"stack": stack}, tmp_path).items():
         assert_close(theirs, ours, name)
+
+
+def test_paths_are_the_same_bits_there(models: Mapping[str, Parent], tmp_path: Path) -> None:
+    """Also where a path begins and ends in the second parent, and with scales, which are factors of tensors there."""
+    route = ((1, 1), (0, 0), (0, 1), (1, 2), (1, 2), (1, 0))
+    of = [models["one"], models["two"]]
+    paths = {
+        "plain": LayerPath(tuple(Hop(*hop) for hop in route)),
+        "scaled": LayerPath(tuple(Hop(*hop, 0.7 + 0.11 * i) for i, hop in enumerate(route))),
+    }
+    for name, (theirs, ours) in both(
+        {n: path_recipe(of, one, "bfloat16") for n, one in paths.items()}, tmp_path
+    ).items():
+        assert theirs.keys() == ours.keys()
+        assert all(torch.equal(bits(theirs[key]), bits(ours[key])) for key in ours), name
 
 
 @pytest.mark.parametrize("choice", ["base", "union"])
