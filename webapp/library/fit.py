@@ -16,10 +16,14 @@ def fit_of(
     base: Parent | None = None,
     method: Method | None = None,
     tokenizer: Tokenizer = "same",
+    is_path: bool = False,
 ) -> Fit:
-    """How the models fit, from what lies in their folders now. A base model that is a parent too counts once."""
+    """How the models fit, for a path through their layers if it is to be one, from what lies in their folders now. A base
+    model that is a parent too counts once.
+    """
     models = [_model(row) for row in parents]
-    return fit(models, None if base is None or base in parents else _model(base), method, tokenizer)
+    other = None if base is None or base in parents else _model(base)
+    return fit(models, other, method, tokenizer, is_path=is_path)
 
 
 def _model(row: Parent) -> Model:

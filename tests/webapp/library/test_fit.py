@@ -117,6 +117,12 @@ def test_the_terminal_ends_badly_with_a_table_when_models_do_not_fit(rows: dict[
     assert row == ["number", "of", "layers", "2", "3"]
 
 
+def test_the_terminal_is_asked_for_a_path_too(rows: dict[str, Parent]) -> None:
+    folders = rows["one"].folder, rows["deep"].folder
+    assert "ERROR" not in said(*folders, "--path")
+    assert not fit_of([rows["one"], rows["deep"]], is_path=True).errors and fit_of([rows["one"], rows["deep"]]).errors
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["nowhere"], "there is no model 'nowhere'"), (["demo/base", "--base", "nowhere"], "there is no model 'nowhere'")],

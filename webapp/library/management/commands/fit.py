@@ -35,6 +35,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--tokenizer", choices=TOKENIZERS, default="same", help="whose tokenizer the result has (same)"
         )
+        parser.add_argument(
+            "--path", action="store_true", help="for a path through their layers: embeddings and head are the first's"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -43,6 +46,7 @@ class Command(BaseCommand):
                 _model(options["base"]) if options["base"] else None,
                 methods.get(options["method"]) if options["method"] else None,
                 options["tokenizer"],
+                is_path=options["path"],
             )
         except (MergingError, OSError) as error:
             raise CommandError(str(error)) from error
