@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from statistics import fmean
 from typing import Any, Final
 
 from merging.objectives import shares
@@ -43,13 +44,16 @@ _kept: dict[int, Card] = {}
 
 @dataclass(frozen=True)
 class Comparison:
-    """One evaluation against another on the same samples. `p` is of McNemar's exact test where every score is 0 or 1 and there is one
-    benchmark, else of a paired bootstrap of the difference of the means.
+    """One evaluation against another on the `n` samples that both were asked, all benchmarks together. `difference` is that of their
+    means over these, by the benchmarks' weights; of benchmarks without such samples nothing is known, and they do not count. `p` is of
+    McNemar's exact test where every score is 0 or 1 and there is one benchmark, else of a paired bootstrap of the difference.
     """
 
     gained: int
     lost: int
     p: float
+    n: int
+    difference: float
     is_exact: bool = True
 
     @property
@@ -108,10 +112,18 @@ def compare(first: Card, second: Card, weights: tuple[float, ...]) -> Comparison
     pairs = [_common(mine, other) for mine, other in zip(first, second, strict=True)]
     gained = sum(a > b for pair in pairs for a, b in pair)
     lost = sum(a < b for pair in pairs for a, b in pair)
+    n, difference = sum(map(len, pairs)), _difference(pairs, weights)
     if len(pairs) == 1 and first[0].is_binary and second[0].is_binary:
-        return Comparison(gained, lost, mcnemar(gained, lost))
+        return Comparison(gained, lost, mcnemar(gained, lost), n, difference)
     mine, other = _pooled(pairs, weights)
-    return Comparison(gained, lost, paired_p(mine, other) if gained or lost else 1.0, is_exact=False)
+    p = paired_p(mine, other) if gained or lost else 1.0
+    return Comparison(gained, lost, p, n, difference, is_exact=False)
+
+
+def _difference(pairs: Sequence[Sequence[tuple[float, float]]], weights: Sequence[float]) -> float:
+    known = [(weight, fmean(a - b for a, b in pair)) for weight, pair in zip(weights, pairs, strict=True) if pair]
+    total = sum(weight for weight, _ in known)
+    return sum(weight * mean for weight, mean in known) / total if known else 0.0
 
 
 def _common(first: Marks, second: Marks) -> list[tuple[float, float]]:

@@ -7,27 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from webapp.runs import outcomes
+from webapp.runs import outcomes, winners
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
 from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score, SplitName
 
 SPLITS: Final[tuple[SplitName, ...]] = ("search", "validation", "final")
-ROLES: Final = {"search": "optimised on this", "validation": "held out", "final": "held out, asked once"}
 
 
 @dataclass(frozen=True)
 class Cell:
     """A model on a split. `parts` are its scores by benchmark, where the run has several. `comparison` says how the candidate differs from
-    this model; None for the candidate itself, or unscored. `gated` are the candidate's own scores by metric where a gate asks for a
-    language: without it, then with it.
+    this model on the samples that both were asked; None for the candidate itself, or unscored. `gated` are the candidate's own scores by
+    metric where a gate asks for a language: without it, then with it.
     """
 
     split: SplitName
     evaluation: Evaluation | None
     parts: Sequence[Score]
     comparison: outcomes.Comparison | None
-    difference: float | None
     gated: Sequence[tuple[Score, Mapping[str, float]]] = ()
 
 
@@ -43,13 +41,14 @@ class Line:
 @dataclass(frozen=True)
 class Standing:
     """The candidate first, then the parents and baselines. `best_parent` is the best one's evaluation by split; `parts` are the scores of
-    every done evaluation, by benchmark.
+    every done evaluation, by benchmark. `by_validation`: the run's winner is chosen on the validation split.
     """
 
     lines: list[Line]
     own: dict[SplitName, Evaluation]
     best_parent: dict[SplitName, Evaluation]
     parts: dict[int, list[Score]]
+    by_validation: bool
 
     @property
     def concerns(self) -> list[tuple[SplitName, str]]:
@@ -78,7 +77,7 @@ def standing(run: Run, candidate: Candidate) -> Standing:
     cells = _Cells(RunConfig.from_json(run.config), own, parts, found)
     lines = [Line(model, model is candidate, [cells.of(model, split) for split in SPLITS]) for model in models]
     best_parent = {split: best for split in SPLITS if (best := _best_parent(split, others, found))}
-    return Standing(lines, own, best_parent, parts)
+    return Standing(lines, own, best_parent, parts, winners.by_validation(run))
 
 
 def by_split(evaluations: Iterable[Evaluation]) -> dict[tuple[int, str], Evaluation]:
@@ -120,9 +119,9 @@ class _Cells:
             or mine is evaluation
             or not {mine.pk, evaluation.pk} <= self._cards.keys()
         ):
-            return Cell(split, evaluation, parts, None, None, self._gated(mine) if mine is evaluation else ())
+            return Cell(split, evaluation, parts, None, self._gated(mine) if mine is evaluation else ())
         comparison = outcomes.compare(self._cards[mine.pk], self._cards[evaluation.pk], self._weights)
-        return Cell(split, evaluation, parts, comparison, (mine.mean or 0.0) - (evaluation.mean or 0.0))
+        return Cell(split, evaluation, parts, comparison)
 
     def _gated(self, mine: Evaluation | None) -> list[tuple[Score, Mapping[str, float]]]:
         scores = self._parts.get(mine.pk, []) if mine else []

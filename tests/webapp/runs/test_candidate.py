@@ -77,8 +77,21 @@ def test_scores_are_compared_with_each_parent_on_the_same_questions(run: Run) ->
     found = standing(run, run.winner)
     line = next(line for line in found.lines if line.candidate.name == "demo/japanese")
     for cell in line.cells:
-        expected = paired_test(samples(run, cell.split), samples(run, cell.split, "demo/japanese"))
-        assert cell.comparison == outcomes.Comparison(expected.only_first, expected.only_second, expected.p)
+        mine, other = samples(run, cell.split), samples(run, cell.split, "demo/japanese")
+        expected, difference = paired_test(mine, other), (sum(mine) - sum(other)) / len(mine)
+        assert cell.comparison == outcomes.Comparison(
+            expected.only_first, expected.only_second, expected.p, len(mine), pytest.approx(difference, abs=1e-12)
+        )
+
+
+def test_a_difference_is_of_common_questions_by_the_benchmarks_weights() -> None:
+    """Worked by hand: 1 of 2 against 0 of 2 of the first benchmark, weight 3; 0 against 1 on one of the second; nothing on the third."""
+    mine = tuple(outcomes.Marks(marks) for marks in ({0: 1.0, 5: 0.0}, {1: 0.0}, {0: 1.0}))
+    other = tuple(outcomes.Marks(marks) for marks in ({0: 0.0, 1: 1.0, 2: 1.0, 5: 0.0}, {0: 0.0, 1: 1.0}, {1: 0.0}))
+    found = outcomes.compare(mine, other, (3.0, 1.0, 4.0))
+    assert (found.n, found.gained, found.lost) == (3, 1, 1)
+    assert found.difference == pytest.approx((3 * 0.5 + 1 * -1.0) / 4)
+    assert outcomes.compare(mine[2:], other[2:], (1.0,)).difference == 0.0
 
 
 def test_filters_hold_what_they_say(run: Run, owner_client: Client) -> None:
