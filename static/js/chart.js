@@ -356,7 +356,7 @@ export class Chart {
     const [name, score] = this.tip.children;
     name.textContent = `g${generation}.${index}`;
     const words = [`${percent(mean)} [${percent(low)}, ${percent(high)}]`, `${isBest ? "a new best, " : ""}number ${number}`];
-    if (heldOut !== undefined) words.push(`${percent(heldOut)} on held-out questions`);
+    if (heldOut !== undefined) words.push(`${percent(heldOut)} on validation questions`);
     if (isDoubted) words.push("its answers cannot be trusted");
     score.textContent = words.join(" · ");
     this.#link(dot);

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from merging.errors import MergingError, RecipeError
+from merging.fidelity import fidelities
 from merging.mergekit import to_yaml
 from merging.methods import methods
 from merging.objectives import shares
@@ -18,6 +19,7 @@ from merging.recipes import Parent, Recipe
 from merging.search import searches
 from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
+from webapp.runs import winners
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
 from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score
@@ -27,7 +29,6 @@ from webapp.system.status import code_version
 TAGS: Final = ("mergekit", "merge", "progeny")
 UNDECIDED: Final = "other"
 
-HEADER: Final = ("Model", "Search (optimised on this)", "Validation (held out)", "Final (held out, asked once)")
 LIMITS: Final = (
     "Its scores are those of the benchmarks above, asked and judged in one way. They say nothing about other tasks, languages or safety.",
     "Differences smaller than the intervals may be luck.",
@@ -124,12 +125,18 @@ def _scores(candidate: Candidate, config: RunConfig) -> str:
     models = [candidate, *references]
     done = Evaluation.objects.filter(candidate__in=models, status="done").prefetch_related("scores")
     found = by_split(done)
-    sections = [_stamp(config), _about(config, found.values()), _table(HEADER, _rows(candidate, models, found))]
+    header, rows = _header(candidate.run), _rows(candidate, models, found)
+    sections = [_stamp(config), _about(config, found.values()), _table(header, rows)]
     if len(config.objectives) > 1:
         for index, objective in enumerate(config.objectives):
-            sections += [f"### {_line(objective.spec.name)}", _table(HEADER, _rows(candidate, models, found, index))]
+            sections += [f"### {_line(objective.spec.name)}", _table(header, _rows(candidate, models, found, index))]
     sections += [_by_metric(candidate, config, found), _exam(candidate.run), _concerns(candidate, found)]
     return "\n\n".join(section for section in sections if section)
+
+
+def _header(run: Run) -> tuple[str, ...]:
+    validation = "Validation (chose the winner)" if winners.by_validation(run) else "Validation (held out)"
+    return ("Model", "Search (optimised on this)", validation, "Final (held out, asked once)")
 
 
 def _rows(
@@ -229,14 +236,37 @@ def _search(candidate: Candidate, config: RunConfig) -> str:
         ("Seed", str(run.seed)),
         ("Configuration", f"`{run.config_digest}`"),
     ]
-    return _table(("", ""), rows)
+    return "\n\n".join([_table(("", ""), rows), *_asked_less(run, config), _rule(run)])
+
+
+def _asked_less(run: Run, config: RunConfig) -> list[str]:
+    """What candidates were asked, where that was less than everything."""
+    kind = fidelities.get(config.fidelity)
+    if not run.evaluations.filter(is_estimate=True).exists():
+        return []
+    settings = ", ".join(f"{name} {value:g}" for name, value in config.fidelity_settings)
+    named = f"{kind.title}{f' ({settings})' if settings else ''}"
+    return [
+        f"Not every candidate was asked all search samples. {named}: {kind.summary} Scores marked ≈ are estimates from the samples that "
+        "were asked. The winner, the other finalists, the parents and the baselines were asked all."
+    ]
+
+
+def _rule(run: Run) -> str:
+    if winners.by_validation(run):
+        return "The run's winner is the best on the validation samples, of the best of every generation."
+    return "The run's winner is the best of its finalists on the search samples."
 
 
 def _limits(candidate: Candidate) -> str:
-    chosen = (
-        f"It is one of {_n_scored(candidate.run)} candidates of a search that saw the search split, so its score there is too optimistic. "
-        "The held-out splits are the fair ones."
+    by_validation = winners.by_validation(candidate.run)
+    seen = (
+        " and chose its winner on the validation split, so its scores there are"
+        if by_validation
+        else ", so its score there is"
     )
+    fair = "The final split is the fair one." if by_validation else "The held-out splits are the fair ones."
+    chosen = f"It is one of {_n_scored(candidate.run)} candidates of a search that saw the search split{seen} too optimistic. {fair}"
     return "\n".join(f"- {limit}" for limit in (*([chosen] if candidate.generation else []), *LIMITS))
 
 

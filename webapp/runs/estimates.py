@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from django.db.models import Avg, F
@@ -25,9 +26,14 @@ def seconds(plan: Plan) -> float | None:
     if merge is None or None in questions:
         return None
     n_others, n_finalists = n_references(config), config.n_finalists
-    n_merges = config.budget + 3 * n_others + 2 * n_finalists
+    n_snapshots = math.ceil(config.budget / plan.population_size)  # a validation score for each generation
+    n_merges = config.budget + n_snapshots + 3 * n_others + 2 * n_finalists
     asking = sum(
-        ((config.budget + n_others) * asked.n_search + (n_others + n_finalists) * (asked.n_validation + asked.n_final))
+        (
+            (config.budget + n_others) * asked.n_search
+            + (n_snapshots + n_others + n_finalists) * asked.n_validation
+            + (n_others + n_finalists) * asked.n_final
+        )
         * (question or 0.0)
         for asked, question in zip(config.objectives, questions, strict=True)
     )

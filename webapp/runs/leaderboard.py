@@ -1,7 +1,8 @@
 """The ranking of a run: its best candidates with parents and baselines among them, honest about what cannot be told apart.
 
 Candidates are ordered by fitness on the search split, what the search maximises. Going down, a row shares the rank of the row that opened
-its band unless a paired test on the same samples tells the two apart. Candidates whose answers cannot be trusted have no rank.
+its band unless a paired test on the same samples tells the two apart. Candidates whose answers cannot be trusted have no rank. The winner
+and the best snapshot are shown wherever they stand.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from django.db.models import Count, Q, QuerySet, Subquery
 
 from merging.objectives import shares
-from webapp.runs import outcomes
+from webapp.runs import outcomes, winners
 from webapp.runs.config import Override, RunConfig
 from webapp.runs.models import Candidate, Evaluation, Run, Score
 from webapp.runs.standing import scores_of
@@ -39,7 +40,8 @@ class Bar:
 class Row:
     """One line. `rank` is a number, or the range that the rows of a band share: `3–9`, `3+` when it goes on below what is ranked; empty
     for a candidate that is not ranked. `estimate` is what the search was told of a candidate that has answered all samples since. `parts`
-    are the search scores by benchmark, where there are several. `concerns` say why the answers cannot be trusted.
+    are the search scores by benchmark, where there are several. `concerns` say why the answers cannot be trusted. `is_snapshot`: it is
+    the best on validation of the best of every generation.
     """
 
     candidate: Candidate
@@ -53,6 +55,7 @@ class Row:
     estimate: Evaluation | None = None
     parts: Sequence[Score] = ()
     concerns: Sequence[str] = ()
+    is_snapshot: bool = False
 
     @property
     def error(self) -> float:
@@ -86,6 +89,7 @@ class Column:
 class Board:
     """The rows; how many evolved candidates were scored, ranked and are among the rows. `unranked` are the best of the `n_unranked` whose
     answers cannot be trusted. `columns` is empty with one benchmark; with several, `parts` are the scores of every evaluation in the rows.
+    `by_validation`: the winner is the best snapshot.
     """
 
     rows: list[Row]
@@ -100,6 +104,7 @@ class Board:
     override: Override | None = None
     is_exact: bool = True
     parts: Mapping[int, Sequence[Score]] = field(default_factory=dict)
+    by_validation: bool = False
 
     @property
     def checked(self) -> list[Row]:
@@ -119,18 +124,22 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
     ranked = [e for e in stood if not _is_doubted(e)]
     unranked = [e for e in stood if _is_doubted(e)]
     n_doubted += len(unranked) - sum(map(_is_doubted, standing))  # as all answers tell, not as the search was told
-    evolved = [e for e in ranked if e.candidate.kind == "evolved"]
+    stood_evolved = [e for e in ranked if e.candidate.kind == "evolved"]
+    evolved = stood_evolved[:N_RANKED]  # a winner or a snapshot may stand below
     if not stood:
-        return Board([], n_scored, 0, 0)
+        return Board([], n_scored, 0, 0, by_validation=winners.by_validation(run))
     config = RunConfig.from_json(run.config)
     cards = outcomes.cards(evaluation.pk for evaluation in ranked)
     bands = _bands(ranked, cards, config.weights)
-    make = _Rows(run, [*ranked, *unranked], elsewhere, len(config.objectives) > 1)
+    snapshot: int | None = standing[0].snapshot  # type: ignore[attr-defined]
+    make = _Rows(run, [*ranked, *unranked], elsewhere, len(config.objectives) > 1, snapshot)
     goes_on = len(evolved) == N_RANKED and n_scored - n_doubted > N_RANKED
-    cut = _cut(ranked) if goes_on else len(ranked)
+    cut = 1 + ranked.index(evolved[-1]) if goes_on else len(ranked)
     rows = [make.row(i, evaluation, _rank(bands, i, cut), i == bands[i]) for i, evaluation in enumerate(ranked)]
-    hidden = set() if everything else {evaluation.candidate_id for evaluation in evolved[N_SHOWN:]}
-    shown = [row for row in rows if row.candidate.pk not in hidden or row.is_finalist]
+    hidden = set() if everything else {evaluation.candidate_id for evaluation in stood_evolved[N_SHOWN:]}
+    shown = [
+        row for row in rows if row.candidate.pk not in hidden or row.is_finalist or row.is_winner or row.is_snapshot
+    ]
     return Board(
         rows=shown,
         n_scored=n_scored,
@@ -143,6 +152,7 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         has_estimates=any(row.estimate or row.search.is_estimate for row in rows),
         override=config.override,
         parts=make.parts if len(config.objectives) > 1 else {},
+        by_validation=winners.by_validation(run),
         is_exact=len(config.objectives) == 1 and all(card[0].is_binary for card in cards.values()),
     )
 
@@ -168,8 +178,9 @@ class _Rows:
         evaluations: Sequence[Evaluation],
         elsewhere: Mapping[tuple[int, str], Evaluation],
         with_parts: bool,
+        snapshot: int | None,
     ) -> None:
-        self._run, self._with_parts, self._elsewhere = run, with_parts, elsewhere
+        self._run, self._with_parts, self._elsewhere, self._snapshot = run, with_parts, elsewhere, snapshot
         self._bars = _bars(evaluations)
         asked = (
             [*evaluations, *self._elsewhere.values()] if with_parts else [e for e in evaluations if not e.is_healthy]
@@ -190,18 +201,22 @@ class _Rows:
             estimate=self._elsewhere.get((evaluation.candidate_id, "estimate")),
             parts=parts if self._with_parts else (),
             concerns=[concern for part in parts for concern in part.concerns],
+            is_snapshot=evaluation.candidate_id == self._snapshot,
         )
 
 
 def _standing(run: Run) -> QuerySet[Evaluation]:
-    """The best evolved candidates, the best of those that cannot be trusted and how many of these there are, and all parents and baselines.
+    """The best evolved candidates, the winner and the best snapshot, the best of those that cannot be trusted and how many of these there
+    are, and all parents and baselines.
 
     One query: a page that is asked for every second counts them.
     """
     best, doubted = _evolved(run, is_healthy=True)[:N_RANKED], _evolved(run, is_healthy=False)[:N_UNRANKED]
+    snapshot = Subquery(winners.snapshots(run).values("candidate")[:1])
     chosen = ~Q(candidate__kind="evolved") | Q(pk__in=best.values("pk")) | Q(pk__in=doubted.values("pk"))
+    chosen |= Q(candidate=run.winner_id) | Q(candidate=snapshot)
     n_doubted = _evolved(run, is_healthy=False).order_by().values("run").annotate(n=Count("pk")).values("n")
-    found = _search(run).filter(chosen).annotate(n_doubted=Subquery(n_doubted))
+    found = _search(run).filter(chosen).annotate(n_doubted=Subquery(n_doubted), snapshot=snapshot)
     return found.select_related("candidate__generation").defer("candidate__recipe", "candidate__genome")
 
 
@@ -241,11 +256,6 @@ def _bands(ranked: Sequence[Evaluation], cards: Mapping[int, outcomes.Card], wei
         same = bool(bands) and not outcomes.compare(cards[ranked[opener].pk], cards[evaluation.pk], weights).is_clear
         bands.append(opener if same else i)
     return bands
-
-
-def _cut(ranked: Sequence[Evaluation]) -> int:
-    """Where candidates that are not shown would stand: after the last one that is."""
-    return 1 + max((i for i, evaluation in enumerate(ranked) if evaluation.candidate.kind == "evolved"), default=-1)
 
 
 def _rank(bands: Sequence[int], i: int, cut: int) -> str:

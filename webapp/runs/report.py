@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+from webapp.runs import winners
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
 from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run
@@ -70,7 +71,8 @@ class ScoredCandidate(TypedDict):
 
 class Report(TypedDict):
     """Everything about a run that a script may ask for; seconds count from launch. `examined` is when the final exam ended, and `override`
-    who allowed a search on a public test set, and when.
+    who allowed a search on a public test set, and when. `winner_by` is the split on which the winner is chosen: on validation, of the best
+    of every generation.
     """
 
     run: str
@@ -84,6 +86,7 @@ class Report(TypedDict):
     first_candidate_seconds: float | None
     parents: list[Scored]
     baselines: list[Scored]
+    winner_by: Literal["search", "validation"]
     winner: Scored | None
     finalists: list[Scored]
     winner_recipe: dict[str, object] | None
@@ -115,6 +118,7 @@ def report(run: Run) -> Report:
         "first_candidate_seconds": (first - run.created).total_seconds() if first else None,
         "parents": [_scored(c, evaluations, metrics) for c in references if c.kind == "parent"],
         "baselines": [_scored(c, evaluations, metrics) for c in references if c.kind == "baseline"],
+        "winner_by": "validation" if winners.by_validation(run) else "search",
         "winner": _scored(run.winner, evaluations, metrics) if run.winner else None,
         "finalists": [_scored(candidate, evaluations, metrics) for candidate in finalists.values()],
         "winner_recipe": run.winner.recipe if run.winner else None,

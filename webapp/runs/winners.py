@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from merging.fidelity import fidelities
 from webapp.runs import ranks
@@ -39,11 +39,11 @@ def snapshots(run: Run) -> QuerySet[Evaluation]:
 
     One whose answers cannot be trusted, there or on the search questions, comes after all others.
     """
-    trusted = Evaluation.objects.filter(run=run, split="search", status="done", is_healthy=True)
+    trusted = Evaluation.objects.filter(candidate=OuterRef("candidate"), split="search", status="done", is_healthy=True)
     scored = Evaluation.objects.filter(
         run=run, split="validation", status="done", candidate__kind="evolved", rank__lt=ranks.FULL
     )
-    return scored.annotate(is_trusted=Q(is_healthy=True) & Q(candidate__in=trusted.values("candidate"))).order_by(
+    return scored.annotate(is_trusted=Q(is_healthy=True) & Exists(trusted)).order_by(
         "-is_trusted", "-mean", "candidate__generation__number"
     )
 
