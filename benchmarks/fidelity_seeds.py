@@ -67,7 +67,7 @@ VARIANTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "mp_irt": ("mp_irt", {}),
     "gmp_irt": ("gmp_irt", {}),
 }
-"""Every fidelity as it is by default, and settings worth a line of their own."""
+"""Every fidelity as it is by default, and settings worth a line of their own. `batch` would ask all 100 questions here."""
 POOL: Final = Pool((Part(N_SEARCH),))
 
 
