@@ -8,19 +8,19 @@ values, over the tensors of the one layer. No tensor is ever copied for a path, 
 
 from __future__ import annotations
 
-import copy
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from merging.assembly import NamedTensor
 from merging.configs import read_json
@@ -93,7 +93,7 @@ class PathShell:
         Only a path (`is_path`) whose layers are here (`holds`) can be followed.
         """
         layers = tuple(stacked_layers(recipe))
-        _tell(self.model.config, library_config(self._config(layers)))
+        _tell(self.model.config, _read(json.dumps(self._config(layers))))
         hops = zip(layers, recipe.scales or (1.0,) * len(layers), strict=True)
         views = {str(i): self._blocks[layer].view(i, scale) for i, (layer, scale) in enumerate(hops)}
         self._list._modules = cast(dict[str, nn.Module | None], views)
@@ -151,43 +151,45 @@ def _run(position: int, layer: tuple[int, int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Block:
-    """A layer as the library made it."""
+    """A layer as the library made it. `numbered` are those of its modules that know its number, or have such a module in them."""
 
     module: nn.Module
+    numbered: frozenset[nn.Module]
     n_parameters: int
 
     @classmethod
     def of(cls, module: nn.Module) -> _Block:
-        return cls(module, sum(parameter.numel() for parameter in module.parameters()))
+        numbered = (one for one in module.modules() if any(NUMBER in vars(inner) for inner in one.modules()))
+        return cls(module, frozenset(numbered), sum(parameter.numel() for parameter in module.parameters()))
 
     def view(self, number: int, scale: float) -> nn.Module:
         """The layer as the one with this number, over the same tensors."""
-        view = _numbered(self.module, number)
-        if view is self.module:
-            view = copy.copy(self.module)
+        view = self._view(self.module, number)
         if scale != 1:
-            view._forward_pre_hooks = OrderedDict()
-            view.register_forward_pre_hook(partial(_scale, scale))
+            vars(view)["_forward_pre_hooks"] = OrderedDict({0: partial(_scale, scale)})
         return view
 
-
-def _numbered(module: nn.Module, number: int) -> nn.Module:
-    """The module as one of the layer with this number; itself where it knows no number."""
-    children = {name: child and _numbered(child, number) for name, child in module._modules.items()}
-    is_numbered = NUMBER in vars(module)
-    if not is_numbered and all(child is module._modules[name] for name, child in children.items()):
-        return module
-    view = copy.copy(module)
-    view._modules = children
-    if is_numbered:
-        setattr(view, NUMBER, number)
-    return view
+    def _view(self, module: nn.Module, number: int) -> nn.Module:
+        """Nothing that looks for modules or tensors among what is set, as `setattr` of a module does: that takes longer than all else."""
+        inner = {
+            name: self._view(child, number) if child in self.numbered else child
+            for name, child in module._modules.items()
+        }
+        view = object.__new__(type(module))
+        vars(view).update(vars(module), _modules=inner, **({NUMBER: number} if NUMBER in vars(module) else {}))
+        return view
 
 
 def _scale(scale: float, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """y = s x + F(norm(s x)): all of a layer reads the stream scaled."""
     stream, *others = arguments
     return stream * scale, *others
+
+
+@lru_cache
+def _read(config: str) -> PreTrainedConfig:
+    """What the library makes of a configuration, which takes it as long as all else that a path needs."""
+    return library_config(json.loads(config))
 
 
 def _tell(config: Any, other: Any) -> None:

@@ -91,7 +91,9 @@ def compute_dtype(device: torch.device, stored: torch.dtype) -> torch.dtype:
 
 def library_config(value: Mapping[str, object]) -> PreTrainedConfig:
     """What the library makes of a configuration of a listed family, as when it reads it from a folder."""
-    return CONFIG_MAPPING[str(value["model_type"])].from_dict(dict(value))
+    known: Any = CONFIG_MAPPING[str(value["model_type"])]
+    found: PreTrainedConfig = known(**value)  # as its `from_dict`, which writes a log beside it
+    return found
 
 
 def _skeleton(folder: Path, device: torch.device, dtype: torch.dtype, stack: Stack | None) -> PreTrainedModel:

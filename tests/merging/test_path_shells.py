@@ -312,7 +312,7 @@ def test_layers_that_compute_with_their_number_are_refused(tmp_path: Path) -> No
     """A view has another number, and nothing else of it would be another."""
     folder = saved(tmp_path / "a", "gpt2", {})
     set_config(folder, scale_attn_by_inverse_layer_idx=True)
-    with pytest.raises(ParentError, match="it cannot be stacked"):
+    with pytest.raises(ParentError, match="which divides attention by a layer's number"):
         Workbench("cpu").model(recipe((parent(folder),), [(0, 0), (0, 0)]))
 
 
@@ -330,3 +330,15 @@ def test_needed_layers_are_stacked_once_each_in_order(tmp_path: Path) -> None:
         (2, 3, (Source(1, 0),)),
         (3, 4, (Source(1, 2),)),
     ]
+
+
+def test_what_fits_as_a_path_is_not_taken_to_fit_as_a_stack(tmp_path: Path) -> None:
+    """Ends of a stack come from both models, which tie their embeddings or not; a path's are the first parent's."""
+    a = parent(write_parent(tmp_path / "a", config(tie_word_embeddings=True)))
+    b = parent(write_parent(tmp_path / "b", seed=1))
+    bench, path = Workbench("cpu"), recipe((a, b), [(0, 0), (1, 1)])
+    assert texts(bench, path)
+    ended_by_b = replace(path.groups[-1], start=1, stop=2, sources=(Source(1, 1),), before=False, after=True)
+    stack = replace(path, groups=(path.groups[0], ended_by_b), values=path.values[:2])
+    with pytest.raises(ParentError, match="no place for an output embedding"):
+        bench.model(stack)
