@@ -10,6 +10,7 @@ what its branches write is divided by g. The first scale, which has no layer bef
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -19,13 +20,15 @@ from typing import TYPE_CHECKING, Final
 from merging.errors import RecipeError
 from merging.families import Family, Place
 from merging.families.family import NUMBER
-from merging.recipes import Recipe
+from merging.recipes import Dtype, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_IN_FLOAT16: Final = 256.0
-"""Of the running product or its inverse. float16 ends at 65,504, and residual streams have single numbers of some hundreds."""
+MAX_PRODUCT: Final[Mapping[Dtype, float]] = {"float32": 1e12, "bfloat16": 1e12, "float16": 256.0}
+"""Of the running product, or of its inverse. Norms square what is carried, and float32 ends at 3e38; float16 ends at
+65,504, and residual streams have single numbers of some hundreds.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,13 @@ class Absorption:
             return
         if not self.family.output_projections:
             raise RecipeError(f"of {self.family.title} nothing says what its layers write: scales cannot be absorbed")
-        far = [(layer, g) for layer, g in enumerate(self._products) if not 1 / MAX_IN_FLOAT16 <= g <= MAX_IN_FLOAT16]
-        if far and self.recipe.dtype == "float16":
-            raise RecipeError(
-                f"the scales up to layer {far[0][0]} multiply to {far[0][1]:.3g}, and float16 has no room for more than "
-                f"{MAX_IN_FLOAT16:g}: choose bfloat16 or float32"
-            )
+        most = MAX_PRODUCT[self.recipe.dtype]
+        for layer, product in enumerate(self._products):
+            if not 1 / most <= product <= most:
+                raise RecipeError(
+                    f"the scales up to layer {layer} multiply to {product:.3g}; expected {1 / most:.3g} to {most:.3g}, for which "
+                    f"{self.recipe.dtype} has room: scale less, or choose a shorter path or another dtype"
+                )
 
     def of(self, name: str, place: Place) -> Scaling | None:
         """What becomes of the result's tensor `name` at `place`; None when it stays as it is."""

@@ -21,7 +21,7 @@ from merging.families import families, unlisted
 from merging.fingerprints import fingerprint
 from merging.indexes import SINGLE
 from merging.paths import Hop, LayerPath, path_recipe
-from merging.recipes import Parent, Recipe
+from merging.recipes import Dtype, Parent, Recipe
 from tests.merging.contracts.test_families import LOG, SHAPES, VARIANTS, described, loaded, logits
 from tests.merging.models import tokenizer
 
@@ -189,13 +189,24 @@ def test_kinds_of_layers_go_with_the_layers_of_both_parents(tmp_path: Path) -> N
     assert error(logits(loaded(folder)), logits(naive(models, path))) < 1e-6
 
 
-def test_scales_without_room_in_float16_are_refused() -> None:
-    parent = Parent("a", "/models/a", "sha256:a")
-    path = LayerPath(tuple(Hop(0, 0, 0.4) for _ in range(8)))
-    family = families.get("llama")
-    Absorption(path_recipe([parent], path, "bfloat16"), family, False)
-    with pytest.raises(RecipeError, match=r"the scales up to layer 7 multiply to 0.00164, and float16 has no room"):
-        Absorption(path_recipe([parent], path, "float16"), family, False)
+@pytest.mark.parametrize(
+    ("dtype", "n", "message"),
+    [
+        (
+            "float16",
+            8,
+            r"the scales up to layer 7 multiply to 0.00164; expected 0.00391 to 256, for which float16 has room",
+        ),
+        ("bfloat16", 32, r"the scales up to layer 31 multiply to 4.61e-13; expected 1e-12 to 1e[+]12"),
+    ],
+)
+def test_scales_that_a_dtype_has_no_room_for_are_refused(dtype: Dtype, n: int, message: str) -> None:
+    """A recipe of them is one, and so is a genome: what is refused is a model that would overflow."""
+    parent, family = Parent("a", "/models/a", "sha256:a"), families.get("llama")
+    long = LayerPath(tuple(Hop(0, 0, 0.4) for _ in range(n)))
+    Absorption(path_recipe([parent], replace(long, hops=long.hops[1:]), dtype), family, False)
+    with pytest.raises(RecipeError, match=message):
+        Absorption(path_recipe([parent], long, dtype), family, False)
 
 
 def test_a_family_that_nobody_listed_is_refused_by_name() -> None:
