@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from merging.search.search import Search, SearchKind, check_size, check_told, generator
+from merging.errors import GenomeError
+from merging.search.search import Search, SearchKind, best_first, check_size, check_told, generator
 from merging.spaces import Axes, Genome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGMA: Final = 1 / 6
+MAX_GENES: Final = 2000
+"""Their covariance and its axes take 0.3 GB, and grow by the square."""
 
 
 class _Normals:
@@ -37,10 +41,13 @@ class CmaEs:
 
     Clipping instead would give many points one image on the border and mislead the covariance. Fitnesses are told as
     ranks, equal ones in the order of their genomes: that is all the algorithm uses, so a flat generation is as good as
-    any, no difference is too large or too small, and no stopping rule of the library is asked.
+    any, no difference is too large or too small, and no stopping rule of the library is asked. `changes` are to the
+    library's options.
     """
 
-    def __init__(self, axes: Axes, seed: int, population_size: int) -> None:
+    def __init__(
+        self, axes: Axes, seed: int, population_size: int, changes: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
         self.population_size = population_size
         self._n_genes, self._seed = axes.n_genes, seed
         self._normals = _Normals()
@@ -52,6 +59,7 @@ class CmaEs:
             "verbose": -9,
             "verb_log": 0,  # no files
             "verb_disp": 0,
+            **changes,
         }
         self._strategy = _cma().CMAEvolutionStrategy(list(axes.starts), SIGMA, options)
 
@@ -65,14 +73,15 @@ class CmaEs:
 
     def tell(self, genomes: Sequence[Genome], fitnesses: Sequence[float]) -> None:
         check_told(genomes, fitnesses, self.population_size, self._n_genes)
-        order = sorted(range(len(genomes)), key=lambda i: (-fitnesses[i], i))
         ranks = np.empty(len(genomes))
-        ranks[order] = range(len(genomes))
+        ranks[best_first(fitnesses)] = range(len(genomes))
         self._strategy.tell([np.array(genome) for genome in genomes], ranks.tolist())
 
 
 def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:
-    """Sigma 1/6, population 4 + floor(3 ln n) unless given: the paper's settings. Switches are numbers to it."""
+    """Sigma 1/6, population 4 + floor(3 ln n) unless given: the paper's settings. Switches are numbers to it, as in the paper."""
+    if axes.n_genes > MAX_GENES:
+        raise GenomeError(f"{SEARCH.title} takes up to {MAX_GENES} genes, found {axes.n_genes}: choose sep-CMA-ES")
     size = check_size(axes.n_genes, population_size, min_genes=2, min_population=4, title=SEARCH.title)
     return CmaEs(axes, seed, size)
 

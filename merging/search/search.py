@@ -105,6 +105,11 @@ def check_told(genomes: Sequence[Genome], fitnesses: Sequence[float], population
             raise GenomeError(f"the fitness of genome {i} is {fitness}; expected a finite number")
 
 
+def best_first(fitnesses: Sequence[float]) -> list[int]:
+    """The numbers of a population's genomes, the fittest first, equal ones in their order."""
+    return sorted(range(len(fitnesses)), key=lambda i: (-fitnesses[i], i))
+
+
 def generator(seed: int, generation: int) -> np.random.Generator:
     """The only source of randomness of one generation."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, generation])))

@@ -17,6 +17,7 @@ HEAVY = (
     "numba",
     "lingua",
     "cma",
+    "cmaes",
     "safetensors",
     "django",
     "celery",

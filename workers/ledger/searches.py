@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
+from merging.path_genomes import PathSpace
 from merging.recipes import Recipe
 from merging.search import Axes, Search, searches
 from merging.spaces import Genome, Space
@@ -28,7 +29,7 @@ N_KEPT: Final = 8
 
 @dataclass(frozen=True)
 class Proposal:
-    """The next generation, as it will be written. `digest` is of the genomes, exactly."""
+    """The next generation, as it will be written. `digest` is of the genomes, exactly; `passed` is how many paths pass each slot."""
 
     number: int
     genomes: tuple[Genome, ...]
@@ -36,6 +37,7 @@ class Proposal:
     sigma: float | None
     digest: str
     environment: dict[str, str]
+    passed: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Searches:
         genomes = tuple(search.ask(number)[:n_left])
         self._keep(run.pk, _Warm(number, search, space))
         recipes = tuple(space.decode(genome) for genome in genomes)
-        return Proposal(number, genomes, recipes, search.sigma, population_digest(genomes), environment())
+        passed = n_passed(space, genomes)
+        return Proposal(number, genomes, recipes, search.sigma, population_digest(genomes), environment(), passed)
 
     def _told(self, run: Run, newest: Generation | None, told: Told) -> tuple[Search, Space]:
         """The run's search, told of every generation up to `newest`."""
@@ -86,6 +89,17 @@ class Searches:
         self._warm[run_id] = warm
         while len(self._warm) > N_KEPT:
             self._warm.popitem(last=False)
+
+
+def n_passed(space: Space, genomes: Sequence[Genome]) -> list[int] | None:
+    """Of a space of paths: how many of these genomes pass each slot; None for another space."""
+    if not isinstance(space, PathSpace):
+        return None
+    counts = [0] * len(space.slots)
+    for genome in genomes:
+        for number in space.passed(genome):
+            counts[number] += 1
+    return counts
 
 
 def load_libraries() -> None:
@@ -117,5 +131,6 @@ def environment() -> dict[str, str]:
         "machine": platform.machine(),
         "numpy": version("numpy"),
         "cma": version("cma"),
+        "cmaes": version("cmaes"),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
     }

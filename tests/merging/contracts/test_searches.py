@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging.errors import GenomeError
+from merging.path_genomes import SCALES, path_space
+from merging.recipes import Parent
 from merging.search import Axes, SearchKind, default_population, replay, searches
 from merging.spaces import Genome
 
@@ -83,6 +85,20 @@ def test_a_search_goes_on_from_stored_rows_bit_for_bit(kind: SearchKind, n_genes
     for n_told in (0, 1, 12, 24):
         resumed = replay(kind.name, axes(kind, n_genes), 7, None, history[:n_told])
         assert resumed.ask(n_told) == history[n_told][0]
+
+
+@ALL
+@pytest.mark.parametrize("scales", SCALES)
+def test_a_search_of_paths_goes_on_from_stored_rows_bit_for_bit(kind: SearchKind, scales: str) -> None:
+    parents = [Parent(name, f"/{name}", f"sha256:{name}") for name in "ab"]
+    space = path_space(parents=parents, n_layers=(4, 3), repeats=2, scales=scales, max_hops=9, dtype="float32", seed=0)
+    search, history = kind.start(space.axes, seed=7, population_size=12), []
+    for generation in range(8):
+        genomes = search.ask(generation)
+        history.append((genomes, [round(sum(space.path(genome).scales), 1) for genome in genomes]))
+        search.tell(*history[-1])
+    for n_told in (0, 1, 7):
+        assert replay(kind.name, space.axes, 7, 12, stored(history)[:n_told]).ask(n_told) == history[n_told][0]
 
 
 @ALL
