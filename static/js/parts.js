@@ -27,10 +27,7 @@ export class Parts {
     this.#timer = 0;
     this.#asking = true;
     try {
-      const asked = new URLSearchParams(location.search);
-      asked.set("part", "live");
-      const answer = await fetch(`?${asked}`);
-      if (answer.ok && !answer.redirected) this.#take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      await this.#take(await this.#fetch("live"));
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // the server is away; the feed says so
     }
@@ -41,11 +38,20 @@ export class Parts {
     }
   }
 
-  #take(answer) {
-    for (const next of answer.querySelectorAll("[data-part]")) {
+  /** The parts of this name, as a document; null when there are none for us. */
+  async #fetch(part) {
+    const asked = new URLSearchParams(location.search);
+    asked.set("part", part);
+    const answer = await fetch(`?${asked}`);
+    return answer.ok && !answer.redirected ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  }
+
+  async #take(answer) {
+    for (const next of answer?.querySelectorAll("[data-part]") ?? []) {
       const current = this.root.querySelector(`[data-part="${next.dataset.part}"]`);
       if (!current || isSame(current, next)) continue;
-      if ("waits" in next.dataset && this.#isRead(current)) this.#hold(current, next);
+      if ("later" in next.dataset) await this.#take(await this.#fetch(next.dataset.part));
+      else if ("waits" in next.dataset && this.#isRead(current)) this.#hold(current, next);
       else this.#put(current, next);
     }
     this.onChange();

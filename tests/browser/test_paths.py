@@ -112,3 +112,51 @@ def test_a_long_route_scrolls_in_itself_on_a_phone(
     page.keyboard.press("End")
     assert box.evaluate("box => box.scrollLeft + box.clientWidth >= box.scrollWidth - 40")
     assert page.locator("[data-hop]").count() > 50
+
+
+# the map of slots
+
+
+def test_a_new_generation_is_a_new_column(watched: Any, run: Run) -> None:
+    watched.locator("[data-part=slots][data-key='2']").wait_for()
+    one_more_generation(run)
+    watched.locator("[data-part=slots][data-key='3']").wait_for()
+    assert watched.locator("[data-slots]").get_attribute("data-sizes") == "6 6 6"
+
+
+def test_the_map_is_asked_for_only_when_a_generation_opens(watched: Any, run: Run) -> None:
+    asked: list[str] = []
+    watched.on("request", lambda request: asked.extend([request.url] if "part=" in request.url else []))
+    write(run, lambda writer: writer.score(best_of(run), "validation", 0.5))
+    watched.wait_for_function(
+        "() => performance.getEntriesByType('resource').some(({ name }) => name.includes('part=live'))"
+    )
+    watched.wait_for_timeout(1500)
+    assert asked and not any("part=slots" in url for url in asked)
+
+
+def test_the_keyboard_walks_over_the_map_and_says_every_cell(watched: Any, run: Run) -> None:
+    said = watched.locator("[data-slots] [data-said]")
+    watched.locator("[data-slots] > .scroll").focus()
+    expected = {
+        "ArrowRight": "Generation 1: 100 % of 6 candidates pass layer 0 of demo/japanese, pass 1, always passed",
+        "ArrowLeft": "Generation 0: 100 % of 6 candidates pass layer 0 of demo/japanese, pass 1, always passed",
+    }
+    for key, words in expected.items():
+        watched.keyboard.press(key)
+        assert said.inner_text() == words
+    watched.keyboard.press("ArrowDown")
+    share = round(100 * run.generations.get(number=0).passed[1] / 6)
+    assert said.inner_text() == f"Generation 0: {share} % of 6 candidates pass layer 1 of demo/japanese, pass 1"
+    watched.keyboard.press("Escape")
+    assert said.inner_text() == "" and not watched.locator("[data-slots] .cursor").is_visible()
+
+
+def test_pointing_at_a_cell_says_the_same(watched: Any, run: Run) -> None:
+    row = watched.locator("[data-slot]").nth(4)
+    row.scroll_into_view_if_needed()
+    box = row.bounding_box()
+    watched.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
+    share = round(100 * run.generations.get(number=1).passed[4] / 6)
+    words = f"Generation 1: {share} % of 6 candidates pass {row.get_attribute('data-slot')}"
+    assert watched.locator("[data-slots] [data-said]").inner_text() == words

@@ -106,6 +106,10 @@ class Generation(models.Model):
     plan = models.JSONField(
         null=True, blank=True, help_text="what its candidates are asked, when that is less than all"
     )
+    passed = ArrayField(
+        models.PositiveIntegerField(), null=True, blank=True,
+        help_text="of a search for a path: how many of its candidates pass each slot",
+    )  # fmt: skip
     opened = models.DateTimeField(db_default=Now())
     closed = models.DateTimeField(null=True, blank=True)
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from merging.errors import ParentError
 from merging.indexes import parent_facts
+from merging.path_genomes import PathSpace, path_space
 from merging.paths import Hop, LayerPath
 from merging.recipes import Parent, Recipe, passthrough_recipe
 from webapp.library.models import Parent as ParentRow
 from webapp.runs import route
+from webapp.runs.config import RunConfig
 from webapp.runs.route import Route, Way
 
 _known: dict[str, int] = {}
@@ -43,6 +45,22 @@ def way_through(models: Sequence[Parent], recipe: Recipe, depths: Sequence[int])
         return None
     place = models.index(parent)
     return Way(LayerPath(tuple(Hop(place, layer) for layer in range(depths[place]))), ends=place)
+
+
+def space_of(config: RunConfig) -> PathSpace | None:
+    """The slots of a run that searches for a path; None for another run, and where nobody knows how many layers its parents have."""
+    depths = depths_of(config.parents)
+    if config.path is None or len(depths) < len(config.parents):
+        return None
+    return path_space(
+        parents=config.parents,
+        n_layers=[depths[parent] for parent in config.parents],
+        repeats=config.path.repeats,
+        scales=config.path.scales,
+        max_hops=config.path.max_hops,
+        dtype=config.dtype,
+        seed=config.seed,
+    )
 
 
 def depths_of(parents: Sequence[Parent]) -> dict[Parent, int]:

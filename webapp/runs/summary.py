@@ -41,6 +41,10 @@ class Summary:
     rivals: list[listing.Row]
 
     @property
+    def n_generations(self) -> int:
+        return 0 if self.generation is None else self.generation + 1
+
+    @property
     def has_ended(self) -> bool:
         return self.row.run.state in ENDED
 

@@ -128,6 +128,7 @@ def _open(run: Run, proposal: Proposal, plan: dict[str, Any] | None) -> None:
         sigma=proposal.sigma,
         environment=proposal.environment,
         plan=plan,
+        passed=proposal.passed,
     )
     candidates = Candidate.objects.bulk_create(
         Candidate(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.path_genomes import PathSpace
+from merging.paths import Hop, LayerPath
 from tests.webapp.runs.rows import PARENTS, Writer, end, make_candidate, make_config, make_references
 from webapp.library.models import Parent as ParentRow
+from webapp.runs import paths
 from webapp.runs.config import PathSettings, RunConfig
 from webapp.runs.models import Generation, Run
+from workers.ledger.searches import n_passed
 
 N_LAYERS = 4
 REPEATS = 2
@@ -37,8 +41,8 @@ def random_path(
     return LayerPath((Hop(0, 0), *hops, Hop(0, n_layers - 1)))
 
 
-def make_path_config(n_samples: int = 50, budget: int = 60, repeats: int = REPEATS) -> RunConfig:
-    settings = PathSettings(repeats, scales="slot", max_hops=4 * N_LAYERS)
+def make_path_config(n_samples: int = 50, budget: int = 60, repeats: int = REPEATS, max_hops: int = 100) -> RunConfig:
+    settings = PathSettings(repeats, scales="slot", max_hops=max_hops)
     plain = make_config(n_samples, budget)
     return replace(plain, method="passthrough", base=None, groups="model", settings=(), path=settings)
 
@@ -64,6 +68,7 @@ def make_path_run(
         }
         sizes = dict.fromkeys(("hidden_size", "vocab_size", "n_parameters", "n_bytes"), 1)
         ParentRow.objects.get_or_create(owner=None, name=parent.name, defaults={**facts, **sizes, "dtype": "float32"})
+    paths._known.update({parent.fingerprint: n_layers for parent in PARENTS})  # of one process, where a model never changes
     config = make_path_config(repeats=repeats)
     start = timezone.now() - timedelta(minutes=5)
     run = Run.objects.create(
@@ -82,7 +87,7 @@ def make_path_run(
     writer.event("run.state", {"state": "running", "message": "", "stopping": False})
     references = make_references(writer)
     for number in range(n_generations):
-        make_path_generation(writer, number, population, n_layers, repeats)
+        make_path_generation(writer, number, population)
     if ending:
         end(writer, references)
     Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
@@ -90,14 +95,26 @@ def make_path_run(
     return run
 
 
-def make_path_generation(
-    writer: Writer, number: int, population: int, n_layers: int = N_LAYERS, repeats: int = REPEATS
-) -> None:
-    generation = Generation.objects.create(run=writer.run, number=number, population_digest=f"p{number}", sigma=0.2)
+def make_path_generation(writer: Writer, number: int, population: int) -> None:
+    """Switches start with A's own path likely, and settle on it and every third layer of B."""
+    space = paths.space_of(RunConfig.from_json(writer.run.config))
+    assert space is not None
+    genomes = [tuple(genome_of(space, number, writer.luck)) for _ in range(population)]
+    generation = Generation.objects.create(
+        run=writer.run, number=number, population_digest=f"p{number}", sigma=0.2, passed=n_passed(space, genomes)
+    )
     writer.event("generation.opened", {"number": number, "n_candidates": population, "sigma": 0.2})
-    for index in range(population):
-        recipe = path_recipe(PARENTS, random_path(writer.luck, n_layers, repeats))
-        candidate = make_candidate(
-            writer.run, generation, "evolved", index, f"g{number}.{index}", recipe, [writer.luck.random()] * 4
-        )
-        writer.score(candidate, "search", 0.2 + 0.1 * number + 0.02 * index)
+    for index, genome in enumerate(genomes):
+        name = f"g{number}.{index}"
+        candidate = make_candidate(writer.run, generation, "evolved", index, name, space.decode(genome), list(genome))
+        writer.score(candidate, "search", min(0.9, 0.2 + 0.1 * number + 0.02 * index))
+
+
+def genome_of(space: PathSpace, number: int, luck: random.Random) -> Iterator[float]:
+    for slot in space.slots[1:-1]:
+        start = 0.98 if (slot.parent, slot.number) == (0, 0) else 0.5
+        aim = (slot.parent, slot.number) == (0, 0) or (slot.parent, slot.layer % 3) == (1, 2)
+        share = start + (aim - start) * min(1.0, number / 10)
+        yield luck.uniform(0.55, 1.0) if luck.random() < share else luck.uniform(0.0, 0.45)
+    for _ in range(space.n_genes - space.n_switches):
+        yield luck.uniform(0.2, 0.8)

@@ -17,7 +17,7 @@ from merging.objectives import shares
 from merging.recipes import Recipe
 from merging.search import searches
 from webapp.accounts.requests import SignedIn
-from webapp.runs import leaderboard, paths, series
+from webapp.runs import leaderboard, paths, series, slots
 from webapp.runs.config import RunConfig
 from webapp.runs.layer_map import layer_map
 from webapp.runs.listing import runs_of
@@ -28,9 +28,15 @@ from webapp.runs.summary import Summary, summary
 @never_cache
 @require_safe
 def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
-    """The page; `?part=live` answers with the parts that change, which the page puts in their places. `?rows=all` shows all ranked rows."""
-    run = _own(request, run_id)
+    """The page; `?part=live` answers with the parts that change, which the page puts in their places. `?rows=all` shows all ranked rows.
+
+    Parts that seldom change are only announced there, and answered by their names: `?part=slots`.
+    """
+    run, part = _own(request, run_id), request.GET.get("part")
+    config = RunConfig.from_json(run.config)
     found = summary(run)
+    if part == "slots":
+        return render(request, "runs/_slots.html", {"summary": found, "slots": slots.slot_map(run, config)})
     board = leaderboard.board(run, found.row.n_scored, everything=request.GET.get("rows") == "all")
     parts = board.parts.get(found.row.best.pk, ()) if found.row.best else ()
     context = {
@@ -39,11 +45,13 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         "row": found.row,
         "board": board,
         "parts": parts,
-        **_pictures(run, found),
+        "config": config,
+        **_pictures(config, found),
     }
-    if request.GET.get("part") == "live":
+    if part == "live":
         return render(request, "runs/_live_parts.html", context)
-    return render(request, "runs/live.html", context | _settings(run) | {"seq": run.next_seq - 1})
+    context |= {**_settings(config), "slots": slots.slot_map(run, config), "seq": run.next_seq - 1}
+    return render(request, "runs/live.html", context)
 
 
 @never_cache
@@ -54,18 +62,16 @@ def history(request: SignedIn, run_id: UUID) -> JsonResponse:
     return JsonResponse(series.catch_up(run.pk, series.position(request.GET.get("after", ""))))
 
 
-def _pictures(run: Run, found: Summary) -> dict[str, Any]:
+def _pictures(config: RunConfig, found: Summary) -> dict[str, Any]:
     """Of the best candidate so far: its route when it is a path, else its layer map."""
     if found.row.best is None:
         return {}
     recipe = Recipe.from_json(found.row.best.candidate.recipe)
-    return {"route": paths.route_of(recipe, RunConfig.from_json(run.config).parents), "map": layer_map(recipe)}
+    return {"route": paths.route_of(recipe, config.parents), "map": layer_map(recipe)}
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    config = RunConfig.from_json(run.config)
+def _settings(config: RunConfig) -> dict[str, Any]:
     return {
-        "config": config,
         "measured": list(zip(config.objectives, shares(config.weights), strict=True)),
         "fidelity": None if config.fidelity == FULL else fidelities.get(config.fidelity),
         "method": methods.get(config.method),
