@@ -31,12 +31,7 @@ def with_scaled_tensors(recipe: Recipe, facts_of: FactsOf) -> Recipe:
     path = recipe.path
     if path is None:
         return recipe
-    try:
-        facts = {parent: facts_of(parent) for parent in recipe.parents}
-    except ParentError as error:
-        raise RecipeError(
-            f"mergekit is told of scales by the names of tensors, and these cannot be read: {error}"
-        ) from error
+    facts = {parent: _read(parent, facts_of) for parent in recipe.parents}
     donor = facts[recipe.donor]
     family = donor.config.family
     if family.norms_add_one:
@@ -56,6 +51,16 @@ def with_scaled_tensors(recipe: Recipe, facts_of: FactsOf) -> Recipe:
         values=tuple(({"scale": factor},) for _, factor in rows),
         scales=(),
     )
+
+
+def _read(parent: Parent, facts_of: FactsOf) -> ParentFacts:
+    """Says nothing of where the folder is: a refusal may stand on a model card."""
+    try:
+        return facts_of(parent)
+    except ParentError as error:
+        raise RecipeError(
+            f"mergekit is told of scales by the names of tensors, and the folder of {parent.name} cannot be read"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,8 @@ def test_norms_that_add_one_are_refused_by_name(tmp_path: Path, model_type: str)
     assert "layer_range" in to_yaml(path_recipe(of, path((0, 0), (1, 1))))
 
 
-def test_folders_that_are_gone_are_a_refusal() -> None:
-    with pytest.raises(
-        RecipeError, match="told of scales by the names of tensors, and these cannot be read: /models/one"
-    ):
+def test_folders_that_are_gone_are_a_refusal_that_does_not_say_where_they_were() -> None:
+    with pytest.raises(RecipeError, match=r"the names of tensors, and the folder of one cannot be read$"):
         to_yaml(path_recipe([ONE], path((0, 0), (0, 0, 0.5))))
 
 

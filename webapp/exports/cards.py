@@ -12,6 +12,7 @@ import yaml
 
 from merging.errors import MergingError, RecipeError
 from merging.fidelity import fidelities
+from merging.hops import LayerPath
 from merging.mergekit import to_yaml
 from merging.methods import methods
 from merging.objectives import shares
@@ -35,6 +36,7 @@ LIMITS: Final = (
     "Whatever its parents may not be used for, it may not be used for. The licence above was derived from what is known of the parents; "
     "it is no legal advice.",
 )
+ABSORBED: Final = "What enters a layer was multiplied by its scale during the search; the scales are part of this model's tensors."
 REBUILT: Final = "`recipe.json` rebuilds exactly this model with Progeny."
 FOR_MERGEKIT: Final = "For mergekit, with the parents by name; where a method drops changes at random, mergekit draws them in its own way:"
 
@@ -51,6 +53,7 @@ def model_card(export: Export) -> str:
         f"# {_line(candidate.run.name)}: {_line(candidate.name)}",
         f"A merge of {_and([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
         f"## Parents\n\n{_parents(recipe, licences)}",
+        *([f"## Path\n\n{_path(recipe, recipe.path)}"] if recipe.path else []),
         f"## Scores\n\n{_scores(candidate, config)}",
         f"## How it was found\n\n{_search(candidate, config)}",
         f"## Recipe\n\n{REBUILT} {_for_mergekit(recipe)}",
@@ -58,6 +61,27 @@ def model_card(export: Export) -> str:
         f"## Versions\n\n{_versions(candidate.run)}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _path(recipe: Recipe, path: LayerPath) -> str:
+    """Where every layer comes from, in order of data flow."""
+    names = [parent.name for parent in recipe.parents]
+    absorbed = f" {ABSORBED}" if recipe.scales else ""
+    about = (
+        f"An ordinary model of {path.n_hops} layers, which any library loads. Embeddings, final norm, head, tokenizer and "
+        f"configuration are those of {_line(names[0])}.{absorbed}"
+    )
+    rows, start = [], 0
+    for one in path.stretches:
+        scales = path.scales[start : start + one.n_layers]
+        here, there = (_span(first, one.n_layers) for first in (start, one.start))
+        rows.append((here, names[one.parent], there, ", ".join(f"{scale:.3g}" for scale in scales)))
+        start += one.n_layers
+    return f"{about}\n\n{_table(('Layers', 'Of', 'Layers there', 'Scales'), rows)}"
+
+
+def _span(start: int, n: int) -> str:
+    return str(start) if n == 1 else f"{start}-{start + n - 1}"
 
 
 def _for_mergekit(recipe: Recipe) -> str:
@@ -229,7 +253,7 @@ def _search(candidate: Candidate, config: RunConfig) -> str:
     rows = [
         ("Method", f"{methods.get(config.method).title} ({methods.get(config.method).source})"),
         ("Search", f"{searches.get(config.search).title} ({searches.get(config.search).source})"),
-        ("Layer groups", config.groups),
+        _what_was_searched(config),
         ("Settings", ", ".join(f"{name} {value}" for name, value in config.settings) or "the method's own"),
         ("Candidates scored", f"{_n_scored(run)} of a budget of {run.budget}"),
         ("This candidate", f"{place}, recipe `{candidate.recipe_digest}`"),
@@ -237,6 +261,16 @@ def _search(candidate: Candidate, config: RunConfig) -> str:
         ("Configuration", f"`{run.config_digest}`"),
     ]
     return "\n\n".join([_table(("", ""), rows), *_asked_less(run, config), _rule(run)])
+
+
+def _what_was_searched(config: RunConfig) -> tuple[str, str]:
+    if config.path is None:
+        return "Layer groups", config.groups
+    settings = config.path
+    return (
+        "Paths",
+        f"layers of both parents, {settings.repeats} times over, scales {settings.scales}, at most {settings.max_hops} hops",
+    )
 
 
 def _asked_less(run: Run, config: RunConfig) -> list[str]:

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from django.contrib.auth.models import User
 
+from merging.paths import path_recipe
 from merging.recipes import Parent, Recipe
+from tests.webapp.runs.path_rows import make_path_run, path
 from tests.webapp.runs.rows import BASE, PARENTS, make_run
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
@@ -111,3 +113,17 @@ def test_a_recipe_that_mergekit_cannot_build_has_a_card_all_the_same(run: Run) -
     run.winner.recipe = replace(recipe, base=Parent("base@main", "/models/base", "sha256:0")).to_json()
     run.winner.save()
     assert "rebuilds exactly this model with Progeny. mergekit cannot:" in card(run)
+
+
+def test_a_path_is_told_layer_by_layer_and_as_an_ordinary_model(owner: User) -> None:
+    run = make_path_run(owner, state="done", ending=True)
+    assert run.winner
+    hops = path((0, 0), (0, 1), (1, 1, 0.8), (1, 2), (0, 3))
+    run.winner.recipe = path_recipe(PARENTS, hops).to_json()
+    run.winner.save()
+    text = card(run)
+    assert "An ordinary model of 5 layers" in text and "configuration are those of demo/japanese." in text
+    assert "| 0-1 | demo/japanese | 0-1 | 1, 1 |" in text and "| 2-3 | demo/addition | 1-2 | 0.8, 1 |" in text
+    assert "the scales are part of this model's tensors" in text and "Path of 5 layers: 3 of demo/japanese" in text
+    assert "| Paths | layers of both parents, 2 times over, scales slot, at most 100 hops |" in text
+    assert "## Path" not in card(make_run(owner, state="done", n_generations=1, ending=True, name="Merges"))
