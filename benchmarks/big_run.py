@@ -153,9 +153,13 @@ def _fill(owner: Any, n_candidates: int, n_samples: int) -> tuple[Any, Any]:
                       recipe=recipe.to_json(), recipe_digest=recipe.digest())
             for i, (genome, recipe) in enumerate(zip(genomes, recipes, strict=True))
         )  # fmt: skip
+        scored = []
         for candidate in made:
             skill = min(0.95, max(0.0, luck.gauss(0.2 + 0.6 * number * POPULATION / n_candidates, 0.1)))
-            best = max(best, (writer.add(candidate, skill), candidate), key=lambda pair: pair[0])
+            scored.append((writer.add(candidate, skill), candidate))
+        first = max(scored, key=lambda pair: pair[0])
+        writer.add(first[1], first[0], "validation")
+        best = max(best, first, key=lambda pair: pair[0])
         writer.flush()
     return run, best[1]
 
@@ -168,7 +172,7 @@ class _Writer:
         self._samples: Sequence[Any] = spec.load().take("search", n_samples)
         self._made: list[tuple[Any, Any, dict[str, Any]]] = []
 
-    def add(self, candidate: Any, skill: float) -> float:
+    def add(self, candidate: Any, skill: float, split: str = "search") -> float:
         """Its mean."""
         from django.utils import timezone
 
@@ -180,7 +184,7 @@ class _Writer:
         n, right = len(samples), sum(sample["score"] for sample in samples)
         mean, bounds = right / n, wilson(int(right), n)
         shares = {"mean": mean, "low": bounds.low, "high": bounds.high, "n": n}
-        evaluation = Evaluation(run_id=candidate.run_id, candidate=candidate, split="search", rank=20, status="done", lease_token=1,
+        evaluation = Evaluation(run_id=candidate.run_id, candidate=candidate, split=split, rank=20, status="done", lease_token=1,
                                 fitness=mean, merge_seconds=0.1, evaluate_seconds=1.0, finished=timezone.now(), **shares)  # fmt: skip
         score = Score(index=0, benchmark=self._spec.name, digest=self._spec.digest, scorer="last_number@1",
                       right=mean, in_language=1.0, seconds=1.0, **shares)  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import FilteredRelation, Q, QuerySet
 
 from merging.fidelity import fidelities
 from webapp.runs import ranks
@@ -39,13 +39,12 @@ def snapshots(run: Run) -> QuerySet[Evaluation]:
 
     One whose answers cannot be trusted, there or on the search questions, comes after all others.
     """
-    trusted = Evaluation.objects.filter(candidate=OuterRef("candidate"), split="search", status="done", is_healthy=True)
     scored = Evaluation.objects.filter(
         run=run, split="validation", status="done", candidate__kind="evolved", rank__lt=ranks.FULL
     )
-    return scored.annotate(is_trusted=Q(is_healthy=True) & Exists(trusted)).order_by(
-        "-is_trusted", "-mean", "candidate__generation__number"
-    )
+    on_search = FilteredRelation("candidate__evaluations", condition=Q(candidate__evaluations__split="search"))
+    trusted = scored.annotate(on_search=on_search, is_trusted=Q(is_healthy=True) & Q(on_search__is_healthy=True))
+    return trusted.order_by("-is_trusted", "-mean", "candidate__generation__number")
 
 
 def by_full_score(run: Run, candidates: list[Candidate]) -> list[Candidate]:
