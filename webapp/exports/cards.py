@@ -36,7 +36,9 @@ LIMITS: Final = (
     "Whatever its parents may not be used for, it may not be used for. The licence above was derived from what is known of the parents; "
     "it is no legal advice.",
 )
-ABSORBED: Final = "What enters a layer was multiplied by its scale during the search; the scales are part of this model's tensors."
+ABSORBED: Final = (
+    "What enters a layer was multiplied by its scale during the search; the scales are part of this model's tensors."
+)
 REBUILT: Final = "`recipe.json` rebuilds exactly this model with Progeny."
 FOR_MERGEKIT: Final = "For mergekit, with the parents by name; where a method drops changes at random, mergekit draws them in its own way:"
 
