@@ -51,6 +51,7 @@ class CmaEs:
         self.population_size = population_size
         self._n_genes, self._seed = axes.n_genes, seed
         self._normals = _Normals()
+        library = _cma()
         options = {
             "bounds": [0, 1],
             "popsize": population_size,
@@ -59,9 +60,10 @@ class CmaEs:
             "verbose": -9,
             "verb_log": 0,  # no files
             "verb_disp": 0,
+            "AdaptSigma": library.sigma_adaptation.CMAAdaptSigmaCSA,  # else from 300 genes on one that needs what was asked
             **changes,
         }
-        self._strategy = _cma().CMAEvolutionStrategy(list(axes.starts), SIGMA, options)
+        self._strategy = library.CMAEvolutionStrategy(list(axes.starts), SIGMA, options)
 
     @property
     def sigma(self) -> float:

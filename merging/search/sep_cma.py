@@ -1,4 +1,8 @@
-"""CMA-ES that learns how far to step in each gene and nothing of how genes move together: for spaces of thousands of genes."""
+"""CMA-ES that learns how far to step in each gene and nothing of how genes move together: for spaces of thousands of genes.
+
+pycma's VkD-CMA, which learns a few directions besides, cannot keep the contract: it compares a pair of mirrored genomes, and misses it,
+with a warning, when genes come back from another machine with other last bits.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_an_opened_generation_records_how_it_came_about(run: Run) -> None:
     generations.advance(run.pk, Searches())
     generation = Generation.objects.get(run=run)
     assert generation.sigma == pytest.approx(1 / 6)
-    assert set(generation.environment) == {"python", "machine", "numpy", "cma", "threads"}
+    assert set(generation.environment) == {"python", "machine", "numpy", "cma", "cmaes", "threads"}
     assert run.events.last().payload == {"number": 0, "n_candidates": 4, "sigma": generation.sigma}
 
 
