@@ -16,6 +16,7 @@ const history = new History();
 const chart = new Chart(root.querySelector("[data-chart]"), history, ({ id }) => location.assign(`${root.dataset.candidates}${id}/`));
 const parts = new Parts(document, settle);
 const now = new Now();
+let isOver = false;
 let shown = Number(root.dataset.seq); // the newest event that the parts on the page know of, at least
 const feed = new Feed({
   socketPath: root.dataset.socket,
@@ -49,8 +50,10 @@ function hear(frame) {
   return true;
 }
 
-/** Nothing more will happen: show the last parts and hang up. */
+/** Nothing more will happen: show the last parts and hang up. While something is still measured of an ended run, listen on. */
 function finish() {
+  if (isOver || root.querySelector("[data-unfinished]:not([data-unfinished='0'])")) return;
+  isOver = true;
   parts.refresh();
   now.clear();
   feed.close();
@@ -98,8 +101,10 @@ function tick() {
   now.expire();
 }
 
+/** Parts are in their places: with them the last that was measured of an ended run may have come. */
 function settle() {
   now.draw();
+  if (ENDED.includes(history.state)) finish();
 }
 
 const table = root.querySelector("[data-chart-table]");

@@ -9,7 +9,7 @@ export class Now {
 
   show({ candidate, name, split, stage, done, total }) {
     const words = STAGES[stage] ?? stage;
-    const text = stage === "evaluate" ? `${name} ${words} ${done} of ${total}${split === "search" ? "" : ` (${split} split)`}` : `${name} ${words}`;
+    const text = stage === "evaluate" ? `${name} ${words} ${done} of ${total}${["search", "probe"].includes(split) ? "" : ` (${split} split)`}` : `${name} ${words}`;
     this.#work.set(candidate, { text, at: Date.now() });
     this.draw();
   }

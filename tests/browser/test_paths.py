@@ -15,9 +15,9 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.browser.test_watching import in_thread, watch
-from tests.webapp.runs.path_rows import make_path_generation, make_path_run
+from tests.webapp.runs.path_rows import make_path_generation, make_path_run, score_probes
 from tests.webapp.runs.rows import Writer
-from webapp.runs import events
+from webapp.runs import events, probes
 from webapp.runs.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -71,8 +71,8 @@ def test_the_route_of_a_new_best_appears_without_reload(watched: Any, run: Run) 
 
 
 def test_the_keyboard_walks_along_the_route_and_says_every_hop(watched: Any) -> None:
-    said = watched.locator("[data-route] [data-said]")
-    watched.locator("[data-route] > .scroll").focus()
+    said = watched.locator(".route [data-said]")
+    watched.locator(".route > .scroll").focus()
     n = watched.locator("[data-hop]").count()
     for key, number in (
         ("ArrowRight", 1),
@@ -92,7 +92,7 @@ def test_pointing_at_a_column_says_its_hop(watched: Any) -> None:
     hop = watched.locator("[data-hop='3']")
     hop.scroll_into_view_if_needed()
     hop.hover()
-    assert watched.locator("[data-route] [data-said]").inner_text() == hop.get_attribute("data-words")
+    assert watched.locator(".route [data-said]").inner_text() == hop.get_attribute("data-words")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -107,7 +107,7 @@ def test_a_long_route_scrolls_in_itself_on_a_phone(
         page.goto(live_app + address)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
-    box = page.locator("[data-route] > .scroll")
+    box = page.locator(".route > .scroll")
     box.focus()
     page.keyboard.press("End")
     assert box.evaluate("box => box.scrollLeft + box.clientWidth >= box.scrollWidth - 40")
@@ -160,3 +160,65 @@ def test_pointing_at_a_cell_says_the_same(watched: Any, run: Run) -> None:
     share = round(100 * run.generations.get(number=1).passed[4] / 6)
     words = f"Generation 1: {share} % of 6 candidates pass {row.get_attribute('data-slot')}"
     assert watched.locator("[data-slots] [data-said]").inner_text() == words
+
+
+# what each layer is worth
+
+
+def parent_of(run: Run) -> Any:
+    return run.candidates.filter(kind="parent").order_by("index")[0]
+
+
+def answer_one(run: Run, whole: Any) -> None:
+    """A worker scores the next probe that waits."""
+    waiting = run.evaluations.filter(split="probe", status="pending", candidate__probe_of=whole).order_by("id")[0]
+    probe = waiting.candidate
+    waiting.delete()
+    write(run, lambda writer: writer.score(probe, "probe", 0.0))
+
+
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_bars_grow_as_answers_come_also_after_the_end(
+    live_app: str, owner: User, owner_client: Client, page: Any, state: str
+) -> None:
+    run = make_path_run(owner, state=state, n_generations=2, ending=state == "done")
+    whole = parent_of(run)
+    signed_in(page, live_app, owner_client)
+    page.goto(f"{live_app}/runs/{run.pk}/")
+    page.get_by_role("button", name="Measure 4 layers").first.click()
+    page.get_by_text("Asked for demo/japanese without one of its layers, 4 times.").wait_for()
+    page.locator("[data-live][data-state=live]").wait_for()
+    section = page.locator(f".worth:has(#worth-{whole.pk})")
+    assert section.locator(".waiting").count() == 4 and section.get_by_role("button").count() == 0
+    for n in range(1, 5):
+        answer_one(run, whole)
+        page.wait_for_function("n => document.querySelectorAll('.worth-bar').length === n", arg=n)
+    page.locator("[data-part=worth][data-unfinished='0']").wait_for()
+    if state == "done":  # nothing more will happen
+        page.locator("[data-live][data-state=off]").wait_for(state="attached")
+
+
+def test_the_keyboard_walks_along_the_bars(watched: Any, run: Run, owner_client: Client) -> None:
+    whole = parent_of(run)
+    probes.ask_each(whole)
+    answer_one(run, whole)
+    section = watched.locator(f".worth:has(#worth-{whole.pk})")
+    section.locator(".scroll:has(svg)").focus()
+    watched.keyboard.press("ArrowRight")
+    assert section.locator("[data-said]").inner_text().startswith("layer 0: 0.0 % without it, worth ")
+    watched.keyboard.press("End")
+    assert section.locator("[data-said]").inner_text() == "layer 3: on its way"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_bars_fit_a_phone(live_app: str, owner: User, owner_client: Client, page: Any, scheme: str) -> None:
+    run = make_path_run(owner, n_generations=1, n_layers=32, repeats=3)
+    for whole in (parent_of(run), best_of(run)):
+        probes.ask_each(whole)
+        score_probes(run, whole, [0.1] * 9)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.emulate_media(color_scheme=scheme)
+    signed_in(page, live_app, owner_client)
+    page.goto(f"{live_app}/runs/{run.pk}/")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from merging.objectives import shares
 from merging.outcomes import RIGHT_FROM, SampleOutcome
-from merging.statistics import mcnemar, paired_p
+from merging.statistics import correlation, mcnemar, paired_p
 from webapp.runs.models import Outcomes
 
 KEPT: Final = 1000
@@ -118,6 +118,12 @@ def compare(first: Card, second: Card, weights: tuple[float, ...]) -> Comparison
     mine, other = _pooled(pairs, weights)
     p = paired_p(mine, other) if gained or lost else 1.0
     return Comparison(gained, lost, p, n, difference, is_exact=False)
+
+
+def correlated(first: Card, second: Card, weights: tuple[float, ...]) -> float:
+    """How far two evaluations agree on the samples that both were asked: `merging.statistics.correlation`, 0 without such samples."""
+    mine, other = _pooled([_common(a, b) for a, b in zip(first, second, strict=True)], weights)
+    return correlation(mine, other) if mine else 0.0
 
 
 def _difference(pairs: Sequence[Sequence[tuple[float, float]]], weights: Sequence[float]) -> float:

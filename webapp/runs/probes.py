@@ -6,15 +6,37 @@ A probe is a candidate of its run that no ranking, exam or search ever sees. Tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Coalesce
 
+from merging.probes import Probe, hops_left_out, layers_skipped
 from merging.recipes import Recipe
 from webapp.queue import wake
 from webapp.runs import ranks, transitions
 from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.paths import depths_of
+
+NAME_LENGTH: Final = 150  # of the whole in the name of a probe
+
+
+def probes_of(whole: Candidate) -> tuple[Probe, ...]:
+    """All that can be left out of a candidate, one by one: hops of a path, layers of a parent. Nothing of a merge of tensors, nor where
+    nobody knows how many layers a parent has, and where there is but one.
+    """
+    recipe = Recipe.from_json(whole.recipe)
+    if recipe.path:
+        return hops_left_out(recipe) if recipe.path.n_hops > 1 else ()
+    depth = depths_of(recipe.parents).get(recipe.parents[0], 0) if whole.kind == "parent" else 0
+    return layers_skipped(recipe.parents[0], depth, recipe.dtype) if depth > 1 else ()
+
+
+def ask_each(whole: Candidate) -> int:
+    """Ask for everything that can be left out of a candidate and is not asked for yet. Returns how many probes are new."""
+    name = whole.name[:NAME_LENGTH]
+    return ask(whole, [(f"{name}: {probe.name}"[:200], probe.recipe) for probe in probes_of(whole)])
 
 
 @transaction.atomic

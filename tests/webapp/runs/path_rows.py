@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from tests.webapp.runs.rows import PARENTS, Writer, end, make_candidate, make_co
 from webapp.library.models import Parent as ParentRow
 from webapp.runs import paths
 from webapp.runs.config import PathSettings, RunConfig
-from webapp.runs.models import Generation, Run
+from webapp.runs.models import Candidate, Evaluation, Generation, Run
 from workers.ledger.searches import n_passed
 
 N_LAYERS = 4
@@ -68,7 +68,9 @@ def make_path_run(
         }
         sizes = dict.fromkeys(("hidden_size", "vocab_size", "n_parameters", "n_bytes"), 1)
         ParentRow.objects.get_or_create(owner=None, name=parent.name, defaults={**facts, **sizes, "dtype": "float32"})
-    paths._known.update({parent.fingerprint: n_layers for parent in PARENTS})  # of one process, where a model never changes
+    paths._known.update(
+        {parent.fingerprint: n_layers for parent in PARENTS}
+    )  # of one process, where a model never changes
     config = make_path_config(repeats=repeats)
     start = timezone.now() - timedelta(minutes=5)
     run = Run.objects.create(
@@ -118,3 +120,15 @@ def genome_of(space: PathSpace, number: int, luck: random.Random) -> Iterator[fl
         yield luck.uniform(0.55, 1.0) if luck.random() < share else luck.uniform(0.0, 0.45)
     for _ in range(space.n_genes - space.n_switches):
         yield luck.uniform(0.2, 0.8)
+
+
+def score_probes(run: Run, whole: Candidate, skills: Sequence[float | None]) -> None:
+    """The probes that are asked for of a candidate, in their order, score so; those of None stay as they are."""
+    writer = Writer(run, random.Random(7), 50, timezone.now(), seq=run.next_seq - 1)
+    asked = list(whole.probes.order_by("index"))
+    for probe, skill in zip(asked, skills, strict=False):
+        if skill is not None:
+            Evaluation.objects.filter(candidate=probe).delete()
+            writer.score(probe, "probe", skill)
+    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    run.refresh_from_db()

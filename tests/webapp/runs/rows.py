@@ -83,7 +83,7 @@ class Writer:
     def score(self, candidate: Candidate, split: str, skill: float, seconds: float = 0.7) -> Evaluation:
         """A done evaluation with its outcomes and its event."""
         self.at += timedelta(seconds=seconds)
-        samples = [self.outcome(split, i, skill) for i in range(self.n_samples)]
+        samples = [self.outcome("search" if split == "probe" else split, i, skill) for i in range(self.n_samples)]
         right = sum(sample["score"] for sample in samples)
         bounds = wilson(int(right), self.n_samples)
         mean = right / self.n_samples

@@ -175,7 +175,7 @@ def test_the_best_path_is_drawn_on_the_run_and_each_on_its_own_page(owner: User,
     run = make_path_run(owner, n_generations=2)
     best = run.evaluations.filter(candidate__kind="evolved").order_by("-fitness")[0].candidate
     n_hops = (Recipe.from_json(best.recipe).path or path((0, 0))).n_hops
-    for text in (page(owner_client, run), page(owner_client, run, query="?part=live"), page(owner_client, run, best)):
+    for text in (page(owner_client, run), page(owner_client, run, query="?part=best"), page(owner_client, run, best)):
         assert re.findall(r'data-hop="(\d+)"', text) == [str(n) for n in range(1, n_hops + 1)]
         assert "<summary>The route as a table</summary>" in text
 
@@ -189,12 +189,12 @@ def test_the_route_on_the_run_says_in_a_sentence_where_it_leads(owner: User, own
 
 def test_a_merge_of_tensors_keeps_its_layer_map(owner: User, owner_client: Client) -> None:
     text = page(owner_client, make_run(owner, n_generations=1))
-    assert "data-route" not in text and 'class="layer-map"' in text
+    assert "route-picture" not in text and 'class="layer-map"' in text
 
 
 def test_a_parents_own_page_has_no_route(owner: User, owner_client: Client) -> None:
     run = make_path_run(owner, n_generations=1)
-    assert "data-route" not in page(owner_client, run, run.candidates.filter(kind="parent")[0])
+    assert "route-picture" not in page(owner_client, run, run.candidates.filter(kind="parent")[0])
 
 
 def test_routes_are_the_owners_alone(
@@ -214,7 +214,7 @@ def test_names_of_parents_are_text(owner: User, owner_client: Client, name: str)
     run = make_path_run(owner, n_generations=1)
     stored = json.dumps(run.config).replace("demo/addition", name.replace('"', '\\"'))
     Run.objects.filter(pk=run.pk).update(config=json.loads(stored))
-    for candidate in run.candidates.filter(kind="evolved"):
+    for candidate in run.candidates.all():
         stored = json.dumps(candidate.recipe).replace("demo/addition", name.replace('"', '\\"'))
         run.candidates.filter(pk=candidate.pk).update(recipe=json.loads(stored))
     text = page(owner_client, run)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpResponse, JsonResponse
@@ -17,11 +18,11 @@ from merging.objectives import shares
 from merging.recipes import Recipe
 from merging.search import searches
 from webapp.accounts.requests import SignedIn
-from webapp.runs import leaderboard, paths, series, slots
+from webapp.runs import leaderboard, paths, series, slots, worth
 from webapp.runs.config import RunConfig
 from webapp.runs.layer_map import layer_map
 from webapp.runs.listing import runs_of
-from webapp.runs.models import Run
+from webapp.runs.models import Candidate, Run
 from webapp.runs.summary import Summary, summary
 
 
@@ -30,13 +31,14 @@ from webapp.runs.summary import Summary, summary
 def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
     """The page; `?part=live` answers with the parts that change, which the page puts in their places. `?rows=all` shows all ranked rows.
 
-    Parts that seldom change are only announced there, and answered by their names: `?part=slots`.
+    Parts that seldom change are only announced there, and answered by their names, such as `?part=slots`.
     """
     run, part = _own(request, run_id), request.GET.get("part")
     config = RunConfig.from_json(run.config)
     found = summary(run)
-    if part == "slots":
-        return render(request, "runs/_slots.html", {"summary": found, "slots": slots.slot_map(run, config)})
+    if part in LATER:
+        context = {"run": run, "summary": found, "row": found.row, "config": config}
+        return render(request, f"runs/_{part}.html", context | LATER[part](run, config, found))
     board = leaderboard.board(run, found.row.n_scored, everything=request.GET.get("rows") == "all")
     parts = board.parts.get(found.row.best.pk, ()) if found.row.best else ()
     context = {
@@ -46,12 +48,13 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         "board": board,
         "parts": parts,
         "config": config,
-        **_pictures(config, found),
     }
     if part == "live":
-        return render(request, "runs/_live_parts.html", context)
-    context |= {**_settings(config), "slots": slots.slot_map(run, config), "seq": run.next_seq - 1}
-    return render(request, "runs/live.html", context)
+        announced = {"worth_key": worth.key(run, _best(found))} if config.path else {}
+        return render(request, "runs/_live_parts.html", context | announced)
+    for of_part in LATER.values():
+        context |= of_part(run, config, found)
+    return render(request, "runs/live.html", context | _settings(config) | {"seq": run.next_seq - 1})
 
 
 @never_cache
@@ -62,12 +65,40 @@ def history(request: SignedIn, run_id: UUID) -> JsonResponse:
     return JsonResponse(series.catch_up(run.pk, series.position(request.GET.get("after", ""))))
 
 
-def _pictures(config: RunConfig, found: Summary) -> dict[str, Any]:
+def _pictures(run: Run, config: RunConfig, found: Summary) -> dict[str, Any]:
     """Of the best candidate so far: its route when it is a path, else its layer map."""
-    if found.row.best is None:
+    best = _best(found)
+    if best is None:
         return {}
-    recipe = Recipe.from_json(found.row.best.candidate.recipe)
+    recipe = Recipe.from_json(best.recipe)
     return {"route": paths.route_of(recipe, config.parents), "map": layer_map(recipe)}
+
+
+def _slots(run: Run, config: RunConfig, found: Summary) -> dict[str, Any]:
+    return {"slots": slots.slot_map(run, config)} if config.path else {}
+
+
+def _worth(run: Run, config: RunConfig, found: Summary) -> dict[str, Any]:
+    best = _best(found)
+    if config.path is None:
+        return {}
+    return {
+        "worth_key": worth.key(run, best),
+        "n_probes_waiting": worth.n_waiting(run),
+        "wholes": worth.wholes(run, config, best),
+    }
+
+
+LATER: Final[dict[str, Callable[[Run, RunConfig, Summary], dict[str, Any]]]] = {
+    "best": _pictures,
+    "slots": _slots,
+    "worth": _worth,
+}
+"""Parts that seldom change, by the names of their templates; the last two are of a search for a path."""
+
+
+def _best(found: Summary) -> Candidate | None:
+    return found.row.best.candidate if found.row.best else None
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
