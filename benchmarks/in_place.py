@@ -27,6 +27,7 @@ from torch import Tensor
 from benchmarks.merge_speed import make_parents, this_machine
 from merging.assembly import Place, assemble
 from merging.draws import Draws
+from merging.elements import as_tensor
 from merging.fingerprints import fingerprint
 from merging.methods import methods
 from merging.plans import TensorJob, plan
@@ -73,8 +74,8 @@ class Bench:
         for job in random.Random(0).sample(self.jobs, SAMPLE):
             if job.base is None:
                 raise RuntimeError(f"{job.name} has no base")
-            base = self.shelf.tensor(job.base.parent, job.base.name).float()
-            parents = [self.shelf.tensor(of.parent, of.name).float() for of in job.sources]
+            base = as_tensor(self.shelf.tensor(job.base.parent, job.base.name)).float()
+            parents = [as_tensor(self.shelf.tensor(of.parent, of.name)).float() for of in job.sources]
             merge, draws = methods.get(recipe.method).merge, Draws(recipe.seed, job.name)
             expected = merge(base, parents, recipe.values[0], recipe.settings, draws).bfloat16()
             if not torch.equal(self.targets[job.name], expected.to(self.targets[job.name].dtype)):
@@ -105,7 +106,7 @@ def _open(folders: Sequence[Path]) -> Bench:
     models = [Parent(folder.name, str(folder.absolute()), fingerprint(folder)) for folder in folders]
     shelf, recipe = ParentShelf(CPU, ROOM), _recipe("task_arithmetic", models, 0)
     jobs, dtype = plan(recipe, shelf.open(recipe)), compute_dtype(CPU, torch.bfloat16)
-    stored = {job.name: shelf.tensor(models[0], job.name) for job in jobs}
+    stored = {job.name: as_tensor(shelf.tensor(models[0], job.name)) for job in jobs}
     targets = {name: torch.zeros_like(tensor, dtype=dtype) for name, tensor in stored.items()}
     n_read = len(models) * sum(tensor.nbytes for tensor in stored.values())
     return Bench(shelf, models, jobs, targets, n_read + sum(target.nbytes for target in targets.values()))

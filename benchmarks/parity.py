@@ -33,11 +33,12 @@ from torch import Tensor
 
 from benchmarks.merge_speed import make_parents
 from merging.draws import Draws
+from merging.elements import torch_dtype
 from merging.mergekit import from_yaml
 from merging.methods import methods
-from merging.peer_rules import PeerDraws, rules
+from merging.peer_draws import PeerDraws
+from merging.peer_rules import rules
 from merging.recipes import Parent, Recipe
-from merging.tensors import torch_dtype
 
 MODELS: Final = ("base", "ft1", "ft2", "ft3")
 DTYPES: Final = ("float32", "bfloat16")

@@ -1,7 +1,7 @@
 """`python -m merging RECIPE OUT`: builds one recipe into a new folder. Needs no web app, no database and no queue.
 
-The recipe is mergekit's YAML, or the JSON of `Recipe.to_json` or of a finished model. Imports torch only when tensors
-are merged: until then, and while it loads, threads hash the parents' files.
+The recipe is mergekit's YAML, or the JSON of `Recipe.to_json` or of a finished model. Imports numba only when tensors
+are merged, and torch only for what no kernel merges: until then, and while these load, threads hash the parents' files.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _build(recipe: Recipe, out: Path, fingerprints: Fingerprints) -> Recipe:
         # slerp of 125 M parameters took 12.3 s on two busy cores with it, 3.3 s without.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         with _kept_for_good():
-            from merging import streaming  # torch takes seconds
+            from merging import streaming  # numba takes a third of a second
         streaming.merge_files(recipe, jobs, facts, partial, heard)
         complete = fingerprints.completed(recipe)
         write_companions(complete, partial, {})

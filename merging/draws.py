@@ -1,4 +1,4 @@
-"""Random masks that are a function of their address: (seed, tensor name, parent, element). Imports torch.
+"""Random masks that are a function of their address: (seed, tensor name, parent, element). Imports torch for masks only.
 
 A generator with a state would give other masks when tensors come in another order or from another device. Here every
 element hashes its own position, in 32-bit integer arithmetic that is exact everywhere, so a recipe has one set of masks
@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Elements that share a key. Fixed: another size is another set of masks. 4M elements keep temporaries at 32 MB and
 # launches few.
@@ -31,6 +32,8 @@ class Draws:
 
         The mask of a smaller share is part of that of a larger one.
         """
+        import torch
+
         mask = torch.empty(like.numel(), dtype=torch.bool, device=like.device)
         if (limit := limit_of(share)) == 2**32:
             return mask.fill_(True).view(like.shape)
@@ -43,6 +46,8 @@ class Draws:
 
         The same random numbers as `keep`: equal probabilities give the same mask.
         """
+        import torch
+
         mask = torch.empty(probabilities.numel(), dtype=torch.bool, device=probabilities.device)
         blocks = zip(torch.split(mask, BLOCK), torch.split(probabilities.flatten(), BLOCK), strict=True)
         for number, (block, share) in enumerate(blocks):
@@ -57,6 +62,8 @@ class Draws:
 
     def _bits(self, block: Tensor, parent: int, number: int) -> Tensor:
         """Uniform int32, one for each element of the block."""
+        import torch
+
         first, second = self.keys(parent, number)
         x = torch.arange(block.numel(), dtype=torch.int32, device=block.device)
         return _mix(_mix(x ^ _signed(first)) ^ _signed(second))

@@ -12,13 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from merging.elements import AnyTensor, as_tensor
 from merging.plans import TensorJob, TensorOf
 from merging.recipes import Parent
 from merging.token_rows import TokenRows
 
 
 class _Source(Protocol):
-    def tensor(self, parent: Parent, name: str) -> Tensor: ...
+    def tensor(self, parent: Parent, name: str) -> AnyTensor: ...
 
 
 class RowSource:
@@ -33,12 +34,12 @@ class RowSource:
         self._source = source
         self._jobs = {(of.parent, of.name): (job, job.tokens) for job in jobs if job.tokens for of in _inputs(job)}
 
-    def tensor(self, parent: Parent, name: str) -> Tensor:
+    def tensor(self, parent: Parent, name: str) -> AnyTensor:
         """See `TensorSource`."""
-        stored = self._source.tensor(parent, name)
         job, tokens = self._jobs.get((parent, name), (None, None))
         if job is None or tokens is None:
-            return stored
+            return self._source.tensor(parent, name)
+        stored = self._stored(parent, name)
         own = torch.from_numpy(tokens.own[parent])
         placed = stored.index_select(0, own.clamp(min=0).to(stored.device))  # [n_rows, width]
         lacking = (own < 0).nonzero().flatten()
@@ -50,7 +51,7 @@ class RowSource:
 
     def _rows_for_all(self, job: TensorJob, tokens: TokenRows, numbers: Tensor) -> Tensor:
         """What every model that lacks these rows takes, in float32: `[numbers, width]`."""
-        rows = [(tokens.own[of.parent][numbers.numpy()], self._source.tensor(of.parent, of.name)) for of in job.sources]
+        rows = [(tokens.own[of.parent][numbers.numpy()], self._stored(of.parent, of.name)) for of in job.sources]
         width, device = rows[0][1].shape[1], rows[0][1].device
         total, count = torch.zeros(len(numbers), width, device=device), torch.zeros(len(numbers), 1, device=device)
         for own, stored in rows:
@@ -60,9 +61,12 @@ class RowSource:
         filled = total / count.clamp(min=1)
         if job.base is not None:
             own = tokens.own[job.base.parent][numbers.numpy()]
-            has, found = _found(torch.from_numpy(own).to(device), self._source.tensor(job.base.parent, job.base.name))
+            has, found = _found(torch.from_numpy(own).to(device), self._stored(job.base.parent, job.base.name))
             filled[has] = found
         return filled
+
+    def _stored(self, parent: Parent, name: str) -> Tensor:
+        return as_tensor(self._source.tensor(parent, name))
 
 
 def _found(own: Tensor, stored: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from merging.errors import ParentError
 from merging.files import Version, open_regular
 from merging.headers import TensorEntry, header_of
 
-# Private and writable is what `torch.frombuffer` takes without a warning. Nobody writes, so no page is ever copied, and
+# Private and writable is what torch takes without a warning. Nobody writes, so no page is ever copied, and
 # the system need not promise memory for it: without this flag it refuses to map a file larger than the machine's memory.
 NORESERVE: Final = 0x4000 if sys.platform == "linux" else 0
 

@@ -22,23 +22,10 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
+from merging.elements import dtype_named
 from merging.errors import TensorError
 from merging.methods.method import Settings, Values
-
-
-class PeerDraws:
-    """The random numbers of a whole merge: torch's CPU generator, seeded once, as with `--random-seed`."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def keep(self, shares: Tensor) -> Tensor:
-        """1 with each element's own probability, else 0, in the dtype of `shares`."""
-        return torch.bernoulli(shares.cpu(), generator=self.generator).to(shares.device)
-
-    def places(self, n: int, count: int) -> Tensor:
-        """`count` whole numbers below n."""
-        return torch.randint(n, (count,), generator=self.generator)
+from merging.peer_draws import PeerDraws, shares_by_rank
 
 
 class Rule(Protocol):
@@ -340,20 +327,9 @@ def _ranked(tau: Tensor, value: Values, settings: Settings, draws: PeerDraws) ->
     """
     density, epsilon = value["density"], settings["epsilon"]
     rows = tau.view(1, -1) if tau.ndim < 2 else tau
-    ranks = rows.abs().argsort(dim=1, stable=True).argsort(dim=1).to(tau.dtype)
-    return draws.keep(shares_by_rank(ranks, density, epsilon)).view(tau.shape)
-
-
-def shares_by_rank(ranks: Tensor, density: float, epsilon: float) -> Tensor:
-    """The probability of staying of each rank, from 0, in rows that have all ranks; in the dtype of the ranks."""
-    if density + epsilon >= 1 or density - epsilon <= 0:
-        raise TensorError(f"density {density:g} with epsilon {epsilon:g} leaves (0, 1), which mergekit refuses")
-    if ranks.shape[-1] < 2:
-        raise TensorError("mergekit cannot rank a row of one element: della needs wider tensors, or our own rules")
-    ranks = ranks + 1
-    low, high = ranks.min(dim=-1, keepdim=True).values, ranks.max(dim=-1, keepdim=True).values
-    share = ((ranks - low) / (high - low)).clamp(0, 1)
-    return (density - epsilon) + share * 2 * epsilon
+    shares = shares_by_rank(rows.shape[1], density, epsilon, dtype_named(str(tau.dtype).removeprefix("torch.")))
+    ranks = rows.abs().argsort(dim=1, stable=True).argsort(dim=1)
+    return draws.keep(torch.from_numpy(shares).to(ranks.device, tau.dtype)[ranks]).view(tau.shape)
 
 
 def _sce(

@@ -27,6 +27,7 @@ from transformers import (
 from transformers.core_model_loading import revert_weight_conversion
 
 from merging.assembly import NamedTensor
+from merging.elements import AnyTensor, as_tensor
 from merging.errors import ParentError, TensorError
 from merging.families import families
 from merging.indexes import parent_facts
@@ -67,7 +68,7 @@ class ModelShell:
         if missing := sorted(set(self.targets) - written):
             raise TensorError(f"the model was left without {len(missing)} of its tensors, such as {missing[0]}")
 
-    def _write(self, name: str, tensor: Tensor, written: set[str]) -> None:
+    def _write(self, name: str, tensor: AnyTensor, written: set[str]) -> None:
         target = self.targets.get(name)
         if target is None:
             raise TensorError(f"{name} is not a tensor of this model")
@@ -76,7 +77,7 @@ class ModelShell:
         if target.shape != tensor.shape:
             raise TensorError(f"{name} is {list(tensor.shape)}; the model has {list(target.shape)}")
         if tensor is not target:
-            target.copy_(tensor)
+            target.copy_(as_tensor(tensor))
         written.add(name)
 
 

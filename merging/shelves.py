@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Final
 
 import torch
-from torch import Tensor
 
+from merging.elements import AnyTensor, as_tensor
 from merging.errors import ParentError
 from merging.fingerprints import fingerprint
 from merging.fit import check_recipe_fit
@@ -40,11 +40,11 @@ class ParentShelf:
             max_bytes = room_in_memory()
         self._device = device
         self._max_bytes = max_bytes
-        self._reader = TensorReader(device)
+        self._reader = TensorReader()
         # on a CPU parents' tensors stay in the system's cache
         self.spectra = Spectra(max_bytes if max_bytes is not None and device.type == "cpu" else 0)
         self._facts: dict[Parent, ParentFacts] = {}
-        self._tensors: dict[tuple[Parent, str], Tensor] = {}
+        self._tensors: dict[tuple[Parent, str], AnyTensor] = {}
         self._n_bytes = 0
         self._is_keeping = True
         self._fitting: set[tuple[object, ...]] = set()
@@ -71,7 +71,7 @@ class ParentShelf:
         """0 until it is known, which it is once a recipe was opened."""
         return self._max_bytes or 0
 
-    def tensor(self, parent: Parent, name: str) -> Tensor:
+    def tensor(self, parent: Parent, name: str) -> AnyTensor:
         """See `TensorSource`."""
         found = self._tensors.get((parent, name))
         return found if found is not None else self._read(parent, self._facts[parent].index[name])
@@ -93,12 +93,13 @@ class ParentShelf:
         for parent in list(self._facts):
             self._remove(parent)
 
-    def _read(self, parent: Parent, entry: TensorEntry) -> Tensor:
+    def _read(self, parent: Parent, entry: TensorEntry) -> AnyTensor:
         try:
-            tensor = self._reader.read(entry)
+            stored = self._reader.read(entry)
         except ParentError:
             self._remove(parent)  # when its files are as they were, it is opened again
             raise
+        tensor = stored if self._device.type == "cpu" else as_tensor(stored).to(self._device)
         if self._is_keeping and self._n_bytes + tensor.nbytes <= self.max_bytes:
             self._tensors[parent, entry.name] = tensor
             self._n_bytes += tensor.nbytes

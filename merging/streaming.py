@@ -1,11 +1,13 @@
-"""From parents' files to a model's files: reading, merging and writing overlap. Imports torch.
+"""From parents' files to a model's files: reading, merging and writing overlap. Imports numba, and torch where there may be a GPU.
 
 Knows plans and tensors, not methods. Order and bytes of the files are those of the plan, however many threads compute.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-import torch
-from torch import Tensor
-
 from merging.assembly import NamedTensor, assemble
+from merging.elements import AnyTensor, as_tensor
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
 from merging.plans import TensorJob, TensorOf
@@ -51,8 +51,9 @@ class FileSource:
     there is room, and who still looks at it maps it again. ParentError when a file is not what its index says any more.
     """
 
-    def __init__(self, jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts], device: torch.device) -> None:
-        self._reader = TensorReader(device)
+    def __init__(self, jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts], device: str) -> None:
+        self._reader = TensorReader()
+        self._device = device
         self._facts = facts
         self._entries = [[facts[of.parent].index[of.name] for of in _inputs(job)] for job in jobs]
         self._uses: dict[tuple[Parent, str], list[int]] = {}
@@ -72,10 +73,11 @@ class FileSource:
         self._disk.shutdown(cancel_futures=True)
         self._reader.close()
 
-    def tensor(self, parent: Parent, name: str) -> Tensor:
+    def tensor(self, parent: Parent, name: str) -> AnyTensor:
         """See `TensorSource`."""
         self._move_to(next(job for job in self._uses[parent, name] if job >= self._passed))
-        return self._reader.read(self._facts[parent].index[name])
+        stored = self._reader.read(self._facts[parent].index[name])
+        return stored if self._device == "cpu" else as_tensor(stored).to(self._device)
 
     def _move_to(self, job: int) -> None:
         for entries in self._entries[self._passed : job]:
@@ -99,9 +101,28 @@ def merge_files(
 ) -> None:
     """Merges the parents' files into a model's files in a folder; see `write_model` for what ends it early."""
     keep_freed_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with FileSource(jobs, facts, device) as source:
+    with FileSource(jobs, facts, best_device()) as source:
         write_model(assemble(recipe, jobs, source), layout(jobs, facts, recipe.dtype), folder, heard)
+
+
+def best_device() -> str:
+    """`cuda` where torch finds a GPU. It is not asked where no driver's library is installed, without which it finds none."""
+    if not _may_have_gpu():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """For certain, only on Linux: of NVIDIA's driver the library, of AMD's the device."""
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
 
 
 def write_model(

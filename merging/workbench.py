@@ -16,6 +16,7 @@ from merging import plain
 from merging.absorption import Absorption
 from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
+from merging.elements import torch_dtype
 from merging.engines import EngineName, TokenModel
 from merging.engines.transformers import TransformersEngine
 from merging.engines.vllm import VllmEngine, check_usable
@@ -32,7 +33,6 @@ from merging.shards import in_order, layout
 from merging.shells import ModelShell, compute_dtype
 from merging.shelves import ParentShelf, room_beside_vllm
 from merging.streaming import write_model
-from merging.tensors import torch_dtype
 from merging.threads import threads_for
 from merging.token_rows import result_vocabulary
 from merging.vocabularies import read_vocabulary

@@ -1,6 +1,7 @@
 """Who may know whom: `workers -> webapp -> merging` and `workers -> merging`. By reading imports, and by importing for real.
 
-The files of `merging` in TORCH_FILES may import torch; the web process, which has to start fast and small, imports only the others.
+The files of `merging` in TORCH_FILES may import torch, and those in NUMBA_FILES numba, all that the merge of a small model needs; the
+web process, which has to start fast and small, imports only the others.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DJANGO_SIDE = {"django", "celery", "channels", "channels_redis", "kombu", "redis", "webapp", "workers"}
 MODEL_SIDE = {"torch", "transformers", "numba", "lm_eval", "datasets"}
 TORCH_FILES = {
-    "merging.assembly",
     "merging.demo.train",
-    "merging.draws",
     "merging.embeddings",
     "merging.engines.transformers",
     "merging.engines.vllm",
@@ -28,23 +27,24 @@ TORCH_FILES = {
     "merging.harness.freezing",
     "merging.harness.results",
     "merging.harness.scoring",
-    "merging.kernels.cpu",
     "merging.kernels.gpu",
     "merging.kernels.gpu_spectra",
-    "merging.kernels.inner",
-    "merging.kernels.keepers",
-    "merging.kernels.loops",
-    "merging.kernels.peer",
-    "merging.kernels.spectra",
     "merging.kernels.tiles",
     "merging.path_shells",
     "merging.peer_rules",
     "merging.shells",
     "merging.shelves",
-    "merging.streaming",
-    "merging.tensors",
-    "merging.threads",
     "merging.workbench",
+}
+NUMBA_FILES = {
+    "merging.assembly",
+    "merging.kernels.cpu",
+    "merging.kernels.inner",
+    "merging.kernels.keepers",
+    "merging.kernels.loops",
+    "merging.kernels.peer",
+    "merging.kernels.spectra",
+    "merging.streaming",
 }
 
 
@@ -81,6 +81,10 @@ def may_import_torch(module: str) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in TORCH_FILES)
 
 
+def is_light(module: str) -> bool:
+    return not may_import_torch(module) and module not in NUMBA_FILES
+
+
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [("merging", DJANGO_SIDE), ("webapp", MODEL_SIDE | {"workers"})],
@@ -90,16 +94,18 @@ def test_a_room_imports_only_what_it_may_know(package: str, forbidden: set[str])
     assert {module: names for module, names in found.items() if names} == {}
 
 
-def test_only_the_named_files_of_merging_import_torch() -> None:
+def test_only_the_named_files_of_merging_import_torch_or_numba() -> None:
     found = {
         module: top_level(imports(ast.parse(file.read_text()), of_calls=False)) & MODEL_SIDE
         for module, file in modules("merging")
+        if not may_import_torch(module)
     }
-    assert {module: names for module, names in found.items() if names and not may_import_torch(module)} == {}
+    unexpected = {module: names - {"numba"} if module in NUMBA_FILES else names for module, names in found.items()}
+    assert {module: names for module, names in unexpected.items() if names} == {}
 
 
 def test_every_torch_file_exists() -> None:
-    assert TORCH_FILES - {module for module, _ in modules("merging")} == set()
+    assert (TORCH_FILES | NUMBA_FILES) - {module for module, _ in modules("merging")} == set()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,10 @@ def test_the_web_process_loads_no_torch() -> None:
 def test_merging_loads_no_django_and_without_its_torch_files_no_torch() -> None:
     """In one process, because importing all of it takes most of this file's time."""
     every = [module for module, _ in modules("merging") if module != "merging.kernels.tiles"]  # which needs triton
-    light, whole = in_fresh_process(importing(name for name in every if not may_import_torch(name)), importing(every))
+    light, merging, whole = in_fresh_process(
+        importing(filter(is_light, every)), importing(sorted(NUMBA_FILES)), importing(every)
+    )
     assert "merging" in light and light & MODEL_SIDE == set()
+    assert merging & MODEL_SIDE == {"numba"}
     # portalocker, which lm-eval's sacrebleu brings along, takes redis where it finds it
     assert "torch" in whole and whole & (DJANGO_SIDE - {"redis"}) == set()

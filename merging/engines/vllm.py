@@ -26,6 +26,7 @@ import torch
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from merging.assembly import NamedTensor
+from merging.elements import as_tensor
 from merging.engines import N_TOKENS_BETWEEN_CHECKS, Completion, Decided, Likelihood, Progress
 from merging.engines.transformers.texts import AskedInText, Texts, first_stop
 from merging.errors import EvaluationError, TensorError
@@ -240,11 +241,11 @@ class _Delivery:
         self._delivered: set[str] = set()
         self._error: Exception | None = None
 
-    def __iter__(self) -> Iterator[NamedTensor]:
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
         try:
             for name, tensor in self._tensors:
                 self._check(name, tuple(tensor.shape))
-                yield name, tensor
+                yield name, as_tensor(tensor)
         except Exception as error:  # whatever it is, `finish` raises it once vLLM has put its layers together
             self._error = error
 

@@ -1,4 +1,4 @@
-"""The merge of one tensor on a CPU in one pass over memory. Imports torch and numba.
+"""The merge of one tensor on a CPU in one pass over memory. Imports numba.
 
 Every element is read once from each model, merged in registers and written once. Results equal those of `merging.masks`
 to the bit.
@@ -15,13 +15,14 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from merging.elements import Elements
 from merging.kernels.loops import f4, i2, i4, merge_elements, rank_rows, u2, u4
 from merging.kernels.passes import BLOCK_BITS, Lottery, Pass, RankedLottery, Window
 from merging.masks import TINY_WEIGHT, shares_of
+from merging.recipes import Dtype
+from merging.threads import n_threads
 
 T = TypeVar("T")
 
@@ -32,16 +33,10 @@ RANKED_SPAN: Final = 1 << 17
 LONGEST_KEPT: Final = 1 << 16
 """Elements of a row whose ranks are kept: they fit 16 bits."""
 
-_WORDS: Final = {torch.bfloat16: torch.uint16, torch.float16: torch.int16, torch.float32: torch.float32}
-SAMPLES: Final = {torch.bfloat16: u2(0), torch.float16: i2(0), torch.float32: f4(0)}
+SAMPLES: Final[dict[Dtype, Any]] = {"bfloat16": u2(0), "float16": i2(0), "float32": f4(0)}
 
-INFINITE: Final = {torch.bfloat16: 0x7F7F8000, torch.float16: 0x477FF000, torch.float32: 0x7F800000}
+INFINITE: Final[dict[Dtype, int]] = {"bfloat16": 0x7F7F8000, "float16": 0x477FF000, "float32": 0x7F800000}
 """Bits of the smallest float32 magnitude that is infinite in each dtype after rounding to nearest. NaN lies above."""
-
-
-def takes(tensors: Sequence[Tensor]) -> bool:
-    """Whether tensors of one shape can be merged here."""
-    return all(one.device.type == "cpu" and one.dtype in _WORDS and one.is_contiguous() for one in tensors)
 
 
 def knows(task: Pass) -> bool:
@@ -49,14 +44,13 @@ def knows(task: Pass) -> bool:
     return True
 
 
-def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype: torch.dtype, task: Pass) -> bool:
+def merge(target: Elements, base: Elements | None, parents: Sequence[Elements], dtype: Dtype, task: Pass) -> bool:
     """Writes the merged tensor into `target` and tells whether all of it is finite.
 
-    It is rounded to `dtype` first; `target` has this dtype or float32. All tensors are contiguous and of one shape. Uses
-    as many threads as torch may.
+    It is rounded to `dtype` first; `target` has this dtype or float32. All are of one shape.
     """
-    out, below = as_array(target), None if base is None else as_array(base)
-    above = tuple(as_array(parent) for parent in of_one_dtype(parents))
+    out, below = target.words, None if base is None else base.words
+    above = tuple(parent.words for parent in of_one_dtype(parents))
     numbers = _Numbers(task, dtype)
 
     def of_span(start: int, stop: int) -> int:
@@ -68,12 +62,12 @@ def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype:
             worst = max(worst, int(merge_elements(out[here], *models, *numbers.of_span(a, of_ranks))))
         return worst
 
-    return max(in_threads(of_span, target.numel(), numbers.span), default=0) < INFINITE[dtype]
+    return max(in_threads(of_span, len(out), numbers.span), default=0) < INFINITE[dtype]
 
 
-def ranks_of(base: Tensor, parent: Tensor, row: int) -> NDArray[np.uint16]:
+def ranks_of(base: Elements, parent: Elements, row: int) -> NDArray[np.uint16]:
     """The place of every element in its row by rising |parent - base|. Rows have at most `LONGEST_KEPT` elements. [n]"""
-    below, above = as_array(base), as_array(parent)
+    below, above = base.words, parent.words
     found = np.empty(len(above), np.uint16)
 
     def of_span(start: int, stop: int) -> None:
@@ -83,22 +77,17 @@ def ranks_of(base: Tensor, parent: Tensor, row: int) -> NDArray[np.uint16]:
     return found
 
 
-def of_one_dtype(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def of_one_dtype(tensors: Sequence[Elements]) -> Sequence[Elements]:
     """A loop reads all parents alike: those of mixed dtypes become float32, which changes none of their values."""
-    return tensors if len({tensor.dtype for tensor in tensors}) == 1 else [tensor.float() for tensor in tensors]
-
-
-def as_array(tensor: Tensor) -> Any:
-    """The elements in order of memory, without a copy, as loops take them. [n]"""
-    return tensor.detach().view(-1).view(_WORDS[tensor.dtype]).numpy()
+    return tensors if len({tensor.dtype for tensor in tensors}) == 1 else [tensor.widened() for tensor in tensors]
 
 
 def in_threads(work: Callable[[int, int], T], n: int, size: int) -> Iterator[T]:
     """`work(start, stop)` for pieces of n elements, in their order; in this thread when there is one piece."""
     spans = [(start, min(n, start + size)) for start in range(0, n, size)]
-    if len(spans) < 2 or torch.get_num_threads() == 1:
+    if len(spans) < 2 or (n_at_once := n_threads()) == 1:
         return (work(*span) for span in spans)
-    return _threads(os.getpid(), torch.get_num_threads()).map(lambda span: work(*span), spans)
+    return _threads(os.getpid(), n_at_once).map(lambda span: work(*span), spans)
 
 
 def span_of_rows(row: int) -> int:
@@ -121,7 +110,7 @@ def _threads(process: int, n: int) -> ThreadPoolExecutor:
 class _Numbers:
     """The arguments of `merge_elements` that are no elements. What is None is not compiled."""
 
-    def __init__(self, task: Pass, dtype: torch.dtype) -> None:
+    def __init__(self, task: Pass, dtype: Dtype) -> None:
         windows = [keep for keep in task.keep if isinstance(keep, Window)]
         lotteries = [keep for keep in task.keep if isinstance(keep, Lottery)]
         self._ranked = [keep for keep in task.keep if isinstance(keep, RankedLottery)]

@@ -15,22 +15,22 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from merging.elements import torch_dtype
 from merging.kernels.cpu import INFINITE, possible_weights
 from merging.kernels.passes import BLOCK_BITS, Lottery, Pass, RankedLottery, Window
 from merging.masks import TINY_WEIGHT
+from merging.recipes import DTYPES, Dtype
 
 SIZE: Final = 1024
 """Elements of a tile: each of 128 threads has 16 bytes of every 16-bit model under way. 2048 would need twice the registers,
 up to 190 for a thread, and with them half of the threads that a processor can hold.
 """
 
-DTYPES: Final = (torch.bfloat16, torch.float16, torch.float32)
-
 
 def takes(tensors: Sequence[Tensor]) -> bool:
     """Whether tensors of one shape can be merged here. Without triton there is only plain torch."""
-    first = tensors[0].device
-    are_here = all(one.device == first and one.dtype in DTYPES and one.is_contiguous() for one in tensors)
+    first, dtypes = tensors[0].device, [torch_dtype(name) for name in DTYPES]
+    are_here = all(one.device == first and one.dtype in dtypes and one.is_contiguous() for one in tensors)
     return first.type == "cuda" and are_here and _has_triton()
 
 
@@ -39,7 +39,7 @@ def knows(task: Pass) -> bool:
     return not any(isinstance(keep, RankedLottery) for keep in task.keep)
 
 
-def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype: torch.dtype, task: Pass) -> Tensor:
+def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype: Dtype, task: Pass) -> Tensor:
     """Writes the merged tensor into `target`; see `cpu.merge`. The result is a bool on the GPU, for which nobody waits here.
 
     Whoever looks at it waits until the tensor is merged: better once for a model than for every tensor.
@@ -73,7 +73,7 @@ def merge(target: Tensor, base: Tensor | None, parents: Sequence[Tensor], dtype:
             n,
             elect=task.elect,
             count=task.elect and task.normalize,
-            sample={torch.bfloat16: tl.int16, torch.float16: tl.float16, torch.float32: tl.float32}[dtype],
+            sample={"bfloat16": tl.int16, "float16": tl.float16, "float32": tl.float32}[dtype],
             infinite=INFINITE[dtype],
             n_shared=1 << BLOCK_BITS,
             size=SIZE,

@@ -1,4 +1,4 @@
-"""Inner products of tensors on a CPU, read once. Imports torch and numba."""
+"""Inner products of tensors on a CPU, read once. Imports numba."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from merging.kernels.cpu import SPAN, as_array, in_threads
+from merging.elements import Elements
+from merging.kernels.cpu import SPAN, in_threads
 from merging.kernels.loops import add_products, write_differences
 
 WIDTH: Final = 1 << 14
 """Elements of each vector that are float64 at a time: with three vectors, in the second cache of most processors."""
 
 
-def products(tensors: Sequence[Tensor], base: Tensor | None) -> Tensor:
-    """What `merging.spheres.products` says, of tensors that `cpu.takes`. Elements that were widened before give the same
+def products(tensors: Sequence[Elements], base: Elements | None) -> NDArray[np.float64]:
+    """What `merging.spheres.products` says. Elements that were widened before give the same
     bits, and so does every number of threads.
     """
-    below, vectors = None if base is None else as_array(base), [as_array(tensor) for tensor in tensors]
+    below, vectors = None if base is None else base.words, [tensor.words for tensor in tensors]
     n = len(vectors)
 
     def of_span(start: int, stop: int) -> NDArray[Any]:
@@ -34,6 +33,6 @@ def products(tensors: Sequence[Tensor], base: Tensor | None) -> Tensor:
         return found
 
     total = np.zeros((n, n))
-    for of_one_span in in_threads(of_span, tensors[0].numel(), SPAN):
+    for of_one_span in in_threads(of_span, len(vectors[0]), SPAN):
         total += of_one_span
-    return torch.from_numpy(np.tril(total) + np.tril(total, -1).T)
+    return np.tril(total) + np.tril(total, -1).T

@@ -1,4 +1,4 @@
-"""What is kept of one tensor's task vectors, as numbers for a kernel: the rules of `merging.masks`. Imports torch and numba."""
+"""What is kept of one tensor's task vectors, as numbers for a kernel: the rules of `merging.masks`. Imports numba."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from merging import spheres
 from merging.draws import Draws, limit_of
+from merging.elements import AnyTensor
 from merging.errors import TensorError
 from merging.kernels.passes import BLOCK_BITS, Keep, Keys, Lottery, RankedLottery, Window
 from merging.kernels.spectra import AnySpectrum
@@ -26,10 +26,10 @@ class TensorKeepers:
     rows if it keeps them.
     """
 
-    base: Tensor | None
-    parents: Sequence[Tensor]
+    base: AnyTensor | None
+    parents: Sequence[AnyTensor]
     draws: Draws
-    spectrum_of: Callable[[int, Tensor], AnySpectrum]
+    spectrum_of: Callable[[int, AnyTensor], AnySpectrum]
     ranks_of: Callable[[int], NDArray[np.uint16] | None] = lambda parent: None
 
     def largest(self, parent: int, density: float) -> Keep:
@@ -38,7 +38,7 @@ class TensorKeepers:
     def middle(self, parent: int, density: float, gamma: float) -> Keep:
         if self.base is None:
             raise TensorError("task vectors are measured from a base model, and there is none")
-        low, high = kept_places(self.base.numel(), density, gamma)
+        low, high = kept_places(math.prod(self.base.shape), density, gamma)
         if low is None and high is None:
             return Window(0.0)
         tensors = self.base, self.parents[parent]
@@ -55,9 +55,9 @@ class TensorKeepers:
         row = max(1, row_of(self.parents[parent].shape))
         return RankedLottery(density, epsilon, rescale, row, self._keys(parent), self.ranks_of(parent))
 
-    def products(self) -> Tensor:
+    def products(self) -> NDArray[np.float64]:
         return spheres.products(self.parents, self.base)
 
     def _keys(self, parent: int) -> Keys:
-        n_blocks = -(-self.parents[parent].numel() // (1 << BLOCK_BITS))
+        n_blocks = -(-math.prod(self.parents[parent].shape) // (1 << BLOCK_BITS))
         return tuple(self.draws.keys(parent, block) for block in range(n_blocks))

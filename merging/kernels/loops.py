@@ -18,6 +18,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 from merging.masks import TINY_WEIGHT
+from merging.peer_draws import MT_WORDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,8 +31,13 @@ N_WORDS: Final = 1 << 16
 """Magnitudes in one bin."""
 PIECE: Final = 4096
 """Elements that stay in the processor's first cache between two loops."""
-MT_WORDS: Final = 624
 MT_SHIFT: Final = 397
+LANES: Final = 8
+N_VECTORS: Final = 4
+ROW: Final = LANES * N_VECTORS
+LEVELS: Final = 4
+N_ROWS: Final = 16
+"""Of sums, as torch adds them up."""
 DIGIT_BITS: Final = 11
 """Of a magnitude, by which one round of sorting orders; 31 bits are three digits."""
 
@@ -42,14 +48,6 @@ def compiled(kernel: F) -> F:
         return cast(F, njit(nogil=True, error_model="numpy", cache=True)(kernel))
     except RuntimeError:  # a read-only installation and no home
         return cast(F, njit(nogil=True, error_model="numpy")(kernel))
-
-
-def added_up(kernel: F) -> F:
-    """The same for sums of float32 whose order is free: side by side in a processor's lanes."""
-    try:
-        return cast(F, njit(nogil=True, error_model="numpy", fastmath={"reassoc"}, cache=True)(kernel))
-    except RuntimeError:
-        return cast(F, njit(nogil=True, error_model="numpy", fastmath={"reassoc"})(kernel))
 
 
 def inlined(helper: F) -> F:
@@ -189,36 +187,120 @@ def merge_as_peer(
     return worst
 
 
-@added_up
-def sum_magnitudes(base: Any, parent: Any, mask: Any, step: Any) -> Any:
-    """The sums of |tau|, rounded to what `step` stores, over all elements and over those in the mask, to within 2^-15."""
-    whole, left = f8(0), f8(0)
-    for start in range(0, len(parent), PIECE):
-        here = slice(start, min(start + PIECE, len(parent)))
-        below, above, kept = base[here], parent[here], mask[here]
-        of_piece, rest = f4(0), f4(0)
+@compiled
+def sum_magnitudes(base: Any, parent: Any, mask: Any, step: Any, paired: Any) -> Any:
+    """The sums of |tau|, rounded to what `step` stores, over all elements and over those in the mask; see `sum_as_torch`.
+
+    Short loops after each other run side by side in a processor's lanes; one loop over five arrays does not.
+    """
+    whole, left = np.empty(PIECE, f4), np.empty(PIECE, f4)
+    all_sums, some_sums = np.zeros((LEVELS, ROW), f4), np.zeros((LEVELS, ROW), f4)
+    n = len(parent)
+    stop, level = n // _row_of(paired) * _row_of(paired), _level_of(n // _row_of(paired))
+    for start in range(0, max(n, 1), PIECE):
+        below, above, kept = base[start : start + PIECE], parent[start : start + PIECE], mask[start : start + PIECE]
         for j in range(len(above)):
-            magnitude = float_of(magnitude_of(below, above, j, step))
-            of_piece += magnitude
-            rest += magnitude if kept[j] else f4(0)
-        whole += f8(of_piece)
-        left += f8(rest)
-    return whole, left
+            whole[j] = float_of(magnitude_of(below, above, j, step))
+        for j in range(len(above)):
+            left[j] = whole[j] if kept[j] else whole[j] * f4(0)
+        last = min(len(above), stop - start)
+        _add_rows(all_sums, whole[:last], start // _row_of(paired), level, paired)
+        _add_rows(some_sums, left[:last], start // _row_of(paired), level, paired)
+    rest = slice(stop - start, n - start)
+    return _total(all_sums, whole[rest], n, paired), _total(some_sums, left[rest], n, paired)
 
 
 @compiled
-def write_magnitudes(base: Any, parent: Any, mask: Any, step: Any, whole: Any, left: Any) -> None:
-    """|tau| of every element, rounded to what `step` stores, and the same with 0 for those that are not in the mask.
+def sum_as_torch(values: Any, paired: Any) -> Any:
+    """The float32 sum of float32 numbers in torch's order on x86-64 (`SumKernel.cpp`), the same whatever the processor can do.
 
-    Two short loops after each other run side by side in a processor's lanes; one loop over five arrays does not.
+    Eight numbers are one vector, four vectors a row; rows are added to one row of sums, and that, after 16 rows or more,
+    to another, on four levels. `paired`: numbers are stored in 16 bits, of which a vector is the sum of two times eight.
     """
-    for start in range(0, len(parent), PIECE):
-        here = slice(start, min(start + PIECE, len(parent)))
-        below, above, kept, all_of_it, rest = base[here], parent[here], mask[here], whole[here], left[here]
-        for j in range(len(above)):
-            store(all_of_it, j, narrowed(float_of(magnitude_of(below, above, j, step)), step))
-        for j in range(len(above)):
-            rest[j] = all_of_it[j] if kept[j] else all_of_it[j] * 0
+    sums, n = np.zeros((LEVELS, ROW), f4), len(values)
+    stop = n // _row_of(paired) * _row_of(paired)
+    _add_rows(sums, values[:stop], 0, _level_of(n // _row_of(paired)), paired)
+    return _total(sums, values[stop:], n, paired)
+
+
+@inlined
+def _row_of(paired: Any) -> Any:
+    return ROW if paired is None else 2 * ROW
+
+
+@inlined
+def _level_of(n_rows: Any) -> Any:
+    """After two to the power of how many rows their sums are added to those above."""
+    bits = 0
+    while n_rows > 1 << bits:
+        bits += 1
+    return max(4, bits // LEVELS)
+
+
+@inlined
+def _add_rows(sums: Any, values: Any, rows: Any, level: Any, paired: Any) -> None:
+    """Adds whole rows; `rows`, a multiple of 16, have been added before."""
+    lines = _vectors(values, paired).reshape(-1, ROW)
+    n_blocks, line = len(lines) // N_ROWS, sums[0]
+    blocks = lines[: n_blocks * N_ROWS].reshape(n_blocks, N_ROWS, ROW)
+    for i in range(n_blocks):
+        block = blocks[i]
+        for k in range(ROW):
+            total = line[k]
+            for row in range(N_ROWS):
+                total += block[row, k]
+            line[k] = total
+        above, place = 1, rows + N_ROWS * (i + 1)
+        while above < LEVELS and place & ((1 << level) - 1) == 0:
+            for k in range(ROW):
+                sums[above, k] += sums[above - 1, k]
+                sums[above - 1, k] = f4(0)
+            place >>= level
+            above += 1
+    for row in range(n_blocks * N_ROWS, len(lines)):  # fewer than are added up before the next level
+        for k in range(ROW):
+            line[k] += lines[row, k]
+
+
+@inlined
+def _vectors(values: Any, paired: Any) -> Any:
+    """Numbers as they are, or the sums of eight and the next eight. Whole vectors"""
+    if paired is None:
+        return values.reshape(-1, LANES)
+    pairs = values.reshape(-1, 2, LANES)
+    found = np.empty((len(pairs), LANES), f4)
+    for row in range(len(pairs)):
+        for k in range(LANES):
+            found[row, k] = pairs[row, 0, k] + pairs[row, 1, k]
+    return found
+
+
+@inlined
+def _total(sums: Any, rest: Any, n: Any, paired: Any) -> Any:
+    """Of the sums of rows and the elements after them. Fewer elements than a vector has are added to four sums instead."""
+    width, total = _row_of(paired) // N_VECTORS, f4(0)
+    if n < width:
+        whole = n // N_VECTORS * N_VECTORS
+        for k in range(n):
+            sums[0, k % N_VECTORS if k < whole else 0] += rest[k]
+        for k in range(N_VECTORS):
+            total += sums[0, k]
+        return total
+    for above in range(1, LEVELS):
+        for k in range(ROW):
+            sums[0, k] += sums[above, k]
+    stop = len(rest) // width * width
+    vectors = _vectors(rest[:stop], paired)
+    for row in range(len(vectors)):
+        for k in range(LANES):
+            sums[0, k] += vectors[row, k]
+    for k in range(LANES, ROW):
+        sums[0, k % LANES] += sums[0, k]
+    for k in range(stop, len(rest)):
+        total += rest[k]
+    for k in range(LANES):
+        total += sums[0, k]
+    return total
 
 
 @compiled

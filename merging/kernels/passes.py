@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
 BLOCK_BITS: Final = 22
 """Elements of a tensor that share the keys of their random words: 2^22, as in `merging.draws`."""
@@ -94,7 +93,7 @@ class Keepers(Protocol):
 
     def ranked(self, parent: int, density: float, epsilon: float, rescale: bool) -> Keep: ...
 
-    def products(self) -> Tensor:
+    def products(self) -> NDArray[np.float64]:
         """What `merging.spheres.products` says, of all parents over the base if there is one."""
         ...
 

@@ -1,37 +1,40 @@
-"""The rules of `merging.peer_rules` for mergekit's task arithmetic family, in one pass over memory on a CPU. Imports torch
-and numba.
+"""The rules of `merging.peer_rules` for mergekit's task arithmetic family, in one pass over memory on a CPU. Imports numba.
 
-Equal to the rules to the bit, but for what they leave to torch: the last bit of a sum over a whole tensor.
+Equal to the rules to the bit. What torch adds up in an order of its own is added up in that order; where that is not known,
+torch itself is asked.
 """
 
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, as_array, in_threads, of_one_dtype, span_of_rows, takes
-from merging.kernels.loops import MT_WORDS, draw_mask, f4, merge_as_peer, rank_rows, sum_magnitudes, write_magnitudes
+from merging.elements import Elements, as_tensor, rounded, torch_dtype
+from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, in_threads, of_one_dtype, span_of_rows
+from merging.kernels.loops import draw_mask, f4, merge_as_peer, rank_rows, sum_as_torch, sum_magnitudes
 from merging.kernels.passes import Pass
 from merging.kernels.spectra import AnySpectrum
 from merging.masks import row_of
 from merging.methods.method import Settings, Values
-from merging.peer_rules import PeerDraws, shares_by_rank, slerp_shares
+from merging.peer_draws import PeerDraws, shares_by_rank
+from merging.recipes import Dtype
+from merging.threads import n_threads
 
 ELECTING: Final = ("ties", "breadcrumbs_ties", "dare_ties", "della")
 FAMILY: Final = ("linear", "task_arithmetic", "breadcrumbs", "dare_linear", "della_linear", *ELECTING)
 MOST_PARENTS: Final = 16
-"""Torch sums so many numbers one by one; more, in parts."""
-SUM_ERROR: Final = 1e-4
-"""Relative; more than torch's sums in float32 and ours are wrong together, a fortieth of a step of bfloat16."""
+"""Torch adds so many tensors one by one; more, in parts."""
 TORCH_GRAIN: Final = 32768
 """Elements that it does not divide among threads."""
+PAIRED: Final[dict[Dtype, Any]] = {"float32": None, "bfloat16": True, "float16": True}
+ORDER_IS_KNOWN: Final = platform.machine() in ("x86_64", "AMD64")
+"""Of torch's sums."""
 
 NO_BOUNDS: Final = (0.0, math.inf)
 
@@ -41,24 +44,23 @@ class PeerMerge:
     """One tensor's merge by the rule of a method, in a dtype. `spectrum_of` is that of `TensorKeepers`."""
 
     method: str
-    base: Tensor | None
-    parents: Sequence[Tensor]
+    base: Elements | None
+    parents: Sequence[Elements]
     values: Sequence[Values]
     settings: Settings
-    dtype: torch.dtype
+    dtype: Dtype
     draws: PeerDraws
-    spectrum_of: Callable[[int, Tensor], AnySpectrum]
+    spectrum_of: Callable[[int, Elements], AnySpectrum]
 
     @property
     def is_possible(self) -> bool:
-        """Whether this is one pass. Where models are stored otherwise than they are merged, they round before they are read."""
-        stored = self.parents if self.base is None else [self.base, *self.parents]
-        return self.method in FAMILY and reads(stored, self.dtype) and len(self.parents) <= MOST_PARENTS
+        """Whether this is one pass, of models of which `reads` is true."""
+        return self.method in FAMILY and len(self.parents) <= MOST_PARENTS
 
-    def into(self, target: Tensor, dtype: torch.dtype) -> bool:
+    def into(self, target: Elements, dtype: Dtype) -> bool:
         """Writes the merged tensor, rounded to `dtype` in the end, and tells whether all of it is finite."""
-        out, below = as_array(target), None if self.base is None else as_array(self.base)
-        above = tuple(as_array(parent) for parent in of_one_dtype(self.parents))
+        out, below = target.words, None if self.base is None else self.base.words
+        above = tuple(parent.words for parent in of_one_dtype(self.parents))
         bounds, masks, factors = self._bounds(), *self._masks()
         weights, numbers = self._numbers(SAMPLES[dtype])
 
@@ -68,19 +70,19 @@ class PeerMerge:
             of_masks = tuple(mask[here] for mask in masks) or None
             return int(merge_as_peer(out[here], *models, weights, *bounds, of_masks, factors, *numbers))
 
-        return max(in_threads(of_span, target.numel(), SPAN), default=0) < INFINITE[dtype]
+        return max(in_threads(of_span, len(out), SPAN), default=0) < INFINITE[dtype]
 
     def _numbers(self, sample: Any) -> tuple[Any, Any]:
         """The weights, and what comes after the masks."""
         is_average = self.base is None
-        step = torch.float32 if is_average else self.dtype
-        weights = torch.tensor([value["weight"] for value in self.values], dtype=step)
+        step: Dtype = "float32" if is_average else self.dtype
+        weights = rounded(np.array([value["weight"] for value in self.values], np.float32), step)
         elects, divides = self.method in ELECTING, bool(self.settings["normalize"])
-        total = weights.sum().float().item()
+        total = _added_up(weights, step)
         if not is_average and abs(total) < 1e-8:
             total = 1.0
         scale = 1.0 if is_average else self.settings["lambda"]
-        return tuple(f4(weight) for weight in weights.float().tolist()), (
+        return tuple(weights), (
             elects or None,
             (elects and divides) or None,
             f4(total) if divides and not elects else None,
@@ -97,8 +99,8 @@ class PeerMerge:
         found = [self._bounds_of(parent, self.base) for parent in range(len(self.parents))]
         return tuple(f4(low) for low, _ in found), tuple(f4(high) for _, high in found)
 
-    def _bounds_of(self, parent: int, base: Tensor) -> tuple[float, float]:
-        density, n = self.values[parent]["density"], base.numel()
+    def _bounds_of(self, parent: int, base: Elements) -> tuple[float, float]:
+        density, n = self.values[parent]["density"], len(base.words)
         if density >= 1 or not n:
             return NO_BOUNDS
         spectrum, tensors = self.spectrum_of(parent, base), (base, self.parents[parent])
@@ -113,7 +115,7 @@ class PeerMerge:
 
     def _rounded(self, magnitude: float) -> float:
         """Rounding keeps the order, so the n-th of the rounded is the rounded n-th."""
-        return torch.tensor(magnitude, dtype=torch.float32).to(self.dtype).item()
+        return rounded(np.array([magnitude], np.float32), self.dtype).item()
 
     def _masks(self) -> tuple[Sequence[NDArray[np.uint8]], Any]:
         """What is kept of each parent, and what that is multiplied with."""
@@ -122,117 +124,100 @@ class PeerMerge:
         masks: list[NDArray[np.uint8]] = []
         sums: list[Iterator[tuple[float, float]] | None] = []
         for parent, value in zip(self.parents, self.values, strict=True):
-            if value["density"] >= 1 or not parent.numel():
-                masks.append(np.ones(parent.numel(), np.uint8))
+            if value["density"] >= 1 or not len(parent.words):
+                masks.append(np.ones(len(parent.words), np.uint8))
                 sums.append(None)
                 continue
             masks.append(self._mask(parent, self.base, value["density"]))
             sums.append(self._sums(parent, self.base, masks[-1]) if self.settings["rescale"] else None)
-        drawn = zip(self.parents, masks, sums, strict=True)
-        return masks, tuple(
-            f4(1 if of is None else self._factor(parent, self.base, mask, of)) for parent, mask, of in drawn
-        )
+        return masks, tuple(f4(1 if of is None else self._factor(of)) for of in sums)
 
-    def _mask(self, parent: Tensor, base: Tensor, density: float) -> NDArray[np.uint8]:
-        words = TorchWords(self.draws.generator)
-        mask = np.empty(parent.numel(), np.uint8)
+    def _mask(self, parent: Elements, base: Elements, density: float) -> NDArray[np.uint8]:
+        mask = np.empty(len(parent.words), np.uint8)
         if self.method.startswith("dare"):
-            words.draw(None, torch.full((1,), density, dtype=self._work), mask)
-        else:
-            row, below, above = row_of(parent.shape), as_array(base), as_array(parent)
-            shares = shares_by_rank(torch.arange(row).to(self._work), density, self.settings["epsilon"])
+            self._draw(None, rounded(np.array([density], np.float32), self._work), mask)
+            return mask
+        row, below, above = row_of(parent.shape), base.words, parent.words
+        shares = shares_by_rank(row, density, self.settings["epsilon"], self._work)
 
-            def of_span(start: int, stop: int) -> NDArray[np.uint32]:
-                ranks = np.empty(stop - start, np.uint32)
-                rank_rows(below[start:stop], above[start:stop], row, SAMPLES[self.dtype], ranks)
-                return ranks
+        def of_span(start: int, stop: int) -> NDArray[np.uint32]:
+            ranks = np.empty(stop - start, np.uint32)
+            rank_rows(below[start:stop], above[start:stop], row, SAMPLES[self.dtype], ranks)
+            return ranks
 
-            start = 0
-            for ranks in in_threads(of_span, len(above), span_of_rows(row)):
-                words.draw(ranks, shares, mask[start : start + len(ranks)])
-                start += len(ranks)
-        words.give_back()
+        start = 0
+        for ranks in in_threads(of_span, len(above), span_of_rows(row)):
+            self._draw(ranks, shares, mask[start : start + len(ranks)])
+            start += len(ranks)
         return mask
 
-    @property
-    def _work(self) -> torch.dtype:
-        return torch.float32 if self.dtype == torch.float16 else self.dtype
+    def _draw(self, ranks: NDArray[np.uint32] | None, shares: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+        """`torch.bernoulli` of the shares, one for all elements or by their ranks."""
+        limits = np.ceil(shares.astype(np.float64) * 2**24).astype(np.uint32)
+        self.draws.place = int(draw_mask(self.draws.words, self.draws.place, ranks, limits, mask))
 
-    def _sums(self, parent: Tensor, base: Tensor, mask: NDArray[np.uint8]) -> Iterator[tuple[float, float]]:
+    @property
+    def _work(self) -> Dtype:
+        return "float32" if self.dtype == "float16" else self.dtype
+
+    def _sums(self, parent: Elements, base: Elements, mask: NDArray[np.uint8]) -> Iterator[tuple[float, float]]:
         """The L1 norms of the whole and of what is kept, in torch's parts. Other threads find them while the next mask is drawn."""
-        below, above, step = as_array(base), as_array(parent), SAMPLES[self.dtype]
+        if not ORDER_IS_KNOWN:
+            return iter([_asked(parent, base, mask)])
+        below, above = base.words, parent.words
 
         def of_span(start: int, stop: int) -> tuple[float, float]:
             here = slice(start, stop)
-            whole, left = sum_magnitudes(below[here], above[here], mask[here], step)
-            return float(whole), float(left)
+            found: tuple[float, float] = sum_magnitudes(
+                below[here], above[here], mask[here], SAMPLES[self.dtype], PAIRED[self._work]
+            )
+            return found
 
-        n_parts = min(torch.get_num_threads(), -(-len(above) // TORCH_GRAIN))
+        n_parts = min(n_threads(), -(-len(above) // TORCH_GRAIN))
         return in_threads(of_span, len(above), -(-len(above) // n_parts))
 
-    def _factor(
-        self, parent: Tensor, base: Tensor, mask: NDArray[np.uint8], parts: Iterable[tuple[float, float]]
-    ) -> float:
-        """By which what is kept has the L1 norm of the whole, as torch sums both: it rounds its sums to the dtype, those of its
-        parts as well, so ours will do where a last bit of them cannot matter.
-        """
-        norms = torch.tensor(list(parts), dtype=torch.float64)  # [parts, 2]
-        least, ours, most = ((norms * factor).to(self._work) for factor in (1 - SUM_ERROR, 1, 1 + SUM_ERROR))
-        is_certain = torch.equal(least, ours) and torch.equal(ours, most)
-        sums = ours.sum(dim=0) if is_certain else self._torch_sums(parent, base, mask)
-        return (sums[0] / sums[1]).item() if bool((sums >= 1e-7).all()) else 1.0
-
-    def _torch_sums(self, parent: Tensor, base: Tensor, mask: NDArray[np.uint8]) -> Tensor:
-        below, above = as_array(base), as_array(parent)
-        whole, left = torch.empty(len(above), dtype=self._work), torch.empty(len(above), dtype=self._work)
-        into = as_array(whole), as_array(left)
-
-        def of_span(start: int, stop: int) -> None:
-            here = slice(start, stop)
-            write_magnitudes(below[here], above[here], mask[here], SAMPLES[self.dtype], into[0][here], into[1][here])
-
-        list(in_threads(of_span, len(above), SPAN))
-        return torch.stack([whole.sum(), left.sum()])
+    def _factor(self, parts: Iterable[tuple[float, float]]) -> float:
+        """By which what is kept has the L1 norm of the whole. Torch rounds the sums of its threads to the dtype and adds them up."""
+        norms = rounded(np.array(list(parts), np.float32), self._work)  # [parts, 2]
+        if len(norms) > 1:
+            norms = np.concatenate([norms, np.zeros((n_threads() - len(norms), 2), np.float32)])  # a number for each
+        whole, left = (_added_up(np.ascontiguousarray(of), self._work) for of in norms.T)
+        least = rounded(np.array([1e-7], np.float32), self._work)
+        if whole < least or left < least:
+            return 1.0
+        return rounded(np.array([whole], np.float32) / np.float32(left), self._work).item()
 
 
-def reads(stored: Sequence[Tensor], dtype: torch.dtype) -> bool:
-    """Whether what is read is what is merged: no tensor would be rounded first."""
-    return takes(stored) and (dtype == torch.float32 or all(one.dtype == dtype for one in stored))
+def _added_up(values: NDArray[np.float32], dtype: Dtype) -> float:
+    """Torch's sum of a few numbers of a dtype."""
+    if not ORDER_IS_KNOWN:
+        import torch
+
+        return float(torch.from_numpy(values).to(torch_dtype(dtype)).sum())
+    return rounded(np.array([sum_as_torch(values, PAIRED[dtype])], np.float32), dtype).item()
 
 
-def as_pass(method: str, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings) -> Pass | None:
-    """The rules that are float32 and round once, as our own methods do."""
+def _asked(parent: Elements, base: Elements, mask: NDArray[np.uint8]) -> tuple[float, float]:
+    """The same norms by torch itself."""
+    import torch
+
+    tau = as_tensor(parent) - as_tensor(base)
+    work = tau.float() if tau.dtype == torch.float16 else tau
+    kept = work * torch.from_numpy(mask).view(work.shape)
+    return float(work.abs().sum()), float(kept.abs().sum())
+
+
+def reads(stored: Sequence[Elements], dtype: Dtype) -> bool:
+    """Whether what is read is what is merged: models that are stored otherwise are rounded before."""
+    return dtype == "float32" or all(one.dtype == dtype for one in stored)
+
+
+def as_pass(method: str, parents: Sequence[Elements], values: Sequence[Values], settings: Settings) -> Pass | None:
+    """The rules that are float32 and round once, as our own methods do. Slerp's sums and angles are torch's."""
     if method == "passthrough":
         return Pass((values[0]["scale"],))
-    return Pass(tuple(slerp_shares(parents, settings["t"]))) if method == "slerp" else None
+    if method != "slerp":
+        return None
+    from merging.peer_rules import slerp_shares  # which imports torch
 
-
-@dataclass
-class TorchWords:
-    """The words of a torch generator on the CPU, taken from where it is; what was taken, it is told in the end.
-
-    Its state as torch gives it: the seed, how many words are left of the last 624, the place of the next one, and these
-    624, in words of 64 bits.
-    """
-
-    generator: torch.Generator
-    _given: NDArray[np.uint64] = field(init=False)
-    _words: NDArray[np.uint32] = field(init=False)
-    _place: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._given = self.generator.get_state().numpy().view(np.uint64).copy()
-        self._words = self._given[3 : 3 + MT_WORDS].astype(np.uint32)
-        n_left = int(self._given[1:2].view(np.int32)[0])
-        self._place = MT_WORDS if n_left == 1 else int(self._given[2])
-
-    def draw(self, ranks: NDArray[np.uint32] | None, shares: Tensor, mask: NDArray[np.uint8]) -> None:
-        """`torch.bernoulli` of the shares, one for all elements or by their ranks."""
-        limits = np.ceil(shares.double().numpy() * 2**24).astype(np.uint32)
-        self._place = int(draw_mask(self._words, self._place, ranks, limits, mask))
-
-    def give_back(self) -> None:
-        self._given[1:2].view(np.int32)[0] = MT_WORDS + 1 - self._place
-        self._given[2] = self._place
-        self._given[3 : 3 + MT_WORDS] = self._words
-        self.generator.set_state(torch.from_numpy(self._given.view(np.uint8)))
+    return Pass(tuple(slerp_shares([as_tensor(parent) for parent in parents], settings["t"])))

@@ -1,5 +1,4 @@
-"""How many elements of a task vector have each magnitude: exact thresholds for every density from one count. Imports torch and
-numba.
+"""How many elements of a task vector have each magnitude: exact thresholds for every density from one count. Imports numba.
 
 The order of float32 magnitudes is the order of their bits. A histogram of the leading ones, 32,768 bins, tells in which
 bin the n-th largest lies, and the trailing bits of that bin's elements tell the rest. Models stored in 16 bits have so few
@@ -9,22 +8,33 @@ different magnitudes, one for 100 to 1,000 elements of a large matrix, that all 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from merging.kernels.cpu import LONGEST_KEPT, SPAN, as_array, in_threads, ranks_of
-from merging.kernels.gpu_spectra import GpuSpectrum
+from merging.elements import AnyTensor, Elements
+from merging.kernels.cpu import LONGEST_KEPT, SPAN, in_threads, ranks_of
 from merging.kernels.loops import N_BINS, N_WORDS, count_different, count_magnitudes, gather_words
 from merging.masks import row_of
 from merging.plans import TensorOf
 from merging.recipes import Parent
+from merging.threads import n_threads
 
 MOST_KEPT: Final = 1 << 17
 """Different magnitudes, at 8 bytes each. One of 65 M elements in bfloat16 has half as many."""
+
+
+class AnySpectrum(Protocol):
+    """The magnitudes of a task vector, whose base and parent are asked for again: those of one device, however it keeps them."""
+
+    def nth_largest(self, n: int, base: Any, parent: Any) -> float:
+        """The n-th largest magnitude, counted from 1."""
+        ...
+
+    def look_into_all(self, base: Any, parent: Any) -> None:
+        """Counts every different magnitude, unless there are too many to keep."""
+        ...
 
 
 class Spectra:
@@ -38,19 +48,19 @@ class Spectra:
         self._ranks: dict[tuple[TensorOf, TensorOf], NDArray[np.uint16]] = {}
         self._n_left = max_bytes
 
-    def of(self, base_of: TensorOf, parent_of: TensorOf, base: Tensor, parent: Tensor) -> AnySpectrum:
+    def of(self, base_of: TensorOf, parent_of: TensorOf, base: AnyTensor, parent: AnyTensor) -> AnySpectrum:
         """The spectrum of parent - base, two tensors and where they are from."""
         if (base_of, parent_of) not in self._kept:
-            counted = spectrum(base, parent)
+            counted = spectrum(parent)
             counted.look_into_all(base, parent)
             self._kept[base_of, parent_of] = counted
         return self._kept[base_of, parent_of]
 
     def ranks_of(
-        self, base_of: TensorOf, parent_of: TensorOf, base: Tensor, parent: Tensor
+        self, base_of: TensorOf, parent_of: TensorOf, base: Elements, parent: Elements
     ) -> NDArray[np.uint16] | None:
         """The ranks of parent - base, see `cpu.ranks_of`; None where there is no room, or a row is too long."""
-        row, n_bytes = max(1, row_of(parent.shape)), 2 * parent.numel()
+        row, n_bytes = max(1, row_of(parent.shape)), 2 * len(parent.words)
         if (base_of, parent_of) not in self._ranks and row <= LONGEST_KEPT and n_bytes <= self._n_left:
             self._ranks[base_of, parent_of] = ranks_of(base, parent, row)
             self._n_left -= n_bytes
@@ -66,20 +76,20 @@ class Spectra:
 class Spectrum:
     """The magnitudes of parent - base. Both are needed again for thresholds, unless all was looked into and kept."""
 
-    def __init__(self, base: Tensor, parent: Tensor) -> None:
-        self._n = parent.numel()
+    def __init__(self, n: int) -> None:
+        self._n = n
         self._bins: NDArray[np.uint32] | None = None
         self._different: tuple[NDArray[np.uint32], NDArray[np.int64]] | None = None
 
-    def nth_largest(self, n: int, base: Tensor, parent: Tensor) -> float:
+    def nth_largest(self, n: int, base: Elements, parent: Elements) -> float:
         """The n-th largest magnitude, counted from 1."""
         place = self._n - n  # from 0, the smallest first
         bits = self._looked_up(place, base, parent) if self._different is None else _at(place, *self._different)
         return float(np.uint32(bits).view(np.float32))
 
-    def look_into_all(self, base: Tensor, parent: Tensor) -> None:
+    def look_into_all(self, base: Elements, parent: Elements) -> None:
         """Counts every different magnitude, unless there are too many to keep."""
-        below, above = as_array(base), as_array(parent)
+        below, above = base.words, parent.words
         n_places = 1 << min(2 * MOST_KEPT, 2 * self._n + 1).bit_length() - 1
 
         def of_span(start: int, stop: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]] | None:
@@ -92,9 +102,9 @@ class Spectrum:
         if len(whole) == len(found):
             self._different = _joined([seen for seen, _ in whole], [counts for _, counts in whole])
 
-    def _looked_up(self, place: int, base: Tensor, parent: Tensor) -> int:
+    def _looked_up(self, place: int, base: Elements, parent: Elements) -> int:
         """The bits of the magnitude at a place: in which bin, and where in it."""
-        below, above = as_array(base), as_array(parent)
+        below, above = base.words, parent.words
 
         def bins_of(start: int, stop: int) -> NDArray[np.uint32]:
             counts = np.zeros(N_BINS, np.uint32)
@@ -115,17 +125,18 @@ class Spectrum:
         return number << 16 | int(np.searchsorted(words, place, side="right"))
 
 
-AnySpectrum = Spectrum | GpuSpectrum
+def spectrum(of: AnyTensor) -> AnySpectrum:
+    """Of a task vector of such a tensor, on any device."""
+    if isinstance(of, Elements):
+        return Spectrum(len(of.words))
+    from merging.kernels.gpu_spectra import GpuSpectrum  # which imports torch
 
-
-def spectrum(base: Tensor, parent: Tensor) -> AnySpectrum:
-    """Of tensors on any device."""
-    return Spectrum(base, parent) if base.device.type == "cpu" else GpuSpectrum(base.numel())
+    return GpuSpectrum(of.numel())
 
 
 def _share(n: int) -> int:
     """Elements for each thread, but not so few that a table for them is not worth it."""
-    return max(SPAN, -(-n // torch.get_num_threads()))
+    return max(SPAN, -(-n // n_threads()))
 
 
 def _joined(

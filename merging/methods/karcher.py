@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
-from merging.spheres import combine, cosines, lengths_of, mean_direction, products
+from merging.spheres import Numbers, combine, cosines, lengths_of, mean_direction, products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> P
     return Pass(_coefficients(keepers.products(), settings))
 
 
-def _coefficients(products: Tensor, settings: Settings) -> tuple[float, ...]:
+def _coefficients(products: Numbers, settings: Settings) -> tuple[float, ...]:
     lengths = lengths_of(products).tolist()
     units = cosines(products, of_zero=0.0).tolist()
     present = [i for i, length in enumerate(lengths) if length]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
-from merging.spheres import combine, cosines, per_row, products, row_products
+from merging.spheres import Numbers, combine, cosines, per_row, products, row_products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,12 +41,13 @@ def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> P
     return None if settings["filter_wise"] else Pass((float(_share(keepers.products())),) * len(values))
 
 
-def _share(products: Tensor) -> Tensor:
+def _share(products: Numbers) -> Numbers:
     """t / N, of each row or of all. [...]"""
     n = products.shape[-1]
-    pairs = cosines(products, of_zero=0.0).triu(1).sum((-2, -1))
-    cos = (pairs / (n * (n - 1) / 2)).clamp(min=0)
-    return cos / (1 + (n - 1) * cos)
+    pairs = np.triu(cosines(products, of_zero=0.0), 1).sum((-2, -1))
+    cos = np.maximum(pairs / (n * (n - 1) / 2), 0)
+    share: Numbers = cos / (1 + (n - 1) * cos)
+    return share
 
 
 METHOD = Method(

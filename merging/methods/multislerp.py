@@ -10,7 +10,7 @@ from merging.kernels.passes import Keepers, Pass
 from merging.masks import TINY_WEIGHT
 from merging.methods.method import NORMALIZE, Method, Settings, Values
 from merging.parameters import Parameter
-from merging.spheres import CANCELLED, combine, cosines, length_of, lengths_of, products
+from merging.spheres import CANCELLED, Numbers, combine, cosines, length_of, lengths_of, products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> P
     return Pass(_coefficients(keepers.products(), values, settings))
 
 
-def _coefficients(products: Tensor, values: Sequence[Values], settings: Settings) -> tuple[float, ...]:
+def _coefficients(products: Numbers, values: Sequence[Values], settings: Settings) -> tuple[float, ...]:
     units, lengths = cosines(products, of_zero=0.0).tolist(), lengths_of(products).tolist()
     total = sum(value["weight"] for value in values)
     divisor = total if settings["normalize_weights"] and abs(total) >= TINY_WEIGHT else 1.0

@@ -9,7 +9,7 @@ from merging.kernels.passes import Keepers, Pass
 from merging.masks import TINY_WEIGHT
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
-from merging.spheres import arc, combine, cosines, per_row, products, row_products
+from merging.spheres import Numbers, arc, combine, cosines, per_row, products, row_products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def _share(values: Sequence[Values]) -> float:
     return 0.5 if abs(one + two) < TINY_WEIGHT else two / (one + two)
 
 
-def _coefficients(products: Tensor, t: float) -> tuple[float, ...]:
+def _coefficients(products: Numbers, t: float) -> tuple[float, ...]:
     return tuple(float(coefficient) for coefficient in arc(cosines(products, of_zero=1.0)[0, 1], t))
 
 

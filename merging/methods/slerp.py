@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from merging.kernels.passes import Keepers, Pass
 from merging.methods.method import Method, Settings, Values
 from merging.parameters import Parameter
-from merging.spheres import arc, combine, cosines, products
+from merging.spheres import Numbers, arc, combine, cosines, products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ def as_pass(values: Sequence[Values], settings: Settings, keepers: Keepers) -> P
     return Pass(_coefficients(keepers.products(), settings))
 
 
-def _coefficients(products: Tensor, settings: Settings) -> tuple[float, ...]:
+def _coefficients(products: Numbers, settings: Settings) -> tuple[float, ...]:
     ends = arc(cosines(products, of_zero=1.0)[0, 1], settings["t"])
     return tuple(float(coefficient) for coefficient in ends)
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from merging.draws import Draws
+from merging.elements import AnyTensor, Elements, as_elements, dtype_named
+from merging.kernels import cpu
 from merging.kernels.keepers import TensorKeepers
 from merging.kernels.passes import Pass
 from merging.kernels.spectra import AnySpectrum
 from merging.methods.method import Method
+from merging.recipes import Dtype
 
 WEIGHTS, DENSITIES = (0.3, -0.5, 0.9), (0.2, 0.5, 1.0)
 
@@ -29,6 +32,24 @@ def some(shape: tuple[int, ...], seed: int, dtype: torch.dtype, scale: float = 0
     return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * scale).to(dtype)
 
 
+def elements(tensor: torch.Tensor) -> Elements:
+    found = as_elements(tensor)
+    assert isinstance(found, Elements)
+    return found
+
+
+def name_of(dtype: torch.dtype) -> Dtype:
+    return dtype_named(str(dtype).removeprefix("torch."))
+
+
+def merge_on_cpu(
+    target: torch.Tensor, base: torch.Tensor | None, parents: list[torch.Tensor], dtype: torch.dtype, task: Pass
+) -> bool:
+    """By the kernel, in the memory of torch's tensors."""
+    below = None if base is None else elements(base)
+    return cpu.merge(elements(target), below, [elements(parent) for parent in parents], name_of(dtype), task)
+
+
 def both(
     method: Method,
     base: torch.Tensor,
@@ -37,7 +58,8 @@ def both(
     weights: tuple[float, ...],
     densities: tuple[float, ...],
     changed: dict[str, float | bool],
-    spectrum: Callable[[int, torch.Tensor], AnySpectrum],
+    spectrum: Callable[[int, AnyTensor], AnySpectrum],
+    taken_as: Callable[[torch.Tensor], AnyTensor] = elements,
 ) -> Both:
     per_parent = [{"weight": w, "density": d, "scale": w} for w, d in zip(weights, densities, strict=False)]
     names = [parameter.name for parameter in method.per_parent()]
@@ -47,7 +69,8 @@ def both(
     below, draws = None if method.base == "none" else base, Draws(3, "t")
     floats = [parent.float() for parent in parents]
     expected = method.merge(None if below is None else below.float(), floats, values, chosen, draws).to(result)
-    keepers = TensorKeepers(below, parents, draws, spectrum)
+    given = [taken_as(parent) for parent in parents]
+    keepers = TensorKeepers(None if below is None else taken_as(below), given, draws, spectrum)
     task = None if method.as_pass is None else method.as_pass(values, chosen, keepers)
     assert task is not None
     return Both(below, expected, task)

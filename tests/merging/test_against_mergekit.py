@@ -17,11 +17,12 @@ import torch
 import yaml
 
 from merging.draws import Draws
+from merging.elements import torch_dtype
 from merging.mergekit import from_yaml
 from merging.methods import methods
-from merging.peer_rules import PeerDraws, rules
+from merging.peer_draws import PeerDraws
+from merging.peer_rules import rules
 from merging.recipes import Parent, Recipe
-from merging.tensors import torch_dtype
 
 NUMBERS: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("peer_numbers.json").read_text())
 CASES: Final[dict[str, Any]] = NUMBERS["cases"]

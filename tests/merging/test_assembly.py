@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from merging.assembly import Place, assemble
+from merging import assembly
+from merging.assembly import ANYWHERE, Place, TensorSource
+from merging.elements import as_tensor
 from merging.errors import RecipeError, TensorError
 from merging.genomes import GenomeSpace, parameter_space
 from merging.indexes import parent_facts
@@ -32,6 +34,14 @@ class Drawer:
     def tensor(self, parent: Parent, name: str) -> Tensor:
         drawn = tensors(config(), seed=["base", "one", "two"].index(parent.name))[name]
         return (drawn if self._fill is None else torch.full_like(drawn, self._fill)).to(self._dtype)
+
+
+def assemble(
+    recipe: Recipe, jobs: Sequence[TensorJob], source: TensorSource, place: Place = ANYWHERE
+) -> Iterator[tuple[str, Tensor]]:
+    """As torch's tensors."""
+    for name, merged in assembly.assemble(recipe, jobs, source, place):
+        yield name, as_tensor(merged)
 
 
 def space(method: str = "dare_ties", groups: str = "block", dtype: str = "float32") -> GenomeSpace:

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging import assembly
-from merging.kernels import cpu, gpu
+from merging.elements import as_tensor
+from merging.kernels import gpu
 from merging.kernels.gpu_spectra import GpuSpectrum
 from merging.kernels.passes import Lottery, Pass, RankedLottery
 from merging.masks import magnitude_thresholds
@@ -26,7 +27,7 @@ from merging.methods.method import Method
 from merging.plans import TensorJob, TensorOf
 from merging.recipes import WHOLE_MODEL, Parent, Recipe
 from tests.merging.models import bits
-from tests.merging.passes import DENSITIES, WEIGHTS, both, some
+from tests.merging.passes import DENSITIES, WEIGHTS, both, name_of, some
 
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -54,12 +55,12 @@ def check(
 ) -> None:
     """The kernel's bits are those of `merge` with one rounding."""
     made = both(
-        method, base, parents, result, weights, densities, changed, lambda _parent, base: GpuSpectrum(base.numel())
+        method, base, parents, result, weights, densities, changed, lambda *_: GpuSpectrum(base.numel()), as_tensor
     )
     found = torch.empty(base.shape, dtype=target, device=CARD)
     there = [parent.to(CARD) for parent in parents]
     assert gpu.knows(made.task)
-    assert gpu.merge(found, None if made.base is None else made.base.to(CARD), there, result, made.task)
+    assert gpu.merge(found, None if made.base is None else made.base.to(CARD), there, name_of(result), made.task)
     assert torch.equal(bits(found.cpu()), bits(made.expected.to(target)))
 
 
@@ -120,10 +121,10 @@ def test_parents_may_be_many_and_of_mixed_dtypes(n: int) -> None:
 @pytest.mark.parametrize("where", [0, 2999, 4999])
 def test_a_number_that_is_not_finite_is_noticed_wherever_it_is(dtype: torch.dtype, where: int) -> None:
     parent, target = some((5000,), 1, F32), torch.empty(5000, dtype=dtype, device=CARD)
-    assert gpu.merge(target, None, [parent.to(CARD)], dtype, Pass((2.0,)))
+    assert gpu.merge(target, None, [parent.to(CARD)], name_of(dtype), Pass((2.0,)))
     for bad in (math.nan, math.inf, -math.inf, torch.finfo(dtype).max):
         parent[where] = bad
-        assert not gpu.merge(target, None, [parent.to(CARD)], dtype, Pass((2.0,)))
+        assert not gpu.merge(target, None, [parent.to(CARD)], name_of(dtype), Pass((2.0,)))
 
 
 @NEEDS_TRITON
@@ -132,11 +133,11 @@ def test_every_word_of_16_bits_keeps_its_value_and_rounds_as_torch_rounds(dtype:
     stored = torch.arange(2**16).to(torch.int32).to(torch.uint16).view(dtype)
     stored = stored[torch.isfinite(stored.float())]
     as_float = torch.empty(stored.shape, device=CARD)
-    gpu.merge(as_float, None, [stored.to(CARD)], F32, Pass((1.0,)))
+    gpu.merge(as_float, None, [stored.to(CARD)], "float32", Pass((1.0,)))
     assert torch.equal(bits(as_float.cpu()), bits(stored.float()))
     for factor in (1 + 2**-9, 1 - 2**-12, 1 + 2**-8):
         rounded, moved = torch.empty(stored.shape, dtype=dtype, device=CARD), as_float * factor
-        gpu.merge(rounded, None, [moved], dtype, Pass((1.0,)))
+        gpu.merge(rounded, None, [moved], name_of(dtype), Pass((1.0,)))
         assert torch.equal(bits(rounded.cpu()), bits(moved.cpu().to(dtype)))
 
 
@@ -144,13 +145,14 @@ def test_every_word_of_16_bits_keeps_its_value_and_rounds_as_torch_rounds(dtype:
 @pytest.mark.parametrize("name", ["ties", "dare_linear", "linear", "della"])
 def test_models_are_merged_and_refused_as_on_a_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, jobs, tensors = _model(name)
-    expected = dict(assembly.assemble(recipe, jobs, _Held(tensors)))
+    expected = {name: as_tensor(made) for name, made in assembly.assemble(recipe, jobs, _Held(tensors))}
     if CARD.type == "cpu":
-        monkeypatch.setattr(cpu, "takes", lambda _tensors: False)
+        monkeypatch.setattr(assembly, "as_elements", lambda tensor: tensor)
         monkeypatch.setattr(gpu, "takes", lambda _tensors: True)
     there = _Held({key: tensor.to(CARD) for key, tensor in tensors.items()})
     targets = {job.name: torch.empty(40, 3, dtype=BF16, device=CARD) for job in jobs}
-    found = dict(assembly.assemble(recipe, jobs, there, assembly.Place(targets)))
+    place = assembly.Place(targets)
+    found = {name: as_tensor(made) for name, made in assembly.assemble(recipe, jobs, there, place)}
     assert all(found[name] is targets[name] and torch.equal(found[name].cpu(), expected[name]) for name in expected)
     there.tensors["two", "t1"][:, 1] = math.inf
     merging = assembly.assemble(recipe, jobs, there)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.test_architecture import may_import_torch, modules
+from tests.test_architecture import is_light, modules
 
 ROOT = Path(__file__).parents[2] / "merging"
 HEAVY = (
@@ -29,7 +29,7 @@ HEAVY = (
 
 def test_the_files_that_import_torch_are_known() -> None:
     names = [name for name, _ in modules("merging") if name != "merging.__main__"]
-    light = sorted(name for name in names if not may_import_torch(name))
+    light = sorted(filter(is_light, names))
     code = f"import importlib, json, sys\nfor name in {light!r}: importlib.import_module(name)\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     loaded = set(json.loads(done.stdout))

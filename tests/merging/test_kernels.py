@@ -22,7 +22,7 @@ from merging.methods.method import Method
 from merging.plans import TensorOf
 from merging.recipes import Parent
 from tests.merging.models import bits
-from tests.merging.passes import DENSITIES, WEIGHTS, both, some
+from tests.merging.passes import DENSITIES, WEIGHTS, both, elements, merge_on_cpu, some
 
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 FUSED = [method for method in methods if method.as_pass is not None]
@@ -52,10 +52,10 @@ def check(
 ) -> None:
     """The kernel's bits are those of `merge` with one rounding."""
     made = both(
-        method, base, parents, result, weights, densities, changed, lambda parent, base: Spectrum(base, parents[parent])
+        method, base, parents, result, weights, densities, changed, lambda _parent, _base: Spectrum(base.numel())
     )
     found = torch.empty(base.shape, dtype=target)
-    assert cpu.merge(found, made.base, parents, result, made.task)
+    assert merge_on_cpu(found, made.base, parents, result, made.task)
     assert torch.equal(bits(found), bits(made.expected.to(target)))
 
 
@@ -111,19 +111,19 @@ def test_ranks_that_were_kept_give_the_bits_of_those_that_are_sorted_anew() -> N
         WEIGHTS,
         DENSITIES,
         {},
-        lambda parent, base: Spectrum(base, parents[parent]),
+        lambda _parent, _base: Spectrum(base.numel()),
     )
-    ranks = [cpu.ranks_of(base, parent, 2049) for parent in parents]
+    ranks = [cpu.ranks_of(elements(base), elements(parent), 2049) for parent in parents]
     rules = [replace(rule, ranks=of) for rule, of in zip(made.task.keep, ranks, strict=True)]  # type: ignore[arg-type]
     found = torch.empty(base.shape, dtype=BF16)
-    assert cpu.merge(found, base, parents, BF16, replace(made.task, keep=tuple(rules)))
+    assert merge_on_cpu(found, base, parents, BF16, replace(made.task, keep=tuple(rules)))
     assert torch.equal(bits(found), bits(made.expected))
 
 
 def test_ranks_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, base = Spectra(max_bytes=2 * 5000), some((50, 100), 1, BF16)
+    kept, base = Spectra(max_bytes=2 * 5000), elements(some((50, 100), 1, BF16))
     of = [TensorOf(Parent(name, f"/{name}", ""), "t") for name in ("base", "one", "two")]
-    first = kept.ranks_of(of[0], of[1], base, some((50, 100), 2, BF16))
+    first = kept.ranks_of(of[0], of[1], base, elements(some((50, 100), 2, BF16)))
     assert kept.ranks_of(of[0], of[2], base, base) is None
     monkeypatch.setattr(spectra, "ranks_of", None)
     assert first is not None and kept.ranks_of(of[0], of[1], base, base) is first
@@ -143,10 +143,10 @@ def test_a_number_that_is_not_finite_is_noticed_wherever_it_is(dtype: torch.dtyp
     parent = some((1_300_001,), 1, F32)
     target = torch.empty(parent.shape, dtype=dtype)
     task = Pass((2.0,))
-    assert cpu.merge(target, None, [parent], dtype, task)
+    assert merge_on_cpu(target, None, [parent], dtype, task)
     for bad in (math.nan, math.inf, -math.inf, torch.finfo(dtype).max):
         parent[where] = bad
-        assert not cpu.merge(target, None, [parent], dtype, task)
+        assert not merge_on_cpu(target, None, [parent], dtype, task)
 
 
 @pytest.mark.parametrize("dtype", [BF16, F16])
@@ -154,11 +154,11 @@ def test_every_word_of_16_bits_keeps_its_value_and_rounds_as_torch_rounds(dtype:
     stored = torch.arange(2**16).to(torch.int32).to(torch.uint16).view(dtype)
     stored = stored[torch.isfinite(stored.float())]
     as_float = torch.empty(stored.shape)
-    cpu.merge(as_float, None, [stored], F32, Pass((1.0,)))
+    merge_on_cpu(as_float, None, [stored], F32, Pass((1.0,)))
     assert torch.equal(bits(as_float), bits(stored.float()))
     for moved in (as_float * (1 + 2**-9), as_float * (1 - 2**-12), as_float * (1 + 2**-8)):
         rounded = torch.empty(stored.shape, dtype=dtype)
-        cpu.merge(rounded, None, [moved], dtype, Pass((1.0,)))
+        merge_on_cpu(rounded, None, [moved], dtype, Pass((1.0,)))
         assert torch.equal(bits(rounded), bits(moved.to(dtype)))
 
 
@@ -177,9 +177,10 @@ def test_thresholds_are_those_of_a_sort(
     base = (some((n,), seed, F32, 3).round() * steps).to(dtype)
     parent = (some((n,), seed + 1, F32, 3).round() * steps).to(dtype)
     expected = magnitude_thresholds(parent.float() - base.float(), density, gamma)
-    kept = Spectra().of(TensorOf(Parent("a", "/a", ""), "t"), TensorOf(Parent("b", "/b", ""), "t"), base, parent)
-    for spectrum in (Spectrum(base, parent), kept):
-        keepers = TensorKeepers(base, [parent], Draws(0, "t"), lambda _parent, _base, s=spectrum: s)  # type: ignore[misc]
+    below, above = elements(base), elements(parent)
+    kept = Spectra().of(TensorOf(Parent("a", "/a", ""), "t"), TensorOf(Parent("b", "/b", ""), "t"), below, above)
+    for spectrum in (Spectrum(n), kept):
+        keepers = TensorKeepers(below, [above], Draws(0, "t"), lambda _parent, _base, s=spectrum: s)  # type: ignore[misc]
         window = keepers.middle(0, density, gamma)
         assert (window.low, window.high) == expected  # type: ignore[union-attr]
 
@@ -190,16 +191,16 @@ def test_a_spectrum_tells_every_place_of_a_large_tensor(dtype: torch.dtype) -> N
     base = some((1_500_000,), 1, dtype, 0.02)
     parent = (base.float() + some(base.shape, 2, F32, 1e-3)).to(dtype)
     magnitudes = (parent.float() - base.float()).abs().sort(descending=True).values
-    spectrum = Spectrum(base, parent)
+    spectrum, below, above = Spectrum(base.numel()), elements(base), elements(parent)
     for _ in range(2):
         for place in (1, 2, 700_000, 700_001, 1_100_000, 1_499_999, 1_500_000):
-            assert spectrum.nth_largest(place, base, parent) == magnitudes[place - 1]
-        spectrum.look_into_all(base, parent)
+            assert spectrum.nth_largest(place, below, above) == magnitudes[place - 1]
+        spectrum.look_into_all(below, above)
 
 
 def test_what_was_counted_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, one, two = Spectra(), Parent("one", "/one", ""), Parent("two", "/two", "")
-    base, parent = some((5000,), 1, BF16), some((5000,), 2, BF16)
+    base, parent = elements(some((5000,), 1, BF16)), elements(some((5000,), 2, BF16))
     first = kept.of(TensorOf(one, "t"), TensorOf(two, "t"), base, parent)
     for loop in ("count_different", "count_magnitudes", "gather_words"):
         monkeypatch.setattr(spectra, loop, None)

@@ -7,7 +7,8 @@ import torch
 
 from merging.errors import TensorError
 from merging.methods import methods
-from merging.peer_rules import PeerDraws, rules
+from merging.peer_draws import PeerDraws
+from merging.peer_rules import rules
 
 HALF = {"weight": 1.0, "density": 0.5}
 

@@ -17,13 +17,14 @@ from safetensors.torch import load_file
 
 from merging import streaming
 from merging.assembly import NamedTensor, assemble
+from merging.elements import as_tensor
 from merging.indexes import SINGLE, parent_facts
 from merging.mappings import MappedFiles
 from merging.methods import methods
 from merging.plans import plan
 from merging.recipes import LayerGroup, Parent, Recipe, Source
 from merging.shards import ShardWriter, TensorShape
-from merging.streaming import FileSource, Written, merge_files, write_model
+from merging.streaming import FileSource, Written, best_device, merge_files, write_model
 from tests.merging.models import config, write_parent, write_relative
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,11 +70,11 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path: Path, ties: 
 def test_what_is_written_is_what_is_assembled(tmp_path: Path, ties: Recipe) -> None:
     facts = {model: parent_facts(model.folder) for model in (*ties.parents, *filter(None, [ties.base]))}
     jobs = plan(ties, facts)
-    with FileSource(jobs, facts, torch.device("cpu")) as source:
+    with FileSource(jobs, facts, "cpu") as source:
         assembled = dict(assemble(ties, jobs, source))
     written = load_file(write(tmp_path, ties))
     assert {name: tensor.tolist() for name, tensor in written.items()} == {
-        name: tensor.tolist() for name, tensor in assembled.items()
+        name: as_tensor(tensor).tolist() for name, tensor in assembled.items()
     }
 
 
@@ -165,6 +166,18 @@ def test_pages_of_parents_are_let_go_behind_the_merge(
     write(tmp_path, ties)
     n_jobs = len(load_file(tmp_path / SINGLE))
     assert len(asked) == 3 * n_jobs and len(gone) == 3 * (n_jobs - 1)
+
+
+def test_torch_is_asked_for_a_gpu_only_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert best_device() == ("cuda" if streaming._may_have_gpu() else "cpu")
+    monkeypatch.setattr(streaming.ctypes, "CDLL", missing)
+    assert best_device() == "cpu" or Path("/dev/kfd").exists()
+    monkeypatch.setattr(streaming.ctypes, "CDLL", str)
+    assert best_device() == "cuda"
 
 
 @pytest.mark.slow

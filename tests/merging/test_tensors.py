@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from merging import shards
+from merging.elements import as_tensor, torch_dtype
 from merging.errors import ParentError, TensorError
 from merging.indexes import INDEX, SINGLE, TensorIndex
 from merging.shards import SHARD_BYTES, TensorShape
-from merging.tensors import TensorReader, TensorWriter, torch_dtype
+from merging.tensors import TensorReader, TensorWriter
 
-CPU = torch.device("cpu")
 SOME = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(5, dtype=torch.bfloat16), "c": torch.zeros(0)}
 
 
@@ -35,8 +35,8 @@ def write(folder: Path, tensors: dict[str, torch.Tensor], shard_bytes: int = SHA
 
 
 def read(folder: Path) -> dict[str, torch.Tensor]:
-    reader = TensorReader(CPU)
-    return {name: reader.read(entry) for name, entry in TensorIndex.open(folder).entries.items()}
+    reader = TensorReader()
+    return {name: as_tensor(reader.read(entry)) for name, entry in TensorIndex.open(folder).entries.items()}
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -120,17 +120,17 @@ def test_a_file_that_changed_after_its_index_was_read_is_refused(tmp_path: Path)
     entry = TensorIndex.open(write(tmp_path, SOME))["a"]
     save_file({"a": torch.ones(3, 2)}, tmp_path / SINGLE)
     with pytest.raises(ParentError, match="the file was changed"):
-        TensorReader(CPU).read(entry)
+        TensorReader().read(entry)
     (tmp_path / SINGLE).unlink()
     with pytest.raises(ParentError, match=r"a cannot be read from model.safetensors"):
-        TensorReader(CPU).read(entry)
+        TensorReader().read(entry)
 
 
 def test_a_file_cut_off_after_its_index_was_read_is_refused(tmp_path: Path) -> None:
     entry = TensorIndex.open(write(tmp_path, SOME))["a"]
     os.truncate(tmp_path / SINGLE, os.path.getsize(tmp_path / SINGLE) - 1)
     with pytest.raises(ParentError, match=r"a cannot be read from model.safetensors: .* is cut off"):
-        TensorReader(CPU).read(entry)
+        TensorReader().read(entry)
 
 
 def test_a_tensor_at_an_odd_place_is_read(tmp_path: Path) -> None:
@@ -141,13 +141,13 @@ def test_a_tensor_at_an_odd_place_is_read(tmp_path: Path) -> None:
     text = json.dumps(header).encode()
     data = b"\0" + torch.tensor([1.5, -2.0]).numpy().tobytes()
     (tmp_path / SINGLE).write_bytes(len(text).to_bytes(8, "little") + text + data)
-    assert TensorReader(CPU).read(TensorIndex.open(tmp_path)["a"]).tolist() == [1.5, -2.0]
+    assert TensorReader().read(TensorIndex.open(tmp_path)["a"]).words.tolist() == [1.5, -2.0]
 
 
 def test_pages_that_were_let_go_are_read_again(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(10_000.0), "b": torch.arange(20_000.0)}
-    index, reader = TensorIndex.open(write(tmp_path, tensors)), TensorReader(CPU)
-    held = reader.read(index["a"])
+    index, reader = TensorIndex.open(write(tmp_path, tensors)), TensorReader()
+    held = as_tensor(reader.read(index["a"]))
     for name in tensors:
         reader.files.soon(index[name])
         reader.files.done(index[name])

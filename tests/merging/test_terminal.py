@@ -47,6 +47,35 @@ def test_yaml_becomes_a_folder_whose_recipe_knows_the_parents_files(family: dict
     assert written["base"]["fingerprint"] == fingerprint(family["base"])
 
 
+IN_A_PROCESS = """
+import json, sys
+from merging import streaming
+from merging.__main__ import main
+streaming._may_have_gpu = lambda: False
+for recipe, out in json.loads(sys.argv[1]):
+    assert main([recipe, out]) == 0
+print("torch" in sys.modules)
+"""
+
+
+def test_a_merge_in_one_pass_imports_no_torch(family: dict[str, Path], tmp_path: Path) -> None:
+    """mergekit's rules with masks, sums and ranks, and then ours, of a recipe that says nothing of mergekit."""
+    merges = []
+    for method in ("ties", "dare_ties", "della"):
+        merges.append(
+            (str(yaml_of(family, method, density=0.5).rename(tmp_path / f"{method}.yml")), f"{tmp_path}/{method}")
+        )
+    main([*merges[0]])
+    recipe = json.loads((tmp_path / "ties/recipe.json").read_text())
+    (tmp_path / "own.json").write_text(json.dumps({**recipe, "as_mergekit": None}))
+    merges[0] = (str(tmp_path / "own.json"), str(tmp_path / "own"))
+    run = [sys.executable, "-c", IN_A_PROCESS, json.dumps(merges)]
+    done = subprocess.run(
+        run, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
+
+
 def test_the_recipe_of_a_finished_model_builds_it_again(family: dict[str, Path], tmp_path: Path) -> None:
     main([str(yaml_of(family)), str(tmp_path / "out")])
     assert main([str(tmp_path / "out/recipe.json"), str(tmp_path / "again")], folder_here) == 0
