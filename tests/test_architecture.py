@@ -38,6 +38,7 @@ TORCH_FILES = {
 }
 NUMBA_FILES = {
     "merging.assembly",
+    "merging.kernels.compiling",
     "merging.kernels.cpu",
     "merging.kernels.inner",
     "merging.kernels.keepers",

@@ -10,17 +10,15 @@ parent, and loops over them unroll.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba import types
+from numba.extending import intrinsic
 
+from merging.kernels.compiling import chosen_by_type, compiled, inlined
 from merging.masks import TINY_WEIGHT
 from merging.peer_draws import MT_WORDS
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 f4, f8, i2, i4, u1 = np.float32, np.float64, np.int16, np.int32, np.uint8
 u2, u4, u8 = np.uint16, np.uint32, np.uint64
@@ -40,24 +38,6 @@ N_ROWS: Final = 16
 """Of sums, as torch adds them up."""
 DIGIT_BITS: Final = 11
 """Of a magnitude, by which one round of sorting orders; 31 bits are three digits."""
-
-
-def compiled(kernel: F) -> F:
-    """Without the GIL, IEEE arithmetic only, cached wherever a folder can be written to."""
-    try:
-        return cast(F, njit(nogil=True, error_model="numpy", cache=True)(kernel))
-    except RuntimeError:  # a read-only installation and no home
-        return cast(F, njit(nogil=True, error_model="numpy")(kernel))
-
-
-def inlined(helper: F) -> F:
-    """A piece of a kernel."""
-    return cast(F, njit(forceinline=True, error_model="numpy")(helper))
-
-
-def chosen_by_type(stub: Callable[..., Any]) -> Callable[[F], F]:
-    """The function below picks code for `stub`, when a kernel that calls it is compiled."""
-    return cast(Callable[[F], F], overload(stub, strict=False))
 
 
 @compiled
