@@ -1,5 +1,6 @@
 /** Looking along a picture whose marks stand in a row: pointing at one, tapping it or walking with the arrow keys says it in words below.
-    The picture is in a [data-walk], its marks have [data-words], and [data-said] is where these go. */
+    The picture is in a [data-walk], its marks have [data-words], and [data-said] is where these go. Pictures in one [data-together] are
+    scrolled together. */
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
 
@@ -25,6 +26,10 @@ function reveal(box, mark) {
 
 // Parts of a live page are replaced: the document listens for whatever stands in it.
 document.addEventListener("pointerover", point);
+document.addEventListener("scroll", ({ target }) => {
+  if (!target.matches?.("[data-together] .scroll:has(svg)")) return;
+  for (const box of target.closest("[data-together]").querySelectorAll(".scroll:has(svg)")) box.scrollLeft = target.scrollLeft;
+}, true);
 document.addEventListener("click", point);
 document.addEventListener("keydown", (event) => {
   const picture = pictureOf(event.target);

@@ -222,3 +222,36 @@ def test_bars_fit_a_phone(live_app: str, owner: User, owner_client: Client, page
     page.goto(f"{live_app}/runs/{run.pk}/")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+# two routes
+
+
+def test_two_routes_are_chosen_and_walked_apart(live_app: str, run: Run, owner_client: Client, page: Any) -> None:
+    signed_in(page, live_app, owner_client)
+    first, other = best_of(run), run.candidates.filter(kind="evolved").order_by("pk")[0]
+    page.goto(f"{live_app}/runs/{run.pk}/candidates/{first.pk}/")
+    page.get_by_label(f"Compare {first.name} with").select_option(str(other.pk))
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("heading", name=f"{first.name} beside {other.name}").wait_for()
+    routes = page.locator(".route")
+    routes.nth(1).locator("> .scroll").focus()
+    page.keyboard.press("ArrowRight")
+    assert routes.nth(1).locator("[data-said]").inner_text().startswith("Hop 1 of ")
+    assert routes.nth(0).locator("[data-said]").inner_text() == ""
+    x = [routes.nth(i).locator("[data-hop='1'] .mark").bounding_box()["x"] for i in (0, 1)]
+    assert abs(x[0] - x[1]) < 0.5  # every path begins with A's first layer: one above the other
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_long_routes_fit_a_phone(live_app: str, owner: User, owner_client: Client, page: Any, scheme: str) -> None:
+    run = make_path_run(owner, n_generations=1, n_layers=32, repeats=3)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.emulate_media(color_scheme=scheme)
+    signed_in(page, live_app, owner_client)
+    page.goto(f"{live_app}/runs/{run.pk}/candidates/{best_of(run).pk}/compare/")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    boxes = page.locator(".route > .scroll")
+    boxes.nth(0).evaluate("box => { box.scrollLeft = 300; }")
+    page.wait_for_function("() => [...document.querySelectorAll('.route > .scroll')].every((box) => box.scrollLeft === 300)")

@@ -26,12 +26,16 @@ def route_of(recipe: Recipe, parents: Sequence[Parent]) -> Route | None:
     return route.route(way, _names(models), depths) if way else None
 
 
-def side_by_side(first: Recipe, second: Recipe, parents: Sequence[Parent]) -> tuple[Route, Route] | None:
-    """Both pictures with common columns; None unless both recipes are paths."""
+def side_by_side(
+    first: Recipe, second: Recipe, parents: Sequence[Parent], names: tuple[str, str]
+) -> tuple[Route, Route, str] | None:
+    """Both pictures with common columns, and how they differ in a sentence that calls them by `names`; None unless both are paths."""
     models = _models(parents, [first, second])
     depths = _depths(models, [first, second])
     a, b = (way_through(models, recipe, depths) for recipe in (first, second))
-    return route.side_by_side(a, b, _names(models), depths) if a and b else None
+    if a is None or b is None:
+        return None
+    return *route.side_by_side(a, b, _names(models), depths), route.difference(a.path, b.path, names)
 
 
 def way_through(models: Sequence[Parent], recipe: Recipe, depths: Sequence[int]) -> Way | None:

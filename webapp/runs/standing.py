@@ -40,8 +40,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Standing:
-    """The candidate first, then the parents and baselines. `best_parent` is the best one's evaluation by split; `parts` are the scores of
-    every done evaluation, by benchmark. `by_validation`: the run's winner is chosen on the validation split.
+    """The candidate first, then those that it is compared with. `best_parent` is the best parent's evaluation by split; `parts` are the
+    scores of every done evaluation, by benchmark. `by_validation`: the run's winner is chosen on the validation split.
     """
 
     lines: list[Line]
@@ -67,9 +67,10 @@ class Standing:
         return all(comparison.is_exact for comparison in compared)
 
 
-def standing(run: Run, candidate: Candidate) -> Standing:
-    """How `candidate` of `run` stands."""
-    others = list(run.candidates.filter(kind__in=REFERENCES).exclude(pk=candidate.pk).order_by("index"))
+def standing(run: Run, candidate: Candidate, others: Sequence[Candidate] | None = None) -> Standing:
+    """How `candidate` of `run` stands beside these others; None are its parents and baselines."""
+    if others is None:
+        others = list(run.candidates.filter(kind__in=REFERENCES).exclude(pk=candidate.pk).order_by("index"))
     models = [candidate, *others]
     found = by_split(Evaluation.objects.filter(candidate__in=models))
     own = {split: found[candidate.pk, split] for split in SPLITS if (candidate.pk, split) in found}
@@ -129,7 +130,9 @@ class _Cells:
         return [(score, metrics) for score, metrics in named if len(metrics) > 1]
 
 
-def _best_parent(split: str, others: list[Candidate], found: dict[tuple[int, str], Evaluation]) -> Evaluation | None:
+def _best_parent(
+    split: str, others: Sequence[Candidate], found: dict[tuple[int, str], Evaluation]
+) -> Evaluation | None:
     parents = [found[c.pk, split] for c in others if c.kind == "parent" and (c.pk, split) in found]
     for parent in parents:
         parent.candidate = next(c for c in others if c.pk == parent.candidate_id)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.runs.views import acts, candidate, listing, live, new, probe
+from webapp.runs.views import acts, candidate, compare, listing, live, new, probe
 
 app_name = "runs"
 urlpatterns = [
@@ -17,5 +17,6 @@ urlpatterns = [
     path("runs/<uuid:run_id>/rename/", acts.rename, name="rename"),
     path("runs/<uuid:run_id>/delete/", acts.delete, name="delete"),
     path("runs/<uuid:run_id>/candidates/<int:candidate_id>/", candidate.detail, name="candidate"),
+    path("runs/<uuid:run_id>/candidates/<int:candidate_id>/compare/", compare.pair, name="compare"),
     path("runs/<uuid:run_id>/candidates/<int:candidate_id>/probe/", probe.ask, name="probe"),
 ]

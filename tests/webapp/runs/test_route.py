@@ -150,7 +150,7 @@ def test_a_parent_whose_folder_is_gone_has_the_layers_that_paths_pass() -> None:
 
 def test_a_parent_as_it_is_passes_all_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "_known", {parent.fingerprint: 4 for parent in PARENTS})
-    pair = paths.side_by_side(path_recipe(PARENTS, path((0, 0), (0, 3))), passthrough_recipe(PARENTS[1]), PARENTS)
+    pair = paths.side_by_side(path_recipe(PARENTS, path((0, 0), (0, 3))), passthrough_recipe(PARENTS[1]), PARENTS, ("x", "y"))
     assert pair and [stop.layer for stop in pair[1].stops] == [0, 1, 2, 3]
     assert {stop.sign for stop in pair[1].stops} == {2}
     band = pair[1].bands[1]

@@ -22,6 +22,7 @@ from webapp.runs import answers, layer_map, paths, standing
 from webapp.runs.config import RunConfig
 from webapp.runs.listing import runs_of
 from webapp.runs.models import ENDED, Candidate, Run
+from webapp.runs.views import compare
 
 PER_PAGE: Final = 20
 
@@ -46,6 +47,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "route": paths.route_of(recipe, config.parents) if recipe.path else None,
         "genes": () if recipe.path else layer_map.gene_rows(recipe, config.groups, candidate.genome or ()),
         "standing": found,
+        "others": compare.others(run, candidate),
         "failed": [e for e in found.own.values() if e.status == "failed"],
         "export": getattr(candidate, "export", None),
         **_answers(request, run, config, found),
