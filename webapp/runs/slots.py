@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from merging.path_genomes import PathSpace, Slot
+from merging.spaces import Genome, is_on
 from webapp.runs import paths
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run
@@ -91,6 +92,32 @@ class SlotMap:
     @property
     def plot_width(self) -> float:
         return round(self.step * self.n_generations, 1)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What a genome says of one slot: `state` is passed, off, or left out by the bound on hops."""
+
+    name: str
+    gene: float
+    state: str
+
+
+def switches(config: RunConfig, genome: Genome) -> list[Switch]:
+    """The switches of a path's genome; empty where its space is not known."""
+    space = paths.space_of(config)
+    if space is None or len(genome) != space.n_genes:
+        return []
+    passed = set(space.passed(genome))
+    return [
+        Switch(space.genes[slot.switch].name, gene := genome[slot.switch], _state(number in passed, gene))
+        for number, slot in enumerate(space.slots)
+        if slot.switch is not None
+    ]
+
+
+def _state(is_passed: bool, gene: float) -> str:
+    return "passed" if is_passed else "left out: too many hops" if is_on(gene) else "off"
 
 
 def slot_map(run: Run, config: RunConfig) -> SlotMap | None:

@@ -19,7 +19,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Generation, Run
 from webapp.runs.paths import space_of
-from webapp.runs.slots import SlotMap, slot_map
+from webapp.runs.slots import SlotMap, slot_map, switches
 from workers.ledger.searches import n_passed
 
 pytestmark = pytest.mark.django_db
@@ -164,3 +164,26 @@ def test_a_paper_sized_run_is_one_query_and_quick(owner: User, owner_client: Cli
     part = owner_client.get(address).content
     assert time.perf_counter() - start < 1.0  # on a busy machine
     assert len(part) < 600_000
+
+
+def test_a_candidates_page_says_what_each_switch_came_to(owner: User, owner_client: Client) -> None:
+    run = make_path_run(owner, n_generations=1)
+    candidate = run.candidates.filter(kind="evolved")[0]
+    config = RunConfig.from_json(run.config)
+    found = switches(config, tuple(candidate.genome or ()))
+    assert [switch.state for switch in found] == [
+        "passed" if gene > 0.5 else "off" for gene in (candidate.genome or ())[:14]
+    ]
+    assert found[0].name == "pass 1 / demo/japanese / layer 1"
+    page = owner_client.get(reverse("runs:candidate", args=[run.pk, candidate.pk])).content.decode()
+    assert "<summary>14 switches</summary>" in page and "<td>pass 1 / demo/japanese / layer 1</td>" in page
+
+
+def test_a_slot_that_is_on_beyond_the_bound_is_said_to_be_left_out(owner: User) -> None:
+    make_path_run(owner, n_generations=0)
+    config = make_path_config(max_hops=5)
+    space = space_of(config)
+    assert space
+    states = [switch.state for switch in switches(config, (0.9,) * space.n_genes)]
+    assert states == ["passed"] * 3 + ["left out: too many hops"] * 11
+    assert switches(config, (0.9,)) == []

@@ -18,7 +18,7 @@ from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.library.actions import key_of
-from webapp.runs import answers, layer_map, paths, standing
+from webapp.runs import answers, layer_map, paths, slots, standing
 from webapp.runs.config import RunConfig
 from webapp.runs.listing import runs_of
 from webapp.runs.models import ENDED, Candidate, Run
@@ -46,6 +46,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "map": layer_map.layer_map(recipe),
         "route": paths.route_of(recipe, config.parents) if recipe.path else None,
         "genes": () if recipe.path else layer_map.gene_rows(recipe, config.groups, candidate.genome or ()),
+        "switches": slots.switches(config, tuple(candidate.genome or ())) if recipe.path else (),
         "standing": found,
         "others": compare.others(run, candidate),
         "failed": [e for e in found.own.values() if e.status == "failed"],
