@@ -212,12 +212,13 @@ class Workbench:
         if n_beside * dtype.itemsize > self._shelf.max_bytes:
             blocks = needed_blocks(recipe)
             jobs = plan(blocks, facts)
-        self._stand_up()  # two models at once may not fit
-        shell = PathShell(blocks, jobs, facts, self.device, dtype)
-        seat = _PathSeat(key, shell, TransformersEngine(shell.model, _tokenizer(donor)))
-        tensors = assemble(blocks, in_order(blocks, jobs), self._shelf, Place(shell.targets))
-        with self._shelf.keeping_nothing(), threads_for(shell.model.num_parameters()):
-            shell.load(_counted(tensors, "merge", len(jobs), progress))
+        self._stand_up()  # two models at once may not fit, nor one beside what the shelf keeps
+        with self._shelf.keeping_nothing():
+            shell = PathShell(blocks, jobs, facts, self.device, dtype)
+            seat = _PathSeat(key, shell, TransformersEngine(shell.model, _tokenizer(donor)))
+            tensors = assemble(blocks, in_order(blocks, jobs), self._shelf, Place(shell.targets))
+            with threads_for(shell.model.num_parameters()):
+                shell.load(_counted(tensors, "merge", len(jobs), progress))
         self._seat = seat
         return seat
 

@@ -243,12 +243,19 @@ def n_layers(bench: Workbench) -> int:
     return len({name.split(".")[2] for name in model.targets if name.startswith("model.layers.")})
 
 
-def test_parents_that_are_on_the_shelf_make_room_for_a_path(tmp_path: Path) -> None:
-    parents, bench = two(tmp_path), Workbench("cpu")
+def test_parents_that_are_on_the_shelf_make_room_for_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the path's layers take theirs."""
+    parents, bench, kept = two(tmp_path), Workbench("cpu"), list[int]()
+
+    def watched(*given: Any) -> PathShell:
+        kept.append(bench._shelf._n_bytes)
+        return PathShell(*given)
+
+    monkeypatch.setattr("merging.workbench.PathShell", watched)
     bench.model(uniform_average(parents))
     assert bench._shelf._n_bytes > 0
     bench.model(recipe(parents, MIXED))
-    assert bench._shelf._n_bytes == 0
+    assert [*kept, bench._shelf._n_bytes] == [0, 0]
 
 
 def test_a_stack_with_another_parent_s_head_is_scored(tmp_path: Path) -> None:
