@@ -21,6 +21,7 @@ NARROWEST, WIDEST = 11.0, 46.0  # columns
 HEIGHT: Final = 400  # of all rows, as far as they have a height to choose
 LOWEST, HIGHEST = 4.0, 22.0  # rows
 NAME_HEIGHT, GAP, FOOT = 24, 14, 26
+CHARACTER: Final = 8.0  # of a name, at most
 ENDS: Final = 16  # a row of embeddings or head, at least
 AXIS, AXIS_MARGIN = 56, 18
 LABEL_STEP, FOOT_STEP = 15, 22  # between two numbers beside rows, below columns, at least
@@ -271,7 +272,7 @@ class _Draft:
         end = (self._x(self.columns[-1] + 1), round(own.bottom + self.ends / 2, 1))
         points = [(self._x(column), self._y(hop)) for column, hop in zip(self.columns, hops, strict=True)]
         return Route(
-            width=round(self._x(self.n_columns + 0.5) + RIGHT, 1),
+            width=round(max(self._x(self.n_columns + 0.5) + RIGHT, CHARACTER * max(map(len, self.names))), 1),
             height=round((self.axis.bottom + AXIS_MARGIN if self.axis else self._bottom) + FOOT, 1),
             left=LEFT,
             step=round(self.step, 2),

@@ -23,6 +23,7 @@ NARROWEST, WIDEST = 3.0, 28.0  # columns
 HEIGHT: Final = 420  # of all rows, as far as they have a height to choose
 LOWEST, HIGHEST = 3.0, 16.0  # rows
 NAME_HEIGHT, FOOT = 28, 26
+CHARACTER: Final = 8.0  # of a name, at most
 LABEL_STEP, FOOT_STEP = 15, 30  # between two numbers beside rows, below columns, at least
 STEPS: Final = (1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 200, 500, 1000, 10_000)
 N_LEVELS: Final = 7  # of --ramp-0 to --ramp-6: the ends are none and all
@@ -160,7 +161,9 @@ class _Draft:
         rows = [row for group in groups for row in group.rows]
         every = next(n for n in STEPS if n * self.step >= FOOT_STEP)
         return SlotMap(
-            width=round(LEFT + self.step * self.n + RIGHT, 1),
+            width=round(
+                max(LEFT + self.step * self.n + RIGHT, CHARACTER * max(len(group.name) for group in groups)), 1
+            ),
             height=round(bottom + FOOT, 1),
             left=LEFT,
             step=round(self.step, 2),

@@ -77,6 +77,11 @@ def test_marks_never_touch_and_nothing_leaves_the_picture(n_layers: int) -> None
     assert all(b - a >= 20 for a, b in pairwise(feet))
 
 
+def test_a_picture_has_room_for_long_names() -> None:
+    name = "an-organisation/a-model-with-a-long-name-7b-v0.1-instruct"
+    assert route(Way(path((0, 0), (0, 1))), (name,), (2,)).width > 7.5 * len(name)
+
+
 def test_one_parent_alone_has_one_band() -> None:
     assert len(route(Way(path((0, 0), (0, 1))), ("a",), (4,)).bands) == 1
 
@@ -150,7 +155,9 @@ def test_a_parent_whose_folder_is_gone_has_the_layers_that_paths_pass() -> None:
 
 def test_a_parent_as_it_is_passes_all_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "_known", {parent.fingerprint: 4 for parent in PARENTS})
-    pair = paths.side_by_side(path_recipe(PARENTS, path((0, 0), (0, 3))), passthrough_recipe(PARENTS[1]), PARENTS, ("x", "y"))
+    pair = paths.side_by_side(
+        path_recipe(PARENTS, path((0, 0), (0, 3))), passthrough_recipe(PARENTS[1]), PARENTS, ("x", "y")
+    )
     assert pair and [stop.layer for stop in pair[1].stops] == [0, 1, 2, 3]
     assert {stop.sign for stop in pair[1].stops} == {2}
     band = pair[1].bands[1]
@@ -219,3 +226,12 @@ def test_names_of_parents_are_text(owner: User, owner_client: Client, name: str)
         run.candidates.filter(pk=candidate.pk).update(recipe=json.loads(stored))
     text = page(owner_client, run)
     assert escape(name) in text and "<img src=x" not in text and "<script>" not in text
+
+
+def test_the_settings_tell_of_the_path(owner: User, owner_client: Client) -> None:
+    text = page(owner_client, make_path_run(owner, n_generations=0))
+    assert (
+        "through the layers of demo/japanese, then of demo/addition, 2 times over; at most 100 hops, a scale for each slot"
+        in text
+    )
+    assert "one group of layers" not in text
