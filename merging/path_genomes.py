@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
+from statistics import NormalDist
 from typing import Final, Literal, get_args
 
 from merging.errors import GenomeError
@@ -27,6 +28,8 @@ LOW, HIGH = 0.5, 1.5
 """The scales that a search tries. A gene of 0.5 is a scale of exactly 1."""
 LIKELY, UNLIKELY = 0.5 + 2 / 6, 0.5 - 2 / 6
 """Switches two standard deviations of the paper's CMA-ES from the middle: on, or off, with p = 0.977."""
+P_LEAST: Final = 0.002
+"""Of a slot at the start, at the lower end of its gene."""
 N_HIDDEN: Final = 8
 HIDDEN_REACH, OUT_REACH = 3.0, 0.75
 """How far the network's weights go from their start. First populations then spread a scale by 0.2, as genes of their own do."""
@@ -71,6 +74,7 @@ class PathSpace:
     max_hops: int
     dtype: Dtype
     seed: int
+    p_others: float = 0.5
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
@@ -101,7 +105,8 @@ class PathSpace:
 
     @cached_property
     def axes(self) -> Axes:
-        starts = [LIKELY if slot.parent == 0 and slot.number == 0 else 0.5 for slot in self.slots[1:-1]]
+        other = 0.5 + NormalDist().inv_cdf(self.p_others) / 6  # of CMA-ES's step at the start, 1/6
+        starts = [LIKELY if slot.parent == 0 and slot.number == 0 else other for slot in self.slots[1:-1]]
         numbers = (0.5,) * (self.n_genes - self.n_switches)
         return Axes((*starts, *numbers), tuple(range(self.n_switches)), tuple(self._depends()))
 
@@ -255,11 +260,13 @@ def path_space(
     max_hops: int,
     dtype: Dtype,
     seed: int,
+    p_others: float = 0.5,
 ) -> PathSpace:
     """The data-flow space of parents A and B with so many layers, or of A alone: its own layers skipped and repeated.
 
     Swapping A and B makes another space: embeddings, both ends of the path, final norm and head are A's. `seed` decides only where
-    the network's hidden weights start.
+    the network's hidden weights start. Slots that are not of A's own path are on with probability `p_others` at the start: 0.5 in
+    the paper, where half of all layers come in at once; with less a search begins nearer to A.
 
     GenomeError for a number of parents, layers, repeats or hops that makes no space; A's own path must be short enough.
     """
@@ -282,5 +289,9 @@ def path_space(
         raise GenomeError(
             f"a path has at most {max_hops} hops; {parents[0].name} alone has {n_layers[0]} layers: expected as many or more"
         )
+    if not P_LEAST <= p_others <= 0.5:
+        raise GenomeError(
+            f"other layers than A's are on with probability {p_others} at the start; expected {P_LEAST} to 0.5"
+        )
     known: Scales = next(word for word in SCALES if word == scales)
-    return PathSpace(tuple(parents), tuple(n_layers), repeats, known, max_hops, dtype, seed)
+    return PathSpace(tuple(parents), tuple(n_layers), repeats, known, max_hops, dtype, seed, p_others)

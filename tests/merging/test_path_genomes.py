@@ -43,6 +43,7 @@ def spaces(draw: st.DrawFn, scales: tuple[str, ...] = SCALES) -> PathSpace:
         n_layers=n_layers,
         repeats=draw(st.integers(1, 3)),
         max_hops=most,
+        p_others=draw(st.sampled_from([0.002, 0.1, 0.5])),
     )
 
 
@@ -105,6 +106,12 @@ def test_a_gene_matters_only_while_a_switch_that_it_depends_on_is_on(
     on = {gene for gene in chosen.axes.switches if found[gene] > 0.5}
     idle = {gene for gene, _ in chosen.axes.depends} - {gene for gene, switch in chosen.axes.depends if switch in on}
     assert chosen.path(tuple(luck.random() if i in idle else x for i, x in enumerate(found))) == chosen.path(found)
+
+
+@pytest.mark.parametrize(("p_others", "start"), [(0.5, 0.5), (0.02275, 0.5 - 2 / 6), (0.15866, 0.5 - 1 / 6)])
+def test_a_search_can_start_nearer_to_a(p_others: float, start: float) -> None:
+    axes = space("one", p_others=p_others).axes
+    assert axes.starts == pytest.approx((LIKELY, start, start), abs=1e-4)
 
 
 @pytest.mark.parametrize("scales", ["slot", "matrix"])
@@ -259,6 +266,8 @@ def test_a_gene_outside_its_range_is_refused(x: float) -> None:
         ({"repeats": 0}, "the 5 layers are repeated 0 times; expected 1 to 2000 times"),
         ({"repeats": 2001}, "repeated 2001 times"),
         ({"scales": "full"}, "scales are 'full'; expected one of matrix, network, slot, one"),
+        ({"p_others": 0.0}, "with probability 0.0 at the start; expected 0.002 to 0.5"),
+        ({"p_others": 0.6}, "with probability 0.6"),
         ({"max_hops": 2}, "at most 2 hops; a alone has 3 layers"),
     ],
 )
