@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> None:
             keeper.main()
         case ["merge", *options]:
             from merging.__main__ import main as merge
-            from webapp.exports.management.commands.merge import folder_of
+            from webapp.exports.folders import folder_of
 
             sys.exit(merge(options, folder_of))
         case _:

@@ -18,7 +18,7 @@ from merging.fingerprints import UNREAD
 from merging.fit import Fit, Level, Row, fit
 from merging.methods import methods
 from merging.recipes import TOKENIZERS, Parent
-from webapp.exports.management.commands.merge import folder_of
+from webapp.exports.folders import folder_of
 
 WORDS: Final[dict[Level, str]] = {"error": "ERROR", "warning": "WARN", "info": "INFO"}
 MAX_WIDTH: Final = 100
