@@ -83,11 +83,21 @@ def read_config(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> ModelCon
 
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES, max_marks: int = MAX_JSON_MARKS) -> Mapping[str, object]:
     """An object from a file of a model folder; ParentError when it is missing, too large, too full or broken."""
+    return parse_json(read_json_text(path, max_bytes, max_marks), path)
+
+
+def read_json_text(path: Path, max_bytes: int = MAX_JSON_BYTES, max_marks: int = MAX_JSON_MARKS) -> bytes:
+    """The same before it is parsed."""
     if not os.path.lexists(path):
         raise ParentError(f"{path.parent} has no {path.name}; expected a Hugging Face model folder")
     text = read_regular(path, max_bytes)
     if (n_marks := text.count(b":") + text.count(b",")) > max_marks:
         raise ParentError(f"{path.name} in {path.parent} has {n_marks} colons and commas; expected at most {max_marks}")
+    return text
+
+
+def parse_json(text: bytes, path: Path) -> Mapping[str, object]:
+    """The object in the text of a file; ParentError when it is none."""
     try:
         value = json.loads(text.decode(), object_pairs_hook=plain.unique_keys)
     except (ValueError, RecursionError) as error:

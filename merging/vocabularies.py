@@ -5,13 +5,15 @@ Reads and writes JSON only; no tokenizer is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from merging import plain
-from merging.configs import read_json
+from merging.configs import parse_json, read_json, read_json_text
 from merging.errors import ParentError
 
 N_EXAMPLES: Final = 3
@@ -26,7 +28,7 @@ class Vocabulary:
 
     def difference(self, other: Vocabulary, name: str, other_name: str) -> str | None:
         """What differs, for a person, with examples; None when both are equal."""
-        if self.numbers == other.numbers:
+        if self is other or self.numbers == other.numbers:
             return None
         parts = [
             _only(self, other, name),
@@ -36,8 +38,13 @@ class Vocabulary:
         return "; ".join(part for part in parts if part)
 
 
+_alive: Final[MutableMapping[bytes, Vocabulary]] = WeakValueDictionary()
+"""Vocabularies that somebody has, by the hash of the file that they are from."""
+
+
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """The vocabulary of a folder, added tokens included.
+    """The vocabulary of a folder, added tokens included: one object for equal files, while somebody has it. Relatives have equal
+    files as a rule, and 32,000 tokens take 0.03 s.
 
     ParentError when `tokenizer.json` is missing or unreadable, or the tokenizer brings its own code.
     """
@@ -46,7 +53,14 @@ def read_vocabulary(folder: Path) -> Vocabulary:
         raise ParentError(
             f"the tokenizer of {folder.name} brings its own code (auto_map); only built-in ones can be used"
         )
-    value = read_json(folder / "tokenizer.json")
+    text = read_json_text(folder / "tokenizer.json")
+    key = hashlib.sha256(text).digest()
+    found = _alive.get(key) or _vocabulary(parse_json(text, folder / "tokenizer.json"), folder)
+    _alive[key] = found
+    return found
+
+
+def _vocabulary(value: Mapping[str, object], folder: Path) -> Vocabulary:
     model = plain.mapping(value.get("model"), f"the model in tokenizer.json of {folder.name}", ParentError)
     numbers = _of_model(model.get("vocab"), f"the vocabulary of {folder.name}")
     added = plain.items(value.get("added_tokens", []), f"added_tokens of {folder.name}", ParentError, _added)
@@ -75,7 +89,10 @@ def _of_model(vocab: object, what: str) -> dict[str, int]:
     if isinstance(vocab, list):
         return {text: number for number, text in enumerate(plain.items(vocab, what, ParentError, _scored))}
     found = plain.mapping(vocab, what, ParentError)
-    return {text: plain.integer(number, f"{what}: {text!r}", ParentError) for text, number in found.items()}
+    return {
+        text: number if type(number) is int else plain.integer(number, f"{what}: {text!r}", ParentError)
+        for text, number in found.items()
+    }
 
 
 def _scored(value: object, what: str) -> str:

@@ -52,3 +52,13 @@ def test_special_tokens_are_those_that_say_so(tmp_path: Path) -> None:
 def test_a_union_keeps_the_first_and_appends_what_only_others_have() -> None:
     first, second = Vocabulary({"a": 0, "b": 5}), Vocabulary({"d": 1, "a": 2, "c": 0}, frozenset("c"))
     assert union([first, second]) == Vocabulary({"a": 0, "b": 5, "c": 6, "d": 7}, frozenset("c"))
+
+
+def test_equal_files_are_read_once_while_somebody_has_what_they_say(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder, vocab in zip(folders, ({"a": 0}, {"a": 0}, {"a": 1}), strict=True):
+        folder.mkdir()
+        write(folder, vocab)
+    one, same, other = (read_vocabulary(folder) for folder in folders)
+    assert one is same and other.numbers == {"a": 1}
+    assert one.difference(same, "a", "b") is None and other.difference(one, "c", "a") is not None
