@@ -17,9 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
 from merging import plain
 from merging.errors import MergingError, ParentError, RecipeError
 from merging.exports import write_companions
@@ -141,7 +138,13 @@ def _kept_for_good() -> Iterator[None]:
 
 @contextmanager
 def _shown() -> Iterator[Callable[[Written], None]]:
-    """A line on standard error with tensors, bytes and the time left."""
+    """A line on standard error with tensors, bytes and the time left, where a person may see it."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
     tensors = TextColumn("{task.fields[n_tensors]} of {task.fields[of_tensors]} tensors")
     columns = (TextColumn("{task.description}"), BarColumn(), tensors, DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
