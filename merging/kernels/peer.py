@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from merging.elements import Elements, as_tensor, rounded, torch_dtype
 from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, in_threads, of_one_dtype, span_of_rows
-from merging.kernels.loops import draw_mask, f4, merge_as_peer, rank_rows, sum_as_torch, sum_magnitudes
+from merging.kernels.loops import N_VECTORS, draw_mask, f4, merge_as_peer, rank_rows, sum_as_torch, sum_magnitudes
 from merging.kernels.passes import Pass
 from merging.kernels.spectra import AnySpectrum
 from merging.masks import row_of
@@ -189,7 +189,10 @@ class PeerMerge:
 
 
 def _added_up(values: NDArray[np.float32], dtype: Dtype) -> float:
-    """Torch's sum of a few numbers of a dtype."""
+    """Torch's sum of numbers of a dtype: of fewer than four in their order on every processor."""
+    if len(values) < N_VECTORS:
+        total = sum(values, np.float32(0))
+        return rounded(np.array([total], np.float32), dtype).item()
     if not ORDER_IS_KNOWN:
         import torch
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from merging.elements import AnyTensor, Elements
 from merging.kernels.cpu import LONGEST_KEPT, SPAN, in_threads, ranks_of
-from merging.kernels.loops import N_BINS, N_WORDS, count_different, count_magnitudes, gather_words
+from merging.kernels.loops import N_BINS, N_WORDS, PIECE, count_different, count_magnitudes, gather_words
 from merging.masks import row_of
 from merging.plans import TensorOf
 from merging.recipes import Parent
@@ -108,12 +108,13 @@ class Spectrum:
 
         def bins_of(start: int, stop: int) -> NDArray[np.uint32]:
             counts = np.zeros(N_BINS, np.uint32)
-            count_magnitudes(below[start:stop], above[start:stop], counts)
+            count_magnitudes(below[start:stop], above[start:stop], counts, np.empty(PIECE, np.uint32))
             return counts
 
         def words_of(start: int, stop: int) -> NDArray[np.int64]:
             words = np.empty(stop - start + 1, np.uint16)
-            n = gather_words(below[start:stop], above[start:stop], np.uint32(number), words)
+            room = np.empty(PIECE, np.uint32)
+            n = gather_words(below[start:stop], above[start:stop], np.uint32(number), words, room)
             return np.bincount(words[:n], minlength=N_WORDS)
 
         if self._bins is None:
