@@ -5,6 +5,7 @@ Transitions themselves are in `transitions.py`; who may act is the caller's ques
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -12,7 +13,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 
+from merging.fit import fit
+from merging.indexes import parent_facts
 from merging.methods import methods
+from merging.paths import Hop, LayerPath, path_recipe
 from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_average
 from webapp.queue import wake
 from webapp.runs import events, ranks, transitions
@@ -21,6 +25,7 @@ from webapp.runs.models import LIVE, Candidate, CandidateKind, Evaluation, Run
 
 UNIFORM_AVERAGE: Final = "uniform average"
 STARTING_POINT: Final = "starting point"
+UNTUNED_STACK: Final = "untuned stack"
 UNTUNED: Final = ("ties", "dare_ties")
 """Methods that are also scored as they come: each parent at the parameter's default, weight 1 and density 0.5, in one group."""
 RANDOM_SEARCH: Final = "random"
@@ -30,8 +35,9 @@ RANDOM_SEARCH: Final = "random"
 def launch(
     owner: User, config: RunConfig, name: str, idempotency_key: str | None = None, with_random_search: bool = False
 ) -> Run:
-    """Write a run with what it is measured against: its parents as they are, their average, untuned merges over the base model, and where
-    the search begins. `with_random_search` launches a second run that differs in the search alone.
+    """Write a run with what it is measured against: its parents as they are, their average, untuned merges over the base model or the
+    parents one after the other, and where the search begins. `with_random_search` launches a second run that differs in the search alone,
+    unless that is random.
 
     The same key of the same owner gives the run that it gave the first time, whatever else is asked.
     """
@@ -51,14 +57,14 @@ def launch(
         _add_references(run, references)
         events.record(run.pk, "run.state", {"state": run.state, "message": "", "stopping": False})
         transaction.on_commit(lambda: wake(run.pk))
-        if with_random_search:
+        if with_random_search and config.search != RANDOM_SEARCH:
             _launch_random_search(run, config)
     return run
 
 
 def n_references(config: RunConfig) -> int:
     """How many models a run with this configuration is compared with."""
-    return len(config.parents) + 2 + len(_untuned_of(config))
+    return len(_references(config))
 
 
 def pause(run: Run) -> bool:
@@ -104,14 +110,29 @@ def _references(config: RunConfig) -> list[tuple[CandidateKind, str, Recipe]]:
     ]
     return [
         *parents,
-        ("baseline", UNIFORM_AVERAGE, uniform_average(config.parents, config.dtype)),
-        *(("baseline", f"untuned {methods.get(name).title}", _untuned(name, config)) for name in _untuned_of(config)),
+        *(("baseline", name, recipe) for name, recipe in (_of_path if config.path else _of_numbers)(config)),
         ("baseline", STARTING_POINT, space.decode(space.centre)),
     ]
 
 
-def _untuned_of(config: RunConfig) -> tuple[str, ...]:
-    return UNTUNED if config.base else ()
+def _of_numbers(config: RunConfig) -> Iterator[tuple[str, Recipe]]:
+    yield UNIFORM_AVERAGE, uniform_average(config.parents, config.dtype)
+    for name in UNTUNED if config.base else ():
+        yield f"untuned {methods.get(name).title}", _untuned(name, config)
+
+
+def _of_path(config: RunConfig) -> Iterator[tuple[str, Recipe]]:
+    """Of two parents: their average, where their tensors allow one, and all layers of A, then all of B."""
+    if len(config.parents) == 1:
+        return
+    if not fit(config.parents).errors:
+        yield UNIFORM_AVERAGE, uniform_average(config.parents, config.dtype)
+    hops = (
+        Hop(number, layer)
+        for number, parent in enumerate(config.parents)
+        for layer in range(parent_facts(parent.folder).n_layers)
+    )
+    yield UNTUNED_STACK, path_recipe(config.parents, LayerPath(tuple(hops)), config.dtype)
 
 
 def _untuned(name: str, config: RunConfig) -> Recipe:

@@ -15,6 +15,7 @@ from merging.fidelity import Part, Pool
 from merging.genomes import GRADIENT, GenomeSpace, parameter_space
 from merging.indexes import parent_facts
 from merging.objectives import Objective
+from merging.path_genomes import PathSpace, path_space
 from merging.plans import check_granularity
 from merging.recipes import Dtype, Parent
 
@@ -113,11 +114,25 @@ class RunConfig:
         """How each range of layers is divided once more, as the end of a sentence; empty without filters."""
         return f", {' and '.join(self.filters)} apart from the rest" if self.filters else ""
 
-    def space(self) -> GenomeSpace:
-        """The space that the search explores; reads the first parent's config for its layers and embeddings.
+    def space(self) -> GenomeSpace | PathSpace:
+        """The space that the search explores; reads parents' configs for their layers and embeddings.
 
-        RecipeError when its layers are to be told apart and nobody knows them.
+        GenomeError for a path that makes no space, RecipeError when layers are to be told apart and nobody knows them.
         """
+        return self._path_space(self.path) if self.path else self._parameter_space()
+
+    def _path_space(self, path: PathSettings) -> PathSpace:
+        return path_space(
+            parents=self.parents,
+            n_layers=[parent_facts(parent.folder).n_layers for parent in self.parents],
+            repeats=path.repeats,
+            scales=path.scales,
+            max_hops=path.max_hops,
+            dtype=self.dtype,
+            seed=self.seed,
+        )
+
+    def _parameter_space(self) -> GenomeSpace:
         facts = parent_facts(self.parents[0].folder)
         space = parameter_space(
             method=self.method,

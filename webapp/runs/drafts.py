@@ -6,7 +6,7 @@ The page and the command line both come through here; every check is the engine'
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -16,11 +16,14 @@ from merging.errors import MergingError, ParentError
 from merging.fidelity import DEFAULT as FULL
 from merging.fidelity import fidelities
 from merging.fingerprints import fingerprint
-from merging.genomes import check_effect, layer_parts
+from merging.fit import Fit
+from merging.genomes import GenomeSpace, check_effect, layer_parts
+from merging.hops import MAX_HOPS
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
-from merging.objectives import Objective, check_weight, shares
+from merging.objectives import Objective, check_weight
+from merging.path_genomes import PathSpace
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents
 from merging.search import searches
 from merging.spaces import Space
@@ -28,13 +31,17 @@ from webapp.library.actions import what_changed
 from webapp.library.fit import fit_of
 from webapp.library.models import Benchmark as BenchmarkRow
 from webapp.library.models import Parent as ParentRow
-from webapp.runs.config import N_FINALISTS, Override, RunConfig
+from webapp.runs.config import N_FINALISTS, Override, PathSettings, RunConfig
+from webapp.runs.plans import Plan, RoutePlan
 
 Field = str
 """A field of `Draft`; of a benchmark's own choices, `weight-7` for those of the row 7."""
 SPLITS: Final[tuple[Split, ...]] = ("search", "validation", "final")
 MAX_FINALISTS: Final = 20
 PARTS: Final = "parts"
+PATH_FIELDS: Final = ("repeats", "scales", "max_hops")
+PATH_METHOD: Final = methods.get("passthrough")
+"""What a run over paths does with tensors."""
 T = TypeVar("T")
 
 
@@ -54,11 +61,23 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class PathDraft:
+    """How the path of layers may evolve; `max_hops` None: as many as the parents have layers together, or A alone twice."""
+
+    repeats: int
+    scales: str
+    max_hops: int | None = None
+
+
+@dataclass(frozen=True)
 class Draft:
     """What a person chose. `settings` are the method's own, one value per recipe.
 
     `filters` are parts of tensors' names, separated by commas; `PARTS` stands for the parts that a layer of the first parent has.
     `override` is needed where a benchmark's search split comes from a public test set, and is forgotten elsewhere.
+
+    With a `path` the parents are A and B, in this order, or A alone, and what belongs to numbers is forgotten: base model, method, groups,
+    filters and settings.
     """
 
     parents: tuple[ParentRow, ...]
@@ -76,6 +95,7 @@ class Draft:
     override: Override | None = None
     fidelity: str = FULL
     fidelity_settings: Mapping[str, float] = field(default_factory=dict)
+    path: PathDraft | None = None
 
 
 class DraftError(Exception):
@@ -86,71 +106,86 @@ class DraftError(Exception):
         super().__init__(" ".join(sentence for sentences in self.problems.values() for sentence in sentences))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A run that can be launched, and what it amounts to."""
-
-    config: RunConfig
-    n_groups: int
-    n_genes: int
-    population_size: int
-
-    @property
-    def name(self) -> str:
-        """What the run is called when nobody gives it a name."""
-        return f"{methods.get(self.config.method).title} on {self.config.benchmark_names}"[:200]
-
-    @property
-    def sentence(self) -> str:
-        """The run in one sentence."""
-        n = len(self.config.parents)
-        method, search = methods.get(self.config.method).title, searches.get(self.config.search).title
-        counted = self.n_groups > 1 and not self.config.is_gradient
-        groups = f"{self.n_groups} layer groups{self.config.apart}" if counted else self.config.groups_in_words
-        numbers = "1 number" if self.n_genes == 1 else f"{self.n_genes} numbers"
-        return (
-            f"Mix {n} models with {method} in {groups}: {numbers} to find; "
-            f"{search}, {self.population_size} per generation, up to {self.config.budget} candidates{self._scored_on}{self._asked}."
-        )
-
-    @property
-    def _scored_on(self) -> str:
-        """With several benchmarks, how much each counts, as the end of a sentence."""
-        objectives = self.config.objectives
-        if len(objectives) == 1:
-            return ""
-        counted = [
-            f"{share:.0%} {objective.spec.name}"
-            for share, objective in zip(shares(self.config.weights), objectives, strict=True)
-        ]
-        return f", scored on {', '.join(counted[:-1])} and {counted[-1]}"
-
-    @property
-    def _asked(self) -> str:
-        """With a cheaper fitness, which."""
-        kind = fidelities.get(self.config.fidelity)
-        return "" if kind.name == FULL else f"; cheaper fitness by {kind.title}"
-
-
 def plan(draft: Draft) -> Plan:
     """The run that `draft` describes, or a DraftError with all of its problems."""
     problems = _Problems()
+    objectives = _objectives(draft, problems)
+    _check_numbers(draft, problems)
+    found = _plan_path(draft, draft.path, objectives, problems) if draft.path else _plan(draft, objectives, problems)
+    if problems.found or found is None:
+        raise DraftError(problems.found)
+    return found
+
+
+def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) -> Plan | None:
+    """A run over numbers."""
     parents = tuple(_parent(row) for row in draft.parents)
     base = _parent(draft.base) if draft.base else None
     method = problems.catch("method", lambda: methods.get(draft.method))
-    objectives = _objectives(draft, problems)
-    _check_numbers(draft, problems)
     if method is None or not _can_take_part(draft, method, parents, base, problems) or not objectives:
-        raise DraftError(problems.found)
-    _check_fit(draft, problems)
-    config = RunConfig(
-        parents=parents,
+        return None
+    _check_fit(fit_of(draft.parents, draft.base), problems)
+    config = replace(
+        _config(draft, objectives, problems),
         base=base,
-        objectives=objectives,
         method=draft.method,
         groups=draft.groups,
         filters=_filters(draft),
         settings=tuple(sorted(draft.settings.items())),
+    )
+    space = problems.catch("groups", config.space)
+    if not isinstance(space, GenomeSpace):
+        return None
+    problems.catch("filters", lambda: check_effect(space, parent_facts(parents[0].folder)))
+    population = problems.catch("population_size", lambda: _population_size(config, space))
+    return None if population is None else Plan(config, len(space.origin.groups), space.n_genes, population)
+
+
+def _plan_path(draft: Draft, path: PathDraft, objectives: tuple[Objective, ...], problems: _Problems) -> Plan | None:
+    """A run over the paths through the layers of its parents."""
+    if not 1 <= len(draft.parents) <= 2:
+        problems.found["parents"].append(f"{len(draft.parents)} models are chosen; expected two, A and B, or A alone")
+        return None
+    parents = tuple(_parent(row) for row in draft.parents)
+    problems.catch("parents", lambda: check_parents(replace(PATH_METHOD, max_parents=None), parents, None))
+    _check_registered(draft.parents, problems)
+    _check_fit(fit_of(draft.parents, is_path=True), problems)
+    if "parents" in problems.found or not objectives:
+        return None
+    config = _config(draft, objectives, problems)
+    config = replace(config, path=_path_settings(config, path, [row.n_layers for row in draft.parents], problems))
+    space = None if problems.found.keys() & {*PATH_FIELDS} else problems.catch("parents", config.space)
+    if not isinstance(space, PathSpace):
+        return None
+    population = problems.catch("population_size", lambda: _population_size(config, space))
+    return None if population is None else Plan(config, 1, space.n_genes, population, RoutePlan(space))
+
+
+def _path_settings(config: RunConfig, path: PathDraft, n_layers: Sequence[int], problems: _Problems) -> PathSettings:
+    """With its bound on hops. Each of the three is tried by itself, so that what is wrong is said where it was chosen."""
+    n_slots = max(1, path.repeats) * sum(n_layers)
+    usual = min(n_slots, sum(n_layers) if len(n_layers) > 1 else 2 * n_layers[0])
+    found = PathSettings(path.repeats, path.scales, usual if path.max_hops is None else path.max_hops)
+    harmless = PathSettings(1, "one", MAX_HOPS)
+    for name in PATH_FIELDS:
+        tried = replace(config, path=replace(harmless, **{name: getattr(found, name)}))
+        problems.catch(name, tried.space)
+    if found.max_hops > n_slots and not problems.found.keys() & {*PATH_FIELDS}:
+        problems.found["max_hops"].append(
+            f"a path has at most {found.max_hops} hops; there are {n_slots} layers to pass: expected as many or fewer"
+        )
+    return found
+
+
+def _config(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) -> RunConfig:
+    """What runs over numbers and over paths have in common."""
+    return RunConfig(
+        parents=tuple(_parent(row) for row in draft.parents),
+        base=None,
+        objectives=objectives,
+        method=PATH_METHOD.name,
+        groups="model",
+        settings=(),
         search=draft.search,
         population_size=draft.population_size,
         budget=draft.budget,
@@ -161,13 +196,6 @@ def plan(draft: Draft) -> Plan:
         fidelity=draft.fidelity,
         fidelity_settings=_fidelity_settings(draft, problems),
     )
-    space = problems.catch("groups", config.space)
-    if space:
-        problems.catch("filters", lambda: check_effect(space, parent_facts(parents[0].folder)))
-    population = problems.catch("population_size", lambda: _population_size(config, space)) if space else None
-    if problems.found or space is None or population is None:
-        raise DraftError(problems.found)
-    return Plan(config, len(space.origin.groups), space.n_genes, population)
 
 
 class _Problems:
@@ -192,17 +220,21 @@ def _can_take_part(
     n_before = len(problems.found)
     problems.catch("parents", lambda: check_parents(replace(method, base="optional"), parents, base))
     problems.catch("base", lambda: check_parents(replace(method, min_parents=0, max_parents=None), (), base))
-    for row in draft.parents:
-        problems.catch("parents", partial(_check_unchanged, row))
+    _check_registered(draft.parents, problems)
     if draft.base and draft.base not in draft.parents:
         problems.catch("base", partial(_check_unchanged, draft.base))
     return len(problems.found) == n_before
 
 
-def _check_fit(draft: Draft, problems: _Problems) -> None:
+def _check_registered(rows: Iterable[ParentRow], problems: _Problems) -> None:
+    for row in rows:
+        problems.catch("parents", partial(_check_unchanged, row))
+
+
+def _check_fit(found: Fit, problems: _Problems) -> None:
     """Every error with what to do about it, which is said once of several that have it in common."""
     known = ""
-    for finding in fit_of(draft.parents, draft.base).errors:
+    for finding in found.errors:
         problems.found["parents"].append(
             f"{finding.found}. {finding.remedy}" if finding.remedy != known else finding.found
         )

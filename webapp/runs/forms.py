@@ -22,7 +22,8 @@ from merging.parameters import Parameter
 from merging.search import SearchKind, searches
 from webapp.library.models import Benchmark, Parent
 from webapp.runs.config import Override
-from webapp.runs.drafts import PARTS, SPLITS, Draft, DraftError, Measure, Plan, plan
+from webapp.runs.drafts import PARTS, SPLITS, Draft, DraftError, Measure, plan
+from webapp.runs.plans import Plan
 from webapp.runs.presets import OWN, Preset
 
 GROUPS: Final = (
