@@ -254,4 +254,6 @@ def test_two_long_routes_fit_a_phone(live_app: str, owner: User, owner_client: C
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     boxes = page.locator(".route > .scroll")
     boxes.nth(0).evaluate("box => { box.scrollLeft = 300; }")
-    page.wait_for_function("() => [...document.querySelectorAll('.route > .scroll')].every((box) => box.scrollLeft === 300)")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.route > .scroll')].every((box) => box.scrollLeft === 300)"
+    )
