@@ -160,6 +160,20 @@ def test_a_bench_asks_a_path_as_it_asks_the_model_that_was_built(tmp_path: Path,
         bench.model(recipe(parents, MIXED[:3]))
 
 
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "gemma2", "gpt2"])
+def test_a_bench_hears_scales_in_everything_it_asks(tmp_path: Path, model_type: str) -> None:
+    """However the engine reads the layers."""
+    parents = two(tmp_path, model_type)
+    live, copied = Workbench("cpu").model(recipe(parents, MIXED, SCALES)), naive(parents, MIXED, SCALES)
+    expected = TransformersEngine(copied, AutoTokenizer.from_pretrained(parents[0].folder))
+    assert live.complete(PROMPTS, 24) == expected.complete(PROMPTS, 24)
+    pairs = [("the same context", "one"), ("the same context", "another"), ("a context", "a third")]
+    assert [one.log_probability for one in live.likelihoods(pairs)] == pytest.approx(
+        [one.log_probability for one in expected.likelihoods(pairs)],
+        rel=1e-5,  # another order of additions
+    )
+
+
 def test_memory_does_not_grow_with_hops(tmp_path: Path) -> None:
     """Two models' layers, one model's embeddings and head: the same storages for every path."""
     parents = two(tmp_path)
