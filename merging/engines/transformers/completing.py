@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from merging.engines import N_TOKENS_BETWEEN_CHECKS
 from merging.engines.transformers.attention import helps, one_query_attention
-from merging.engines.transformers.rows import After, Columns, Past, Tokens, cache_of, forward, read
+from merging.engines.transformers.lean import Lean, forward_of
+from merging.engines.transformers.rows import After, Columns, Forward, Past, Tokens, cache_of, read
 
 LEAVE_SHARE: Final = 0.125
 """Finished rows leave once they are this share of the batch: leaving copies keys and values of those that stay."""
@@ -75,14 +76,15 @@ def complete(
     """One row for each prompt, all done. `tell` is called with the number of those that are, at every step."""
     rows = [Row(prompt) for prompt in prompts]
     waiting = sorted(rows, key=lambda row: len(row.prompt), reverse=True)
-    prefix = shared_beginning(model, prompts)
-    fast = helps(model)
-    with one_query_attention(model) if fast else nullcontext():
-        batch = _Batch(model, whole=fast)
+    forward = forward_of(model, max(map(len, prompts), default=0) + rules.max_new_tokens)
+    prefix = shared_beginning(forward, prompts)
+    by_products = helps(model)
+    with one_query_attention(model) if by_products and not isinstance(forward, Lean) else nullcontext():
+        batch = _Batch(forward, whole=by_products)
         while waiting or batch.n_active:
             n = sizes.rows - batch.n_active
             entering, waiting = waiting[:n], waiting[n:]
-            begun = [_begin(model, some, prefix, rules) for some in _portions(entering, prefix, sizes.tokens)]
+            begun = [_begin(forward, some, prefix, rules) for some in _portions(entering, prefix, sizes.tokens)]
             batch.renew(begun)
             n_before = len(rows) - len(waiting) - batch.n_active
             tell(n_before)
@@ -93,7 +95,7 @@ def complete(
     return rows
 
 
-def shared_beginning(model: PreTrainedModel, rows: Sequence[Tokens]) -> Past | None:
+def shared_beginning(forward: Forward, rows: Sequence[Tokens]) -> Past | None:
     """What all rows begin with, read once; None when that is not worth it. The last token of a row is never shared."""
     if len(rows) < 2:
         return None
@@ -103,7 +105,7 @@ def shared_beginning(model: PreTrainedModel, rows: Sequence[Tokens]) -> Past | N
     )  # in the order of tokens: what these two share, all share
     n = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     n = min(n, min(map(len, rows)) - 1)
-    return read(model, [first[:n]])[1] if n >= MIN_SHARED else None
+    return read(forward, [first[:n]])[1] if n >= MIN_SHARED else None
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,10 @@ class _Part:
         return [self.past.lengths[i] for i in self.places]
 
 
-def _begin(model: PreTrainedModel, rows: list[Row], prefix: Past | None, rules: Rules) -> _Part:
+def _begin(forward: Forward, rows: list[Row], prefix: Past | None, rules: Rules) -> _Part:
     """Their prompts are read, and they have their first token."""
     after = After(prefix, [0] * len(rows)) if prefix else None
-    logits, past = read(model, [row.prompt for row in rows], after)
+    logits, past = read(forward, [row.prompt for row in rows], after)
     rules.add(rows, logits[:, -1].argmax(dim=-1).tolist())
     return _Part.of(rows, past)
 
@@ -148,13 +150,13 @@ class _Batch:
     others take their place or the buffers are made anew.
     """
 
-    def __init__(self, model: PreTrainedModel, whole: bool) -> None:
-        self._model = model
+    def __init__(self, forward: Forward, whole: bool) -> None:
+        self._forward = forward
         self._whole = whole
         self._rows: list[Row] = []
         self._layers: list[Columns] = []
-        self._lengths = torch.empty(0, dtype=torch.long, device=model.device)
-        self._mask = torch.empty(0, 0, dtype=torch.bool, device=model.device)  # [rows, capacity]
+        self._lengths = torch.empty(0, dtype=torch.long, device=forward.device)
+        self._mask = torch.empty(0, 0, dtype=torch.bool, device=forward.device)  # [rows, capacity]
         self._n = 0
         self.n_active = 0
 
@@ -164,12 +166,11 @@ class _Batch:
 
     def step(self, rules: Rules) -> None:
         """One token more for every row."""
-        device = self._model.device
+        device = self._forward.device
         last = torch.tensor([row.generated[-1] for row in self._rows], device=device)
         self._mask[:, self._n] = True
         self._n += 1
-        logits = forward(
-            self._model,
+        logits = self._forward(
             last[:, None],
             mask=self._mask[:, : self._n],
             positions=self._lengths[:, None],
@@ -217,7 +218,7 @@ class _Batch:
 
     def _make_room(self, lengths: Sequence[int], like: Past) -> None:
         """New buffers of places without rows, 0 where nothing will be put: a mask does not save from NaN."""
-        device = self._model.device
+        device = self._forward.device
         self._n = max(lengths, default=0)
         capacity = self._n + max(MIN_ROOM, int(self._n * ROOM_SHARE))
         self._rows = [Row((), done=True) for _ in lengths]
@@ -239,14 +240,26 @@ class _Batch:
         places = [place for place, _ in zip(free, part.rows, strict=False)]
         for place, row in zip(places, part.rows, strict=True):
             self._rows[place] = row
-        device, width = self._model.device, max(part.lengths)
+        device, width = self._forward.device, max(part.lengths)
         targets = torch.tensor(places, device=device)
         lengths = torch.tensor(part.lengths, device=device)
         columns = torch.arange(self._mask.shape[1], device=device)
         self._lengths[targets] = lengths
         self._mask[targets] = (columns >= self._n - lengths[:, None]) & (columns < self._n)
+        runs = _runs(places, part.places)
         for layer, states in zip(self._layers, part.past.layers, strict=True):
             for buffer, known in zip((layer.keys, layer.values), states, strict=True):
                 here = buffer[:, :, self._n - width : self._n]
-                for target, source in zip(places, part.places, strict=True):
-                    here[target] = known[source, :, -width:]
+                for target, source, n in runs:
+                    here[target : target + n] = known[source : source + n, :, -width:]
+
+
+def _runs(targets: Sequence[int], sources: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Pairs of neighbours together: where they begin on both sides, and how many they are."""
+    found: list[tuple[int, int, int]] = []
+    for target, source in zip(targets, sources, strict=True):
+        if found and (target, source) == (found[-1][0] + found[-1][2], found[-1][1] + found[-1][2]):
+            found[-1] = (*found[-1][:2], found[-1][2] + 1)
+        else:
+            found.append((target, source, 1))
+    return found

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from merging.engines import Likelihood
 from merging.engines.transformers.completing import Sizes, shared_beginning
-from merging.engines.transformers.rows import After, Past, Tokens, read
+from merging.engines.transformers.lean import forward_of
+from merging.engines.transformers.rows import After, Forward, Past, Tokens, read
 
 T = TypeVar("T")
 
@@ -36,7 +37,8 @@ def likelihoods(
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, pair in enumerate(pairs):
         groups.setdefault(tuple(pair.context), []).append(i)
-    prefix = shared_beginning(model, list(groups))
+    forward = forward_of(model, max((len(pair.read) for pair in pairs), default=0))
+    prefix = shared_beginning(forward, list(groups))
     found: dict[int, Likelihood] = {}
 
     def keep(places: Sequence[int], logits: torch.Tensor) -> None:
@@ -46,26 +48,26 @@ def likelihoods(
     alone = [places[0] for places in groups.values() if len(places) == 1]
     for some in _portions(alone, [len(pairs[i].read) for i in alone], sizes):
         n = max(len(pairs[i].continuation) for i in some)
-        keep(some, read(model, [pairs[i].read for i in some], _after(prefix, len(some)), n)[0])
+        keep(some, read(forward, [pairs[i].read for i in some], _after(prefix, len(some)), n)[0])
     shared = [context for context, places in groups.items() if len(places) > 1]
     for contexts in _portions(shared, [len(context) for context in shared], sizes):
-        first, past = read(model, contexts, _after(prefix, len(contexts)))
+        first, past = read(forward, contexts, _after(prefix, len(contexts)))
         members = [(i, parent) for parent, context in enumerate(contexts) for i in groups[context]]
         for judged_now in _portions(members, [len(pairs[i].continuation) for i, _ in members], sizes):
             places, parents = [i for i, _ in judged_now], [parent for _, parent in judged_now]
-            keep(places, _judging_all(model, [pairs[i] for i in places], parents, first, past))
+            keep(places, _judging_all(forward, [pairs[i] for i in places], parents, first, past))
     return [found[i] for i in range(len(pairs))]
 
 
 def _judging_all(
-    model: PreTrainedModel, pairs: Sequence[Pair], parents: list[int], first: torch.Tensor, past: Past
+    forward: Forward, pairs: Sequence[Pair], parents: list[int], first: torch.Tensor, past: Past
 ) -> torch.Tensor:
     """Logits whose last columns judge each continuation: its first token by `first`, [contexts, 1, vocabulary], the rest by reading on."""
     lengths = [len(pair.continuation) for pair in pairs]
     logits = first[parents]
     if (n := max(lengths)) == 1:
         return logits
-    rest, _ = read(model, [pair.read for pair in pairs], After(past, parents), n - 1)
+    rest, _ = read(forward, [pair.read for pair in pairs], After(past, parents), n - 1)
     found = torch.cat([logits, rest], dim=1)
     found[torch.arange(len(pairs)), n - torch.tensor(lengths)] = logits[:, 0]
     return found

