@@ -90,6 +90,7 @@ class Workbench:
         self._shelf = ParentShelf(self.device, parent_bytes)
         self._seat: _Seat | _PathSeat | None = None
         self._in_place: str | None = None
+        self._batch_shares: dict[str, float] = {}  # by key of a seat, of those that asked too much at once
 
     def evaluate(
         self,
@@ -174,6 +175,15 @@ class Workbench:
         self._shelf.close()
         self._stand_up()
 
+    def ask_less(self) -> None:
+        """After out of memory: gives all memory back, and halves the engine's batch if a model was in place to be asked.
+
+        It stays halved for every model of the same kind, and so for the rest of a run.
+        """
+        if self._seat is not None and self._in_place is not None:
+            self._batch_shares[self._seat.key] = self._batch_share(self._seat.key) / 2
+        self.close()
+
     def _seat_for(self, recipe: Recipe) -> _Seat:
         """The seat there is, or a new one for a donor with other files or another dtype."""
         donor = Path(recipe.donor.folder)
@@ -184,10 +194,14 @@ class Workbench:
         self._stand_up()  # two models at once may not fit
         tokenizer = _tokenizer(donor)
         if self._engine == "vllm":
-            engine = VllmEngine(donor, dtype, tokenizer)
+            engine = VllmEngine(donor, dtype, tokenizer, self._batch_share(key))
             return _Seat(key, engine, engine, engine.n_parameters, engine.close)
         shell = ModelShell(donor, self.device, dtype)
-        return _Seat(key, shell, TransformersEngine(shell.model, tokenizer), shell.model.num_parameters())
+        asked = TransformersEngine(shell.model, tokenizer, batch_share=self._batch_share(key))
+        return _Seat(key, shell, asked, shell.model.num_parameters())
+
+    def _batch_share(self, key: str) -> float:
+        return self._batch_shares.get(key, 1.0)
 
     def _path_key(self, recipe: Recipe) -> str:
         ends = [recipe.parents_in(group)[0].fingerprint for group in (0, len(recipe.groups) - 1)]
@@ -215,7 +229,8 @@ class Workbench:
         self._stand_up()  # two models at once may not fit, nor one beside what the shelf keeps
         with self._shelf.keeping_nothing():
             shell = PathShell(blocks, jobs, facts, self.device, dtype)
-            seat = _PathSeat(key, shell, TransformersEngine(shell.model, _tokenizer(donor)))
+            share = self._batch_share(key)
+            seat = _PathSeat(key, shell, TransformersEngine(shell.model, _tokenizer(donor), batch_share=share))
             tensors = assemble(blocks, in_order(blocks, jobs), self._shelf, Place(shell.targets))
             with threads_for(shell.model.num_parameters()):
                 shell.load(_counted(tensors, "merge", len(jobs), progress))

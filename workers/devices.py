@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 
 from merging.benchmarks import Benchmark, BenchmarkSpec, Sample, Split
 from merging.benchmarks.languages import language_of
-from merging.engines import Completion, Decided, Likelihood, Progress, TextModel, TokenModel
-from merging.engines.transformers import MAX_BATCH
+from merging.engines import Progress, TextModel
 from merging.evaluation import Evaluation, Stage, evaluate, summarise
 from merging.fidelity import Answers, Estimate, Plan, Pool, Positions, ask_by, plan_from_json
 from merging.objectives import estimated
@@ -29,8 +28,6 @@ from workers.failures import is_out_of_memory
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
 GIB: Final = 2**30
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class WorkbenchComputer:
         return f"CPU, {n_cores} core{'' if n_cores == 1 else 's'}"
 
     def evaluate(self, request: Message, progress: Reporter) -> Message:
-        """Score a recipe; out of memory, once more from a cleared bench and with half as many questions at once."""
+        """Score a recipe; out of memory, once more from a cleared bench with half as many rows at once, and so ever after."""
         recipe = Recipe.from_json(request["recipe"])
         asks = [Ask(BenchmarkSpec.from_json(ask["benchmark"]).load(ask["key"]), ask["n"]) for ask in request["asks"]]
         plan = plan_from_json(request["plan"]) if request["plan"] else None
@@ -73,8 +70,8 @@ class WorkbenchComputer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._bench.close()
-            scores, positions = score_of(Halved(self._bench.model(recipe, progress)))
+            self._bench.ask_less()
+            scores, positions = score_of(self._bench.model(recipe, progress))
         evaluate_seconds = sum(score.seconds for score in scores)
         merge_seconds = time.perf_counter() - began - evaluate_seconds
         seconds = {"merge_seconds": merge_seconds, "evaluate_seconds": evaluate_seconds}
@@ -154,61 +151,6 @@ def _report(progress: Reporter, before: int, n: int, total: int) -> Progress:
 
 def _of_samples(report: Progress) -> Callable[[Stage, int, int], None]:
     return lambda stage, done, of: report(done, of)
-
-
-class Halved:
-    """A `TokenModel` that is asked at most half as many rows at once as a batch can hold."""
-
-    def __init__(self, model: TokenModel) -> None:
-        self._model = model
-        self.tokenizer, self.max_length, self.prefix_token = model.tokenizer, model.max_length, model.prefix_token
-        self.as_chat = model.as_chat
-
-    def complete(
-        self,
-        prompts: Sequence[str],
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
-        progress: Progress | None = None,
-        decided: Decided | None = None,
-    ) -> list[Completion]:
-        """See `TextModel`."""
-        return _in_parts(
-            lambda part: self._model.complete(part, max_new_tokens, stop, None, decided), prompts, progress
-        )
-
-    def likelihoods(self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Likelihood]:
-        """See `TextModel`."""
-        return _in_parts(self._model.likelihoods, pairs, progress)
-
-    def complete_tokens(
-        self,
-        rows: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
-        progress: Progress | None = None,
-        decided: Decided | None = None,
-    ) -> list[Completion]:
-        """See `TokenModel`."""
-        return _in_parts(
-            lambda part: self._model.complete_tokens(part, max_new_tokens, stop, None, decided), rows, progress
-        )
-
-    def likelihoods_of_tokens(
-        self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], progress: Progress | None = None
-    ) -> list[Likelihood]:
-        """See `TokenModel`."""
-        return _in_parts(self._model.likelihoods_of_tokens, rows, progress)
-
-
-def _in_parts(ask: Callable[[Sequence[T]], list[R]], rows: Sequence[T], progress: Progress | None) -> list[R]:
-    size = max(1, min(len(rows), MAX_BATCH) // 2)
-    found: list[R] = []
-    for start in range(0, len(rows), size):
-        found += ask(rows[start : start + size])
-        if progress:
-            progress(len(found), len(rows))
-    return found
 
 
 def load_languages() -> None:

@@ -36,6 +36,8 @@ MEMORY_SHARE: Final = 0.5
 """Of the memory that is free when it starts, for its model, keys and values; parents and merging need the rest."""
 ENVIRONMENT: Final = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 """In this process; and nothing is reported to its makers."""
+MAX_ROWS: Final = 256
+"""What it computes at once on most GPUs, more on the largest; only where that did not fit does it get a number, a share of these."""
 N_BATCHES_UNDER_WAY: Final = 4
 """More than it ever schedules ahead: so many steps end what an interrupted call has left on the GPU."""
 
@@ -60,13 +62,16 @@ class VllmEngine(AskedInText):
     """A `TokenModel` of the model that a folder's configuration describes, whose tensors come by `load`.
 
     The first `load` starts vLLM, which takes from half a minute to several; the others push into the running engine.
+    `batch_share` is that of `TransformersEngine`.
     """
 
     targets: Final[Mapping[str, torch.Tensor]] = {}
     """No memory to merge into: vLLM keeps several tensors of a checkpoint in one of its own."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._folder, self._dtype, self._texts = folder, dtype, Texts(tokenizer)
+    def __init__(
+        self, folder: Path, dtype: torch.dtype, tokenizer: PreTrainedTokenizerBase, batch_share: float = 1.0
+    ) -> None:
+        self._folder, self._dtype, self._texts, self._batch_share = folder, dtype, Texts(tokenizer), batch_share
         self._shapes = {name: tuple(entry.shape) for name, entry in parent_facts(folder).tensors.items()}
         self._end_tokens = _end_tokens(folder, tokenizer)
         self._llm: Any = None
@@ -77,7 +82,7 @@ class VllmEngine(AskedInText):
         What the iterable raises is raised here. After an error the model is partly filled and must be loaded again.
         """
         if self._llm is None:
-            self._llm = _started(self._folder, self._dtype)
+            self._llm = _started(self._folder, self._dtype, self._batch_share)
         delivery = _Delivery(tensors, self._shapes)
         try:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(delivery)})
@@ -265,9 +270,10 @@ class _Delivery:
         self._delivered.add(name)
 
 
-def _started(folder: Path, dtype: torch.dtype) -> Any:
+def _started(folder: Path, dtype: torch.dtype, batch_share: float) -> Any:
     """A running vLLM without numbers: of the folder only the configuration and the tokenizer are read, and no code."""
     os.environ.update(ENVIRONMENT)
+    fewer = {"max_num_seqs": max(1, int(MAX_ROWS * batch_share))} if batch_share < 1 else {}
     return importlib.import_module("vllm").LLM(
         model=str(folder),
         dtype=str(dtype).removeprefix("torch."),
@@ -277,6 +283,7 @@ def _started(folder: Path, dtype: torch.dtype) -> Any:
         max_model_len=-1,  # the model's, or what fits into the memory
         gpu_memory_utilization=share_of_memory(),
         enable_prefix_caching=True,
+        **fewer,
     )
 
 

@@ -165,6 +165,15 @@ def test_progress_counts_finished_prompts_at_every_step(tokenizer):
     assert seen == sorted(seen) and len(seen) >= 3 * 4  # three batches of four tokens
 
 
+@pytest.mark.parametrize(("batch_share", "n_first"), [(1.0, 4), (0.5, 2), (0.1, 1)])
+def test_a_share_of_a_batch_is_computed_at_once(batch_share, n_first, tokenizer):
+    seen: list[int] = []
+    engine = TransformersEngine(llama(seed=4), tokenizer, 4, batch_share)
+    found = engine.complete(PROMPTS, 1, progress=lambda done, total: seen.append(done))
+    assert seen[0] == n_first
+    assert found == TransformersEngine(llama(seed=4), tokenizer).complete(PROMPTS, 1)
+
+
 @pytest.mark.parametrize("make", FAMILIES)
 def test_shared_beginnings_and_rows_that_enter_late_change_no_text(make, tokenizer):
     model = make(seed=6)

@@ -102,6 +102,16 @@ def test_prompts_come_after_what_was_seen_is_forgotten_and_that_after_the_push(
     assert vllm.log == ["start", "reload_weights", *one_call, "reload_weights", *one_call, *one_call]
 
 
+@pytest.mark.parametrize(("batch_share", "n_rows"), [(1.0, None), (0.25, 64), (0.001, 1)])
+def test_it_is_told_how_many_rows_to_compute_at_once_only_where_more_did_not_fit(
+    vllm: FakeVllm, relatives: dict[str, Parent], batch_share: float, n_rows: int | None
+) -> None:
+    folder = Path(relatives["one"].folder)
+    engine = VllmEngine(folder, torch.float32, AutoTokenizer.from_pretrained(folder), batch_share)
+    engine.load(tensors(relatives["one"]).items())
+    assert vllm.started[0].get("max_num_seqs") == n_rows
+
+
 def test_it_starts_without_reading_weights_running_code_or_reporting(
     vllm: FakeVllm, relatives: dict[str, Parent], monkeypatch: pytest.MonkeyPatch
 ) -> None:

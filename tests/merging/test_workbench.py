@@ -187,7 +187,7 @@ def test_parents_that_changed_since_they_were_chosen_are_refused(relatives: dict
 
 
 def test_parents_that_do_not_fit_are_refused(relatives: dict[str, Parent], tmp_path: Path) -> None:
-    other = parent(write_parent(tmp_path / "other", config(hidden_size=32)))
+    other = parent(parent(write_parent(tmp_path / "other", config(tie_word_embeddings=True))))
     with pytest.raises(ParentError, match="hidden_size is 32 in other and 16 in one"):
         Workbench("cpu").evaluate(uniform_average((relatives["one"], other)), benchmark(), "search")
 
@@ -256,3 +256,25 @@ def test_a_closed_bench_gives_its_parents_back_and_can_be_used_again(relatives: 
     expected = texts(bench, recipe(relatives))
     bench.close()
     assert texts(bench, recipe(relatives)) == expected
+
+
+def test_what_asked_too_much_asks_half_for_every_candidate_of_its_kind(relatives: dict[str, Parent]) -> None:
+    bench, kept = Workbench("cpu"), passthrough_recipe(relatives["one"])
+    expected = texts(bench, recipe(relatives))
+    bench.ask_less()
+    bench.ask_less()  # nothing is in place, so it was not the batch
+    assert texts(bench, recipe(relatives)) == expected
+    assert [batch_share(bench, chosen) for chosen in (recipe(relatives), recipe(relatives, seed=1))] == [0.5, 0.5]
+    bench.ask_less()
+    assert batch_share(bench, kept) == 0.25
+
+
+def test_models_of_another_kind_are_asked_as_much_as_ever(relatives: dict[str, Parent], tmp_path: Path) -> None:
+    bench, other = Workbench("cpu"), parent(write_parent(tmp_path / "other", config(tie_word_embeddings=True)))
+    batch_share(bench, recipe(relatives))
+    bench.ask_less()
+    assert batch_share(bench, passthrough_recipe(other)) == 1
+
+
+def batch_share(bench: Workbench, chosen: Recipe) -> float:
+    return bench.model(chosen)._batch_share  # type: ignore[attr-defined,no-any-return]

@@ -1,4 +1,4 @@
-"""The device process's own part: a second try with half the questions, and what it says of itself."""
+"""The device process's own part: a second try with half the batch, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.engines import Completion, Progress
 from merging.fidelity import History, Part, Pool, fidelities
 from merging.recipes import Parent, passthrough_recipe
-from workers.devices import Halved, WorkbenchComputer
+from workers.devices import WorkbenchComputer
 
 RECIPE = passthrough_recipe(Parent("a", "/models/a", "sha256:a"))
 SPEC = BenchmarkSpec.of_builtin("japanese-sums")
@@ -29,10 +29,9 @@ REQUEST = {
 class SmallModel:
     """Answers every prompt with its own text; has room for so many at once."""
 
-    tokenizer = max_length = prefix_token = as_chat = likelihoods = complete_tokens = likelihoods_of_tokens = None
-
     def __init__(self, room: int) -> None:
         self.room = room
+        self.at_once = 8
         self.asked: list[int] = []
 
     def complete(
@@ -43,8 +42,8 @@ class SmallModel:
         progress: Progress | None = None,
         decided: object = None,
     ) -> list[Completion]:
-        self.asked.append(len(prompts))
-        if len(prompts) > self.room:
+        self.asked.append(min(self.at_once, len(prompts)))
+        if self.asked[-1] > self.room:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return [Completion(prompt, 1, True) for prompt in prompts]
 
@@ -52,13 +51,12 @@ class SmallModel:
 class SmallBench:
     def __init__(self, room: int) -> None:
         self.small = SmallModel(room)
-        self.n_closed = 0
 
     def model(self, recipe: object, progress: object) -> SmallModel:
         return self.small
 
-    def close(self) -> None:
-        self.n_closed += 1
+    def ask_less(self) -> None:
+        self.small.at_once //= 2
 
 
 def ignore(stage: str, done: int, total: int) -> None:
@@ -76,21 +74,22 @@ def answers(found: dict[str, Any]) -> list[list[tuple[str, str]]]:
 def test_what_fits_is_asked_at_once() -> None:
     bench = SmallBench(room=9)
     assert score(bench)["scores"][0]["n"] == 9
-    assert (bench.small.asked, bench.n_closed) == ([9], 0)
+    assert bench.small.asked == [8]
 
 
-def test_what_does_not_fit_is_asked_again_in_halves_from_a_cleared_bench() -> None:
+def test_what_does_not_fit_is_asked_again_with_half_the_batch_and_so_are_the_candidates_that_follow() -> None:
     bench = SmallBench(room=4)
     in_halves, at_once = score(bench), score(SmallBench(room=9))
-    assert (bench.small.asked, bench.n_closed) == ([9, 4, 4, 1], 1)
     assert answers(in_halves) == answers(at_once)
+    score(bench)
+    assert bench.small.asked == [8, 4, 4]
 
 
 def test_there_is_no_third_try() -> None:
     bench = SmallBench(room=3)
     with pytest.raises(RuntimeError, match="out of memory"):
         score(bench)
-    assert bench.small.asked == [9, 4]
+    assert bench.small.asked == [8, 4]
 
 
 def test_another_error_is_not_tried_again() -> None:
@@ -101,7 +100,7 @@ def test_another_error_is_not_tried_again() -> None:
     bench = Broken(room=9)
     with pytest.raises(RuntimeError, match="assert"):
         score(bench)
-    assert bench.n_closed == 0
+    assert bench.small.at_once == 8
 
 
 def test_benchmarks_are_asked_one_after_the_other_and_progress_adds_up() -> None:
@@ -138,9 +137,3 @@ def test_a_plan_that_asks_everything_equals_no_plan(tmp_path: Path) -> None:
     shares = ("mean", "low", "high", "right")
     assert [by_plan["scores"][0][name] for name in shares] == [plainly["scores"][0][name] for name in shares]
     assert 0 < plainly["scores"][0]["mean"] < 1
-
-
-def test_progress_counts_all_prompts() -> None:
-    told: list[tuple[int, int]] = []
-    Halved(SmallModel(room=9)).complete(list("abcde"), 1, (), lambda done, total: told.append((done, total)))
-    assert told == [(2, 5), (4, 5), (5, 5)]

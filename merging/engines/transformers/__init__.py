@@ -3,6 +3,7 @@
 texts        text to tokens and back
 rows         what a model keeps of rows it has read, and how it reads on
 attention    one query a row, on a CPU
+lean         the forward pass of Llama-like models on a CPU
 completing   greedy completion with continuous batching
 likelihoods  of continuations
 by_library   the same with the library's own `generate`, for models whose memory cannot be moved from row to row
@@ -38,14 +39,22 @@ MEMORY_SHARE: Final = 0.25
 
 
 class TransformersEngine(AskedInText):
-    """A `TokenModel` over a causal language model. The model may be given other tensors between two calls."""
+    """A `TokenModel` over a causal language model. The model may be given other tensors between two calls.
+
+    `batch_size` is how many rows are computed at once, by default as many as a share of the memory takes.
+    `batch_share`, (0, 1], makes less of that, and of the tokens of prompts in one pass: where it did not fit.
+    """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None = None
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int | None = None,
+        batch_share: float = 1.0,
     ) -> None:
         self._model = model
         self._texts = Texts(tokenizer)
-        self._batch_size = batch_size
+        self._batch_size, self._batch_share = batch_size, batch_share
         self._end_tokens = end_tokens(model, tokenizer)
         self._n_parameters = model.num_parameters()
         self._kinds = (complete, likelihoods) if can_move_rows(model) else (by_library.complete, by_library.likelihoods)
@@ -125,8 +134,9 @@ class TransformersEngine(AskedInText):
         memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else _main_memory()
         fitting = int(memory * MEMORY_SHARE) // (longest * _cache_bytes_per_token(self._model))
         most = MAX_BATCH if on_gpu else TINY_BATCH if self._n_parameters < TINY else CPU_BATCH
-        n_rows = self._batch_size or max(1, min(most, fitting))
-        return Sizes(n_rows, GPU_TOKENS if on_gpu else CPU_TOKENS)
+        n_rows = self._batch_size or min(most, fitting)
+        n_tokens = GPU_TOKENS if on_gpu else CPU_TOKENS
+        return Sizes(*(max(1, int(n * self._batch_share)) for n in (n_rows, n_tokens)))
 
 
 def _teller(progress: Progress | None, total: int) -> Callable[[int], None]:
