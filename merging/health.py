@@ -1,12 +1,15 @@
 """Whether the completions of a model look like answers at all: what a mean score hides.
 
-A candidate whose health is bad is flagged wherever its score is shown. Knows no models.
+A candidate whose health is bad is flagged wherever its score is shown, and ranked behind all others. One that was stopped
+early has given few answers, of which many can be bad by luck: a share counts where it is above its limit beyond luck (`LUCK`).
+Knows no models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from math import exp, fsum, lgamma, log, log1p
 from typing import Final
 
 from merging import plain
@@ -22,7 +25,11 @@ LIMITS: Final[Mapping[str, tuple[float, Reason]]] = {
     "unextractable": (0.2, "hold no answer that the scorer can read"),
     "errors": (0.01, "could not be scored"),
 }
-"""For each kind of bad completion: above which share of them a candidate is flagged, and how that is said."""
+"""For each kind of bad completion: which share of them a candidate may have, and how more is said."""
+
+LUCK: Final = 0.025
+"""A candidate is flagged if one whose share is at the limit would have as many bad completions or more with less than this chance.
+Where 10 % may be empty: 4 of 10, 17 of 100, 30 of 200. All of 10 are a flag in any case, all of one only where the limit is below 2.5 %."""
 
 MAX_UNIT: Final = 200
 MIN_TIMES: Final = 4
@@ -46,12 +53,12 @@ class Health:
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """One phrase for each share above its limit: `42 of 100 completions repeat themselves in a loop`."""
+        """One phrase for each share above its limit beyond luck: `42 of 100 completions repeat themselves in a loop`."""
         counts = {name: getattr(self, name) for name in LIMITS}
         return tuple(
             f"{count} of {self.n} completions {LIMITS[name][1]}"
             for name, count in counts.items()
-            if count > LIMITS[name][0] * self.n
+            if count > LIMITS[name][0] * self.n and _chance(count, self.n, LIMITS[name][0]) < LUCK
         )
 
     @property
@@ -100,6 +107,14 @@ def _n_looped(text: str, unit: int) -> int:
     while n < len(text) and text[-n - 1] == text[-n - 1 + unit]:
         n += 1
     return n
+
+
+def _chance(count: int, n: int, share: float) -> float:
+    """Of `count` or more among `n`, each with the probability `share`: the binomial distribution's upper tail."""
+    return fsum(
+        exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(share) + (n - k) * log1p(-share))
+        for k in range(count, n + 1)
+    )
 
 
 def _is_empty(outcome: SampleOutcome) -> bool:

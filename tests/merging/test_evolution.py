@@ -95,7 +95,7 @@ def test_the_earliest_of_equals_is_best() -> None:
 
 
 def test_answers_that_cannot_be_trusted_are_best_only_among_themselves() -> None:
-    empty = replace(score(space().origin), health=Health(1, empty=1))
+    empty = replace(score(space().origin), health=Health(2, empty=2))
     found = [Candidate(0, i, (), space().origin, evaluation, fitness, None)
              for i, (evaluation, fitness) in enumerate([(empty, 3.0), (empty, 2.0), (score(space().origin), 1.0)])]  # fmt: skip
     assert best(found).index == 2 and best(found[:2]).index == 0

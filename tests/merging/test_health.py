@@ -38,12 +38,29 @@ def test_without_a_gate_no_language_is_wrong() -> None:
     assert health_of([replace(GOOD, language=None)], {}) == Health(1)
 
 
+@pytest.mark.parametrize(
+    ("name", "n", "least"),
+    [
+        ("empty", 1, None),  # one bad answer is no flag where one in ten may be bad
+        ("empty", 2, 2),
+        ("empty", 10, 4),  # tables of the binomial distribution: 4 or more of 10 with 0.0128, 3 or more with 0.0702
+        ("truncated", 20, 9),  # 9 or more with 0.0100, 8 or more with 0.0321
+        ("wrong_language", 20, 15),  # 15 or more with 0.0207, 14 or more with 0.0577
+        ("errors", 1, 1),
+        ("empty", 200, 30),
+        ("empty", 10_000, 1060),
+    ],
+)
+def test_a_share_above_its_limit_beyond_luck_is_bad_and_said_in_words(name: str, n: int, least: int | None) -> None:
+    assert not Health(n, **{name: least - 1 if least else n}).is_bad
+    if least:
+        assert Health(n, **{name: n}).is_bad
+        assert Health(n, **{name: least}).reasons == (f"{least} of {n} completions {LIMITS[name][1]}",)
+
+
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_share_above_its_limit_is_bad_and_said_in_words(name: str) -> None:
-    limit, reason = LIMITS[name]
-    at, above = (Health(1000, **{name: round(limit * 1000) + more}) for more in (0, 1))
-    assert not at.is_bad and at.reasons == ()
-    assert above.is_bad and above.reasons == (f"{round(limit * 1000) + 1} of 1000 completions {reason}",)
+def test_whoever_answers_ten_times_and_always_badly_is_flagged(name: str) -> None:
+    assert Health(10, **{name: 10}).is_bad
 
 
 def test_json_and_back_is_the_same_health() -> None:
