@@ -1,8 +1,8 @@
 """CatCMAwM by the library cmaes: switches as two-choice categories, numbers by CMA-ES, in one distribution.
 
-A number that depends on switches says nothing while they are off. What was drawn for it then moves the distribution's spread, as luck
-does, and never its mean. Told as the mean instead, half of all numbers seem not to move, and the step size falls for no reason:
-`docs/data-flow.md` has both measured.
+A number that depends on switches says nothing while they are off, whatever was drawn for it. It is told as the mean: the mean stays, and
+the step fits the numbers that matter. The spread of one that is hardly ever on falls as well, which only small populations pay
+for: `docs/data-flow.md` has it measured.
 
 The library is imported when a search starts, not before: it imports scipy. Its version is pinned, because here are names of its own.
 """
@@ -56,7 +56,6 @@ class CatCma:
             cat_param=np.array([[1 - p, p] for p in likely]),
         )
         self._solution = CatCMAwM.Solution
-        self._weights = np.maximum(self._strategy._weights, 0)  # those of the worse half are for the covariance
         self._depends = _dependence(axes)
         self._is_free = ~self._depends.any(axis=0)  # [numbers]
 
@@ -80,12 +79,11 @@ class CatCma:
         told = np.array(genomes)[best_first(fitnesses)]  # [genomes, genes]
         on = told[:, self._switches] > 0.5  # [genomes, switches]
         numbers = without_borders(told[:, self._numbers])  # [genomes, numbers]
-        mean = self._strategy._mean.copy() if self._numbers else None
+        if self._numbers:
+            matters = self._is_free | (on.astype(int) @ self._depends > 0)  # [genomes, numbers]
+            numbers = np.where(matters, numbers, self._strategy._mean)
         rows = zip(np.stack([~on, on], axis=2), numbers, strict=True)
         self._strategy.tell([(self._solution(c=c, _v_raw=v), float(rank)) for rank, (c, v) in enumerate(rows)])
-        if mean is not None:
-            matters = self._is_free | (on.astype(int) @ self._depends > 0)  # [genomes, numbers]
-            self._strategy._mean = mean + self._weights @ np.where(matters, numbers - mean, 0)
 
 
 def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:

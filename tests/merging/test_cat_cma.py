@@ -21,10 +21,9 @@ PAIRS = Axes((0.5,) * 2 * N, tuple(range(N)), tuple((N + i, i) for i in range(N)
 """Switches, then a number for each that matters while it is on."""
 
 
-def spread(search: Search, gene: int, generation: int) -> tuple[float, float]:
-    """Mean and standard deviation of a gene in one population."""
-    found = [genome[gene] for genome in search.ask(generation)]
-    return statistics.fmean(found), statistics.stdev(found)
+def mean_of(search: Search, gene: int, generation: int) -> float:
+    """Of one population."""
+    return statistics.fmean(genome[gene] for genome in search.ask(generation))
 
 
 def mixed(genome: Genome) -> float:
@@ -66,15 +65,13 @@ def test_the_surer_of_two_switches_has_the_higher_gene() -> None:
 
 @pytest.mark.parametrize(("switch", "moves"), [(0.75, True), (0.25, False)])
 def test_a_number_is_learned_only_while_its_switch_is_on(switch: float, moves: bool) -> None:
-    """Told that higher is better for 20 generations; the mean of 12 draws is known to 0.05 of a spread that is 1/6 or less."""
+    """Told that higher is better for 20 generations. Nothing has moved the mean; the mean of 13 draws is known to 0.05."""
     search = CAT_CMA.start(PAIRS, 1)
     for generation in range(20):
         genomes = [(*[switch] * N, *genome[N:]) for genome in search.ask(generation)]
         search.tell(genomes, [genome[N] for genome in genomes])
-    mean, deviation = spread(search, N, 20)
-    assert (mean > 0.8) is moves
-    if not moves:
-        assert mean == pytest.approx(0.5, abs=0.2) and 0.08 < deviation < 0.35
+    mean = mean_of(search, N, 20)
+    assert mean > 0.8 if moves else mean == pytest.approx(0.5, abs=0.15)
 
 
 def test_a_number_of_several_switches_matters_while_one_is_on() -> None:
@@ -84,7 +81,7 @@ def test_a_number_of_several_switches_matters_while_one_is_on() -> None:
         for generation in range(15):
             genomes = [(*on, genome[2]) for genome in search.ask(generation)]
             search.tell(genomes, [genome[2] for genome in genomes])
-        assert (spread(search, 2, 15)[0] > 0.85) is moves
+        assert (mean_of(search, 2, 15) > 0.85) is moves
 
 
 def test_where_all_numbers_matter_it_is_the_library_s_own() -> None:
