@@ -120,6 +120,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{path.name} is not UTF-8: {error}") from error
+    except OSError as error:
+        raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _json_row(line: str, where: str) -> Mapping[str, object]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from merging import plain
 from merging.benchmarks.languages import check_language
@@ -222,11 +222,7 @@ def _check_fields(names: Iterable[str], where: str) -> None:
 
 def _lines(path: Path) -> Iterator[str]:
     """All lines with their ends."""
-    if not path.is_file():
-        raise BenchmarkError(f"{path} is not a file on this machine; expected a file of questions, JSON Lines or CSV")
-    if (size := path.stat().st_size) > MAX_FILE_BYTES:
-        raise BenchmarkError(f"{path.name} has {size} bytes; expected at most {MAX_FILE_BYTES}")
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
             where = f"line {number} of {path.name}"
             if len(line) > MAX_LINE_BYTES:
@@ -235,6 +231,21 @@ def _lines(path: Path) -> Iterator[str]:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise BenchmarkError(f"{where} is not UTF-8: {error}; save the file as UTF-8") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        if not path.is_file():
+            raise BenchmarkError(
+                f"{path} is not a file on this machine; expected a file of questions, JSON Lines or CSV"
+            )
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise BenchmarkError(f"{path.name} has {size} bytes; expected at most {MAX_FILE_BYTES}")
+        return path.open("rb")
+    except OSError as error:
+        raise BenchmarkError(
+            f"{path} cannot be read: {error.strerror}; let whoever runs this program read the file and its folder"
+        ) from error
 
 
 def _object(text: str, where: str) -> object:

@@ -157,6 +157,17 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_questions(tmp_path / "none.jsonl", name="x", scorer="last_number", seed=0)
 
 
+@pytest.mark.parametrize("refused", ["is_file", "open"])  # the folder, or the file
+def test_a_file_that_must_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "sums.jsonl").write_text("")
+    monkeypatch.setattr(Path, refused, refuse)  # root, as whom tests may run, is refused nothing
+    with pytest.raises(BenchmarkError, match=r"sums.jsonl cannot be read: Permission denied; let whoever runs"):
+        read_questions(tmp_path / "sums.jsonl", name="sums", scorer="last_number", seed=1)
+
+
 CHOICES = [{"question": f"{i} + 1?", "answer": "b", "choices": [str(i), str(i + 1), 99]} for i in range(6)]
 
 
