@@ -1,4 +1,5 @@
-/** New run: shows only what belongs to the chosen method, granularity and benchmarks. Settings that are hidden are disabled, so they are not sent. */
+/** New run: shows only what belongs to the chosen space, method, granularity and benchmarks. Settings of other methods are disabled, so they
+ * are not sent; the server takes no notice of anything else that is hidden. */
 
 const form = document.querySelector("[data-new-run]");
 
@@ -12,7 +13,6 @@ function follow() {
   const shown = form.querySelector("[data-settings-of]:not([hidden])");
   form.querySelector("[data-settings]").hidden = !shown?.children.length;
   for (const field of form.querySelectorAll("[data-shown-for]")) field.hidden = !isChosen(field.dataset.shownFor);
-  for (const field of form.querySelectorAll("[data-hidden-for]")) field.hidden = isChosen(field.dataset.hiddenFor);
   for (const field of form.querySelectorAll("[data-shown-with-several]")) {
     field.hidden = chosenOf(field.dataset.shownWithSeveral).length < 2 && !("wrong" in field.dataset);
   }
@@ -27,6 +27,15 @@ function isChosen(words) {
   const [name, ...values] = words.split(" ");
   return chosenOf(name).some((value) => values.includes(value));
 }
+
+// Without this file the server swaps them, and sends the page anew.
+form.querySelector("[data-swap]").addEventListener("click", (event) => {
+  const { model_a: a, model_b: b } = form.elements;
+  event.preventDefault();
+  if (!b.value) return;
+  [a.value, b.value] = [b.value, a.value];
+  b.dispatchEvent(new Event("change", { bubbles: true }));
+});
 
 // Before the summary asks the server, so that it sends what is shown.
 form.addEventListener("change", follow, { capture: true });

@@ -86,6 +86,44 @@ def test_what_parents_share_evolves_along_gradients_for_parts_of_layers(
     assert len(recipe.shared) == 3 * config("qwen2")["num_hidden_layers"]
 
 
+PATH = ("--path-search", "random", "--path-budget", "3", "--path-scales", "slot", "--seed", "3", "--json")
+
+
+def path_choices(family: dict[str, str], questions: Path, parents: str = "a,b") -> list[str]:
+    folders = ",".join(family[name] for name in parents.split(","))
+    return ["--parents", folders, "--benchmark", str(questions), "--scorer", "exact_match", *PATH]
+
+
+@pytest.mark.usefixtures("services")
+@pytest.mark.timeout(240)
+def test_a_path_evolves_through_the_layers_of_two_folders(
+    family: dict[str, str], questions: Path, worker_process: Child
+) -> None:
+    out = StringIO()
+    call_command("evolve", "--space", "path", *path_choices(family, questions), "--path-repeats", "2", stdout=out)
+    found = json.loads(out.getvalue())
+    assert (found["state"], len(found["candidates"]), found["winner_by"]) == ("done", 3, "validation")
+    assert [one["name"] for one in found["baselines"]] == ["uniform average", "untuned stack", "starting point"]
+    assert Recipe.from_json(found["winner_recipe"]).path
+
+
+@pytest.mark.usefixtures("services")
+@pytest.mark.timeout(240)
+def test_the_winner_over_numbers_is_model_a_of_a_run_over_paths_that_follows_by_itself(
+    family: dict[str, str], questions: Path, worker_process: Child
+) -> None:
+    words = ["--space", "both", *path_choices(family, questions), "--base", family["base"], "--budget", "6"]
+    out = StringIO()
+    call_command("evolve", *words, "--method", "task_arithmetic", "--path-model-b", family["b"], stdout=out)
+    found = json.loads(out.getvalue())
+    assert [found[name]["state"] for name in ("numbers", "path")] == ["done", "done"]
+    a, b = (one["name"] for one in found["path"]["parents"])
+    assert a.endswith(found["numbers"]["winner"]["name"].replace(".", "-")) and b == "b"
+    numbers, start = found["numbers"]["winner"], found["path"]["baselines"][-1]
+    assert start["name"] == "starting point" and start["final"]["mean"] == numbers["final"]["mean"]
+    assert Recipe.from_json(found["path"]["winner_recipe"]).parents[0].name == a
+
+
 def truncate(folder: str) -> None:
     file = Path(folder) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
@@ -132,6 +170,21 @@ class TestRefusals:
         truncate(family["a"])
         message = self.refused(*choices(family, questions))
         assert "model.safetensors" in message and "bytes" in message
+
+    def test_options_of_another_space(self, family: dict[str, str], questions: Path) -> None:
+        found = self.refused(*choices(family, questions), "--path-repeats", "2")
+        assert found == "--path-repeats belongs to a run over paths: expected --space path or both"
+        found = self.refused(*path_choices(family, questions), "--space", "path")
+        assert "--budget belongs to a run over numbers" in found
+
+    def test_a_path_through_three(self, family: dict[str, str], questions: Path) -> None:
+        with pytest.raises(CommandError, match="3 models; a path leads through A and B, or A alone"):
+            call_command("evolve", "--space", "path", *path_choices(family, questions, "a,b,base"))
+
+    def test_a_path_that_is_too_short_for_model_a(self, family: dict[str, str], questions: Path) -> None:
+        with pytest.raises(CommandError, match="expected as many or more"):
+            call_command("evolve", "--space", "path", *path_choices(family, questions), "--path-max-hops", "1")
+        assert not Run.objects.exists()
 
     def test_neither_parents_nor_a_preset(self) -> None:
         assert "--parents" in self.refused()

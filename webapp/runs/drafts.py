@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -39,7 +40,11 @@ Field = str
 SPLITS: Final[tuple[Split, ...]] = ("search", "validation", "final")
 MAX_FINALISTS: Final = 20
 PARTS: Final = "parts"
+THEN: Final = "then-"
+WINNER: Final = "the winner"
 PATH_FIELDS: Final = ("repeats", "scales", "max_hops")
+OF_PATH: Final = frozenset({*PATH_FIELDS, "parents", "budget", "population_size"})
+"""What the second of two runs has of its own."""
 PATH_METHOD: Final = methods.get("passthrough")
 """What a run over paths does with tensors."""
 T = TypeVar("T")
@@ -114,6 +119,35 @@ def plan(draft: Draft) -> Plan:
     found = _plan_path(draft, draft.path, objectives, problems) if draft.path else _plan(draft, objectives, problems)
     if problems.found or found is None:
         raise DraftError(problems.found)
+    return found
+
+
+def plan_both(first: Draft, then: Draft) -> tuple[Plan, Plan]:
+    """A run over numbers, and the run over paths whose model A is its winner; `then.parents` is model B, or nobody.
+
+    A DraftError has the problems of both; those of the second run alone are filed under `then-...`.
+    """
+    plans: list[Plan] = []
+    problems: dict[Field, list[str]] = {}
+    for draft in (first, replace(then, parents=(*_stand_in(first), *then.parents))):
+        try:
+            plans.append(plan(draft))
+        except DraftError as error:
+            for name, said in error.problems.items():
+                problems.setdefault(f"{THEN}{name}" if draft.path and name in OF_PATH else name, said)
+    if "parents" in problems:  # of which the second run knows nothing more
+        problems.pop(f"{THEN}parents", None)
+    if problems:
+        raise DraftError(problems)
+    numbers, path = plans
+    return numbers, replace(path, config=replace(path.config, dtype=numbers.config.dtype))
+
+
+def _stand_in(first: Draft) -> tuple[ParentRow, ...]:
+    """A model of the winner's shape, under its name: the first parent. Nobody where no parent is chosen."""
+    found = tuple(map(copy, first.parents[:1]))
+    for row in found:
+        row.name = WINNER
     return found
 
 

@@ -5,7 +5,7 @@ It only reads; whether a choice can be launched is decided by `drafts.plan`, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from django import forms
@@ -22,7 +22,18 @@ from merging.parameters import Parameter
 from merging.search import SearchKind, searches
 from webapp.library.models import Benchmark, Parent
 from webapp.runs.config import Override
-from webapp.runs.drafts import PARTS, SPLITS, Draft, DraftError, Measure, plan
+from webapp.runs.drafts import (
+    PARTS,
+    PATH_METHOD,
+    SPLITS,
+    THEN,
+    Draft,
+    DraftError,
+    Measure,
+    PathDraft,
+    plan,
+    plan_both,
+)
 from webapp.runs.plans import Plan
 from webapp.runs.presets import OWN, Preset
 
@@ -41,9 +52,53 @@ DIVISIONS: Final = (
     ("parts", "Attention and MLP", "Each part of a layer takes numbers of its own, and so does the rest."),
     ("named", "By name", "Tensors whose names contain what you type take numbers of their own."),
 )
+SPACE_OPTIONS: Final = (
+    (
+        "numbers",
+        "The numbers",
+        "Parameter space: how much each parent gives, layer by layer. The child is as large and as fast as a parent.",
+    ),
+    (
+        "path",
+        "The layer path",
+        "Data-flow space: which layers of two models, or of one, are passed and in which order. No tensor changes; "
+        "a longer path is a larger, slower child.",
+    ),
+    (
+        "both",
+        "Both, one after the other",
+        "Numbers first. When that run is done, its winner is model A of a second run, over the layer path, by itself.",
+    ),
+)
+SCALE_OPTIONS: Final = (
+    (
+        "slot",
+        "One for each place",
+        "A number on the way into every place of the list: compact, for models of any depth.",
+    ),
+    (
+        "matrix",
+        "One for each pair of layers",
+        "A number for the way from each layer to each other one: the paper's matrix. Many for deep models.",
+    ),
+    (
+        "network",
+        "From a small network",
+        "41 numbers of a network that makes them all, however deep the models: the paper's choice at 7 billion parameters.",
+    ),
+    ("one", "None", "What flows from layer to layer stays as it is. In the paper that cost most of the gain."),
+)
 FIDELITIES: Final = tuple(sorted(fidelities, key=lambda kind: kind.name != FULL))
 SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(method))
 NUMBERS: Final = ("population_size", "budget", "seed", "n_finalists")
+PATH_NUMBERS: Final = ("path_population_size", "path_budget", "repeats", "max_hops")
+OF_NUMBERS: Final = frozenset(
+    {"parents", "base", "method", "groups", "n_groups", "division", "filters", "search", "budget", "population_size"}
+)
+OF_PATH: Final = frozenset({"model_a", "model_b", "scales", "path_search", *PATH_NUMBERS})
+"""What is asked for only where numbers, or the path, evolve."""
+SEARCHES: Final = tuple(kind for kind in searches if not kind.needs_switches)
+PATH_SEARCHES: Final = tuple(sorted(searches, key=lambda kind: not kind.needs_switches))
 MEASURED: Final = ("weight", "n_search", "n_validation", "n_final")
 """What is chosen for each benchmark by itself."""
 
@@ -57,8 +112,11 @@ def _number(label: str, help_text: str = "", required: bool = True, placeholder:
 
 
 class RunForm(forms.Form):
-    """What a person chooses for a run. After `is_valid()`, `planned` is the run that can be launched; `chosen_parents` and `chosen_base`
-    are of the library, whatever else is wrong.
+    """What a person chooses for a run. After `is_valid()`, `planned` is the run that can be launched, and `planned_next` the one over the
+    layer path that follows it, where both spaces are searched; `chosen_parents` and `chosen_base` are of the library, whatever else is
+    wrong.
+
+    Only what belongs to the chosen space counts; the rest may be sent, wrong or missing.
     """
 
     name = forms.CharField(
@@ -67,6 +125,9 @@ class RunForm(forms.Form):
         help_text="How you will find it again.",
         widget=forms.TextInput(attrs={"placeholder": "method and benchmark"}),
     )
+    space = forms.ChoiceField(
+        label="What evolves", choices=[(value, title) for value, title, _ in SPACE_OPTIONS], widget=forms.RadioSelect
+    )
     parents = forms.ModelMultipleChoiceField(Parent.objects.none(), required=False, widget=forms.CheckboxSelectMultiple)
     base = forms.ModelChoiceField(
         Parent.objects.none(),
@@ -74,6 +135,20 @@ class RunForm(forms.Form):
         label="Base model",
         empty_label="None",
         help_text="The ancestor of all parents: what each has learned is measured from it.",
+    )
+    model_a = forms.ModelChoiceField(
+        Parent.objects.none(),
+        required=False,
+        label="Model A",
+        empty_label="Choose a model",
+        help_text="Begins and ends the path: embeddings, tokenizer, first and last layer, and head are its own.",
+    )
+    model_b = forms.ModelChoiceField(
+        Parent.objects.none(),
+        required=False,
+        label="Model B",
+        empty_label="None: A alone",
+        help_text="Its layers may come between those of A. Without it, layers of A are skipped and repeated.",
     )
     benchmarks = forms.ModelMultipleChoiceField(
         Benchmark.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
@@ -106,11 +181,32 @@ class RunForm(forms.Form):
         widget=forms.TextInput(attrs={"placeholder": "self_attn, mlp", "autocomplete": "off", "spellcheck": "false"}),
     )
     search = forms.ChoiceField(
-        label="Search", choices=[(kind.name, kind.title) for kind in searches], widget=forms.RadioSelect
+        label="Search", choices=[(kind.name, kind.title) for kind in SEARCHES], widget=forms.RadioSelect
     )
     budget = _number("Candidates to score", "The search ends when so many have been scored.")
     population_size = _number(
         "Candidates per generation", "Leave it empty for the search's own rule.", False, "automatic"
+    )
+    repeats = _number("Times the list of layers comes", "All layers of A, then all of B, so many times over.")
+    max_hops = _number(
+        "Layers of a path, at most",
+        "What a child may cost. Left empty: as many as A and B have together, or A alone twice.",
+        False,
+        "automatic",
+    )
+    scales = forms.ChoiceField(
+        label="Scales between layers",
+        choices=[(value, title) for value, title, _ in SCALE_OPTIONS],
+        widget=forms.RadioSelect,
+    )
+    path_search = forms.ChoiceField(
+        label="Search for the path",
+        choices=[(kind.name, kind.title) for kind in PATH_SEARCHES],
+        widget=forms.RadioSelect,
+    )
+    path_budget = _number("Paths to score", "The search ends when so many have been scored.")
+    path_population_size = _number(
+        "Paths per generation", "Leave it empty for the search's own rule.", False, "automatic"
     )
     seed = _number("Seed", "The same seed gives the same candidates, bit for bit.")
     fidelity = forms.ChoiceField(
@@ -129,10 +225,12 @@ class RunForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user = user
         self.planned: Plan | None = None
+        self.planned_next: Plan | None = None
         self.chosen_parents: list[Parent] = []
         self.chosen_base: Parent | None = None
-        for name, rows in (("parents", Parent.objects), ("base", Parent.objects), ("benchmarks", Benchmark.objects)):
-            cast("forms.ModelChoiceField[Any]", self.fields[name]).queryset = rows.visible_to(user)
+        for name in ("parents", "base", "model_a", "model_b"):
+            cast("forms.ModelChoiceField[Any]", self.fields[name]).queryset = Parent.objects.visible_to(user)
+        cast("forms.ModelChoiceField[Any]", self.fields["benchmarks"]).queryset = Benchmark.objects.visible_to(user)
         for method in SEARCHABLE:
             for parameter in method.per_recipe():
                 self.fields[_setting_name(method, parameter)] = _setting_field(parameter)
@@ -145,20 +243,51 @@ class RunForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Ask the engine's own checks, even when some numbers could not be read: everything that is wrong is said at once."""
         chosen = self.cleaned_data
-        self.chosen_parents, self.chosen_base = list(chosen.get("parents", ())), chosen.get("base")
-        self._forget_other_methods(chosen.get("method", ""))
+        space = chosen.get("space", "")
+        self._forget_other_space(space)
+        self.chosen_parents, self.chosen_base = self._chosen_models(chosen, space)
+        self._forget_other_methods(chosen.get("method", "") if space != "path" else "")
         self._forget_other_fidelities(chosen.get("fidelity", ""))
         self._forget_other_benchmarks(chosen.get("benchmarks", ()))
         unreadable = [name for name in self.fields if name in self.errors and self._is_number(name)]
         if not self.errors.keys() - set(unreadable) - {"name", "key"}:
             try:
-                planned = plan(self._draft({name: _stand_in(name) for name in unreadable}))
-                self.planned = None if self.errors else planned
+                planned = self._plans(chosen | {name: _stand_in(name) for name in unreadable})
+                self.planned, self.planned_next = (None, None) if self.errors else planned
             except DraftError as error:
                 for name, sentences in error.problems.items():
-                    if name not in unreadable:
-                        self.add_error(name, sentences)
+                    if (field := self._field_of(name, space)) not in unreadable:
+                        self.add_error(field, sentences)
         return chosen
+
+    def _plans(self, chosen: dict[str, Any]) -> tuple[Plan, Plan | None]:
+        """The run, and the one that follows it; DraftError with all that is wrong."""
+        if chosen["space"] == "both":
+            return plan_both(self._draft(chosen), self._path_draft(chosen, (chosen["model_b"],)))
+        if chosen["space"] == "path":
+            return plan(self._path_draft(chosen, (chosen["model_a"], chosen["model_b"]))), None
+        return plan(self._draft(chosen)), None
+
+    def _field_of(self, name: str, space: str) -> str:
+        """The field of this form where a draft's problem was chosen."""
+        of_path = space == "path" or name.startswith(THEN)
+        name = name.removeprefix(THEN)
+        if not of_path:
+            return name
+        model = "model_b" if space == "both" or self.cleaned_data.get("model_b") else "model_a"
+        return {"parents": model, "budget": "path_budget", "population_size": "path_population_size"}.get(name, name)
+
+    def _chosen_models(self, chosen: dict[str, Any], space: str) -> tuple[list[Parent], Parent | None]:
+        """The models that must fit each other; of both spaces those of the first run."""
+        if space == "path":
+            return [row for row in (chosen.get("model_a"), chosen.get("model_b")) if row], None
+        return list(chosen.get("parents", ())), chosen.get("base")
+
+    def _forget_other_space(self, space: str) -> None:
+        """What belongs to another space is not asked for, and cannot be wrong."""
+        others = {"numbers": OF_PATH, "path": OF_NUMBERS, "both": {"model_a"}}.get(space, ())
+        for name in [name for name in self.errors if name in others]:
+            del self.errors[name]
 
     def _forget_other_methods(self, method: str) -> None:
         """Settings of methods that were not chosen are not sent, and cannot be wrong."""
@@ -177,25 +306,46 @@ class RunForm(forms.Form):
             del self.errors[name]
 
     def _is_number(self, name: str) -> bool:
-        return name in NUMBERS or name.rpartition("-")[0] in MEASURED
+        return name in (*NUMBERS, *PATH_NUMBERS) or name.rpartition("-")[0] in MEASURED
 
-    def _draft(self, stand_ins: dict[str, Any]) -> Draft:
-        chosen = self.cleaned_data | stand_ins
+    def _draft(self, chosen: dict[str, Any]) -> Draft:
         method = methods.get(chosen["method"])
         return Draft(
             parents=tuple(chosen["parents"]),
             base=chosen["base"],
-            measures=tuple(self._measure(row, chosen) for row in chosen["benchmarks"]),
             method=method.name,
             groups=_granularity(chosen["groups"], chosen["n_groups"]),
             filters={"whole": "", "parts": PARTS}.get(chosen["division"], chosen["filters"]),
             search=chosen["search"],
             settings={p.name: chosen[_setting_name(method, p)] for p in method.per_recipe()},
-            fidelity=chosen["fidelity"],
-            fidelity_settings=self._fidelity_settings(chosen),
-            override=Override(self.user.get_username(), _now()) if chosen["override"] else None,
-            **{name: chosen[name] for name in NUMBERS},
+            budget=chosen["budget"],
+            population_size=chosen["population_size"],
+            **self._shared(chosen),
         )
+
+    def _path_draft(self, chosen: dict[str, Any], models: Iterable[Parent | None]) -> Draft:
+        return Draft(
+            parents=tuple(row for row in models if row),
+            base=None,
+            method=PATH_METHOD.name,
+            groups="model",
+            search=chosen["path_search"],
+            budget=chosen["path_budget"],
+            population_size=chosen["path_population_size"],
+            path=PathDraft(chosen["repeats"], chosen["scales"], chosen["max_hops"]),
+            **self._shared(chosen),
+        )
+
+    def _shared(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """What both spaces are told alike."""
+        return {
+            "measures": tuple(self._measure(row, chosen) for row in chosen["benchmarks"]),
+            "fidelity": chosen["fidelity"],
+            "fidelity_settings": self._fidelity_settings(chosen),
+            "override": Override(self.user.get_username(), _now()) if chosen["override"] else None,
+            "seed": chosen["seed"],
+            "n_finalists": chosen["n_finalists"],
+        }
 
     def _fidelity_settings(self, chosen: dict[str, Any]) -> dict[str, float]:
         kind = fidelities.get(chosen["fidelity"])
@@ -244,19 +394,32 @@ class RunForm(forms.Form):
         return zip(iter(self["division"]), (summary for _, _, summary in DIVISIONS), strict=True)
 
     def search_options(self) -> Iterator[tuple[BoundWidget, SearchKind]]:
-        """Each search with its radio button."""
+        """Each search over numbers with its radio button."""
         return ((button, searches.get(button.data["value"])) for button in self["search"])
+
+    def path_search_options(self) -> Iterator[tuple[BoundWidget, SearchKind]]:
+        """Each search over paths with its radio button."""
+        return ((button, searches.get(button.data["value"])) for button in self["path_search"])
+
+    def space_options(self) -> Iterator[tuple[BoundWidget, str]]:
+        """Each space's radio button with what it means."""
+        return zip(iter(self["space"]), (summary for _, _, summary in SPACE_OPTIONS), strict=True)
+
+    def scale_options(self) -> Iterator[tuple[BoundWidget, str]]:
+        """The radio button of each way to find scales with what it means."""
+        return zip(iter(self["scales"]), (summary for _, _, summary in SCALE_OPTIONS), strict=True)
 
 
 def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
     """The form's values for a preset; what the library lacks is left for the person to choose."""
-    rows = {
-        row.name: row for row in Parent.objects.visible_to(user).filter(name__in=[*start.parents, start.base or ""])
-    }
+    path = start.path
+    names = {*start.parents, start.base, path.model_a, path.model_b} - {None}
+    rows = {row.name: row for row in Parent.objects.visible_to(user).filter(name__in=names)}
     kind, n_groups = _kind_of(start.groups)
     return {
         "key": key,
         "name": "" if start is OWN else start.title,
+        "space": start.space,
         "parents": [rows[name].pk for name in start.parents if name in rows],
         "base": rows.get(start.base or ""),
         **_initial_benchmarks(user, start),
@@ -269,7 +432,24 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "fidelity": start.fidelity,
         **{f"fidelity-{start.fidelity}-{name}": value for name, value in start.fidelity_settings},
         **{name: getattr(start, name) for name in NUMBERS},
+        "model_a": rows.get(path.model_a or ""),
+        "model_b": rows.get(path.model_b or ""),
+        "repeats": path.repeats,
+        "max_hops": path.max_hops,
+        "scales": path.scales,
+        "path_search": path.search,
+        "path_budget": path.budget,
+        "path_population_size": path.population_size,
     }
+
+
+def swapped(user: User, sent: Mapping[str, Any]) -> RunForm:
+    """The form as it was sent, nothing checked, with models A and B in each other's places. Alone, A stays A."""
+    form = RunForm(user)
+    values = {name: field.widget.value_from_datadict(sent, {}, name) for name, field in form.fields.items()}
+    if values["model_b"]:
+        values |= {"model_a": values["model_b"], "model_b": values["model_a"]}
+    return RunForm(user, initial=values)
 
 
 def _initial_benchmarks(user: User, start: Preset) -> dict[str, Any]:
@@ -312,6 +492,8 @@ def _fidelity_field(setting: Setting) -> forms.Field:
 
 def _stand_in(name: str) -> Any:
     """A value for a number that could not be read."""
+    if name in PATH_NUMBERS:
+        return getattr(OWN.path, name.removeprefix("path_"))
     return getattr(OWN, name) if name in NUMBERS else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from merging.errors import UnknownNameError
 from merging.fidelity import DEFAULT as FULL
@@ -12,6 +12,9 @@ from webapp.runs.config import N_FINALISTS, RunConfig
 DEMO_BASE: Final = "demo/base"
 DEMO_PARENTS: Final = ("demo/japanese", "demo/addition")
 DEMO_BENCHMARK: Final = "japanese-sums"
+Spaces = Literal["numbers", "path", "both"]
+"""What evolves: what a method is told, the path through the layers, or first the one and then, with its winner as model A, the other."""
+SPACES: Final[tuple[Spaces, ...]] = get_args(Spaces)
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,24 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class PathPreset:
+    """What belongs to the path of layers: models A and B by their names, B or both of them to be chosen where they are None."""
+
+    model_a: str | None = None
+    model_b: str | None = None
+    repeats: int = 1
+    scales: str = "slot"
+    max_hops: int | None = None
+    search: str = "cat_cma"
+    population_size: int | None = None
+    budget: int = 400
+
+
+@dataclass(frozen=True)
 class Preset:
-    """Everything that a person would otherwise choose; parents and benchmarks by their names in the library."""
+    """Everything that a person would otherwise choose; parents and benchmarks by their names in the library. Of a run over paths alone,
+    what belongs to numbers is for whoever changes his mind.
+    """
 
     name: str
     title: str
@@ -46,6 +65,8 @@ class Preset:
     n_finalists: int = N_FINALISTS
     fidelity: str = FULL
     fidelity_settings: tuple[tuple[str, float], ...] = ()
+    space: Spaces = "numbers"
+    path: PathPreset = PathPreset()
 
 
 QUICK: Final = Preset(
@@ -62,6 +83,38 @@ STANDARD: Final = Preset(
     budget=240,
     measures=(Measure(DEMO_BENCHMARK, n_search=150, n_validation=150),),
 )
+PATH: Final = Preset(
+    name="path",
+    title="Layer-path demo",
+    summary="The same models and not a tensor changed: which layers of both are passed, in which order, and how loudly.",
+    about="about 4 minutes on two processor cores",
+    space="path",
+    path=PathPreset(*DEMO_PARENTS, max_hops=8, population_size=16, budget=160),
+)
+BOTH: Final = Preset(
+    name="both",
+    title="Both, one after the other",
+    summary="The quick demo first. Then a second run by itself: a path through the layers of its winner and of a parent.",
+    about="about 6 minutes on two processor cores",
+    space="both",
+    path=PathPreset(None, DEMO_PARENTS[0], max_hops=8, population_size=16, budget=160),
+)
+PAPER_PATH: Final = Preset(
+    name="paper-path",
+    title="The paper's layer path",
+    summary="Your models, the paper's numbers: 100 generations of 128 paths through a list that comes 3 times, 200 questions each.",
+    about="days on one GPU for models of 7 billion parameters",
+    base=None,
+    parents=(),
+    measures=(),
+    method="dare_ties",
+    groups="model",
+    budget=1000,
+    fidelity="batch",
+    fidelity_settings=(("samples", 200.0),),
+    space="path",
+    path=PathPreset(repeats=3, scales="network", search="cma_es", population_size=128, budget=12_800),
+)
 OWN: Final = Preset(
     name="own",
     title="Start my own",
@@ -74,19 +127,31 @@ OWN: Final = Preset(
     groups="model",
     budget=200,
 )
-PRESETS: Final = {preset.name: preset for preset in (QUICK, STANDARD, OWN)}
+PRESETS: Final = {preset.name: preset for preset in (QUICK, STANDARD, PATH, BOTH, PAPER_PATH, OWN)}
 
 
 def about(config: RunConfig) -> str:
     """How long a preset's run took where it was measured; empty for any other run."""
     names = tuple(parent.name for parent in config.parents)
     measured = [(asked.spec.name, asked.n_search) for asked in config.objectives]
-    for known in (QUICK, STANDARD):
+    for known in (QUICK, STANDARD, PATH):
         of_known = [(measure.benchmark, measure.n_search) for measure in known.measures]
-        wanted = (known.parents, of_known, known.method, known.groups, known.budget)
-        if wanted == (names, measured, config.method, config.groups, config.budget):
+        if (names, measured) == (known.parents, of_known) and _essence(config) == _essence_of(known):
             return known.about
     return ""
+
+
+def _essence(config: RunConfig) -> tuple[object, ...]:
+    """What decides how long a run takes, besides models and questions."""
+    path = config.path
+    return (path.repeats, path.max_hops, config.budget) if path else (config.method, config.groups, config.budget)
+
+
+def _essence_of(known: Preset) -> tuple[object, ...]:
+    path = known.path
+    if known.space == "path":
+        return path.repeats, path.max_hops, path.budget
+    return known.method, known.groups, known.budget
 
 
 def preset(name: str) -> Preset:

@@ -58,6 +58,7 @@ def form(chosen: Library, **changes: Any) -> dict[str, Any]:
     }
     values = {
         "name": "my run",
+        "space": "numbers",
         "parents": [chosen.first.pk, chosen.second.pk],
         "base": chosen.base.pk,
         "benchmarks": [chosen.benchmark.pk],
@@ -77,3 +78,19 @@ def form(chosen: Library, **changes: Any) -> dict[str, Any]:
         "key": "k1",
     }
     return values | changes
+
+
+def path_form(chosen: Library, **changes: Any) -> dict[str, Any]:
+    """A run over the layer path of the two parents, with what a browser sends of numbers, too."""
+    values = {
+        "space": "path",
+        "model_a": chosen.first.pk,
+        "model_b": chosen.second.pk,
+        "repeats": "1",
+        "max_hops": "",
+        "scales": "slot",
+        "path_search": "cma_es",
+        "path_budget": "30",
+        "path_population_size": "",
+    }
+    return form(chosen, **(values | changes))

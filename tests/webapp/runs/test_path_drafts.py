@@ -17,7 +17,7 @@ from webapp.library.actions import register_parent
 from webapp.library.models import Parent
 from webapp.runs import actions, estimates
 from webapp.runs.config import RunConfig
-from webapp.runs.drafts import DraftError, PathDraft, plan
+from webapp.runs.drafts import Draft, DraftError, PathDraft, plan, plan_both
 from webapp.runs.models import Evaluation, Run, Score
 from webapp.runs.plans import Plan
 
@@ -161,6 +161,35 @@ def test_a_search_that_a_path_has_too_many_scales_for_is_refused(chosen: Library
     many = register_parent(owner, model_folder(tmp_path / "many", n_layers=30))
     found = problems(chosen, many, path=PathDraft(2, "matrix"), search="cat_cma")
     assert found.keys() == {"population_size"} and "CatCMAwM" in found["population_size"]
+
+
+def test_both_are_planned_with_a_parent_in_the_place_of_the_winner(chosen: Library) -> None:
+    """Also where model B is one of the first run's parents, as in the paper."""
+    numbers, path = plan_both(draft(chosen), then(chosen, chosen.first))
+    assert numbers == plan(draft(chosen))
+    assert "2 layers of the winner, which begin and end it, and 2 of first" in path.sentence
+    a, b = path.config.parents
+    assert (a.name, a.fingerprint, b.name) == ("the winner", chosen.first.fingerprint, "first")
+
+
+def test_the_second_run_of_both_has_the_winners_dtype_and_model_b_is_optional(chosen: Library) -> None:
+    _, path = plan_both(draft(chosen), then(chosen, path=PathDraft(2, "one")))
+    assert path.config.dtype == "float32" and len(path.config.parents) == 1
+
+
+def test_what_is_wrong_with_both_is_said_at_once_and_each_where_it_was_chosen(chosen: Library) -> None:
+    with pytest.raises(DraftError) as refused:
+        plan_both(
+            draft(chosen, budget=0, seed=-1), then(chosen, chosen.wide, path=PathDraft(1, "some"), budget=-1, seed=-1)
+        )
+    found = refused.value.problems
+    assert found.keys() == {"budget", "seed", "then-parents", "then-budget"}
+    assert "hidden_size is 3 in wide and 2 in the winner" in found["then-parents"][0]
+    assert len(found["seed"]) == 1
+
+
+def then(chosen: Library, *b: Parent, path: PathDraft = SLOT, **changes: Any) -> Draft:
+    return draft(chosen, parents=b, path=path, **changes)
 
 
 def test_a_run_over_paths_is_measured_against_both_parents_their_average_and_an_untuned_stack(

@@ -5,40 +5,55 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID, uuid4
 
+from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
+from merging import plain
 from merging.errors import UnknownNameError
 from merging.objectives import shares
 from webapp.accounts.requests import SignedIn
 from webapp.library.fit import fit_of
+from webapp.library.models import Parent
+from webapp.library.views.parents import NUMBER
+from webapp.lineage.actions import launch_both
+from webapp.lineage.models import Sequel
 from webapp.runs import actions, estimates
-from webapp.runs.config import RunConfig
-from webapp.runs.forms import RunForm, initial
+from webapp.runs.config import PathSettings, RunConfig
+from webapp.runs.forms import RunForm, initial, swapped
 from webapp.runs.listing import runs_of
-from webapp.runs.presets import OWN, PRESETS, Measure, Preset, about, preset
+from webapp.runs.models import Run
+from webapp.runs.plans import Plan
+from webapp.runs.presets import OWN, PRESETS, Measure, PathPreset, Preset, about, preset
 
 
 def new_run(request: SignedIn) -> HttpResponse:
-    """The form, filled in from `?preset=NAME` or from one's own run `?like=ID`; posted, the run."""
+    """The form, filled in from `?preset=NAME`, from one's own run `?like=ID` or with the model `?parent=ID`; posted, the run.
+
+    Posted by its button "swap", it comes back with models A and B in each other's places.
+    """
     start = _start(request)
     if request.method != "POST":
         form = RunForm(request.user, initial=initial(request.user, start, uuid4().hex))
         return render(request, "runs/new.html", _context(form, start))
+    if "swap" in request.POST:
+        return render(request, "runs/new.html", _context(swapped(request.user, request.POST), start))
     form = RunForm(request.user, request.POST)
     if not form.is_valid() or form.planned is None:
         return render(request, "runs/new.html", _context(form, start))
-    chosen = form.cleaned_data
-    config = form.planned.config
-    run = actions.launch(
-        request.user,
-        config,
-        chosen["name"] or form.planned.name,
-        idempotency_key=f"{chosen['key']}.{replace(config, override=None).digest()[-24:]}",
-        with_random_search=chosen["random_search"] and config.search != actions.RANDOM_SEARCH,
-    )
-    return redirect("runs:detail", run.pk)
+    return redirect("runs:detail", _launch(request.user, form, form.planned).pk)
+
+
+def _launch(user: User, form: RunForm, planned: Plan) -> Run:
+    chosen, follows = form.cleaned_data, form.planned_next
+    name, with_random_search = chosen["name"] or planned.name, chosen["random_search"]
+    configs = [plan.config for plan in (planned, follows) if plan]
+    digests = "".join(replace(config, override=None).digest() for config in configs)
+    key = f"{chosen['key']}.{plain.digest(digests)[-24:]}"
+    if follows:
+        return launch_both(user, planned.config, follows.config, name, key, with_random_search)
+    return actions.launch(user, planned.config, name, key, with_random_search)
 
 
 @require_POST
@@ -50,20 +65,27 @@ def summary(request: SignedIn) -> HttpResponse:
 
 
 def _summary(form: RunForm) -> dict[str, object]:
-    plan = form.planned
     problems = [(form[name] if name in form.fields else None, errors) for name, errors in form.errors.items()]
-    if plan is None:
+    if form.planned is None:
         return {"form": form, "problems": problems, **_fit(form)}
-    per_number = plan.config.budget / plan.n_genes
+    config = form.planned.config
+    plans = [plan for plan in (form.planned, form.planned_next) if plan]
     return {
         "form": form,
         **_fit(form),
+        "plans": [_amounts(plan) for plan in plans],
+        "config": config,
+        "measured": list(zip(form.cleaned_data["benchmarks"], config.objectives, shares(config.weights), strict=True)),
+        "with_random_search": form.cleaned_data["random_search"]
+        and any(plan.config.search != actions.RANDOM_SEARCH for plan in plans),
+    }
+
+
+def _amounts(plan: Plan) -> dict[str, object]:
+    """A run in numbers. Of one that waits for its model A nobody knows how long that takes."""
+    per_number = plan.config.budget / plan.n_genes
+    return {
         "plan": plan,
-        "measured": list(
-            zip(form.cleaned_data["benchmarks"], plan.config.objectives, shares(plan.config.weights), strict=True)
-        ),
-        "config_override": plan.config.override,
-        "with_random_search": form.cleaned_data["random_search"] and plan.config.search != actions.RANDOM_SEARCH,
         "seconds": estimates.seconds(plan),
         "about": about(plan.config),
         "n_generations": -(-plan.config.budget // plan.population_size),
@@ -77,9 +99,11 @@ def _fit(form: RunForm) -> dict[str, object]:
     models = [*form.chosen_parents, *([form.chosen_base] if form.chosen_base else [])]
     if len(models) < 2:
         return {}
-    found, said = fit_of(form.chosen_parents, form.chosen_base), " ".join(map(str, form.errors.get("parents", ())))
+    is_path = form.cleaned_data.get("space") == "path"
+    found = fit_of(form.chosen_parents, form.chosen_base, is_path=is_path)
+    said = " ".join(str(said) for name in ("parents", "model_a", "model_b") for said in form.errors.get(name, ()))
     concerns = [finding for finding in found.findings if finding.level != "info" and finding.found not in said]
-    return {"fit": found, "concerns": concerns, "models": [model.pk for model in models]}
+    return {"fit": found, "concerns": concerns, "is_path": is_path, "models": [model.pk for model in models]}
 
 
 def _context(form: RunForm, start: Preset) -> dict[str, object]:
@@ -89,36 +113,69 @@ def _context(form: RunForm, start: Preset) -> dict[str, object]:
 def _start(request: SignedIn) -> Preset:
     if like := request.GET.get("like"):
         return _like(request, like)
+    if parent := request.GET.get("parent"):
+        return _with(request, parent)
     try:
         return preset(request.GET.get("preset", OWN.name))
     except UnknownNameError as error:
         raise Http404(str(error)) from error
 
 
+def _with(request: SignedIn, parent_id: str) -> Preset:
+    """With one model chosen already, as a parent and as model A."""
+    number = int(parent_id) if NUMBER.fullmatch(parent_id) else 0
+    parent = get_object_or_404(Parent.objects.visible_to(request.user), pk=number)
+    return replace(OWN, parents=(parent.name,), path=replace(OWN.path, model_a=parent.name))
+
+
 def _like(request: SignedIn, run_id: str) -> Preset:
-    """What one of one's own runs was launched with."""
+    """What one of one's own runs was launched with; both runs, where another was to follow it."""
     try:
         run = get_object_or_404(runs_of(request.user), pk=UUID(run_id))
     except ValueError as error:
         raise Http404(f"there is no run {run_id!r}") from error
     config = RunConfig.from_json(run.config)
-    return replace(
+    start = replace(
         OWN,
         title=run.name,
-        base=config.base.name if config.base else None,
-        parents=tuple(parent.name for parent in config.parents),
         measures=tuple(
             Measure(asked.spec.name, asked.weight, asked.n_search, asked.n_validation, asked.n_final)
             for asked in config.objectives
         ),
+        seed=config.seed,
+        n_finalists=config.n_finalists,
+        fidelity=config.fidelity,
+        fidelity_settings=config.fidelity_settings,
+    )
+    if config.path:
+        return replace(start, space="path", path=_path_of(config, config.path))
+    start = replace(
+        start,
+        base=config.base.name if config.base else None,
+        parents=tuple(parent.name for parent in config.parents),
         method=config.method,
         groups=config.groups,
         filters=",".join(config.filters),
         search=config.search,
         population_size=config.population_size,
         budget=config.budget,
-        seed=config.seed,
-        n_finalists=config.n_finalists,
-        fidelity=config.fidelity,
-        fidelity_settings=config.fidelity_settings,
+    )
+    sequel = Sequel.objects.filter(first=run).first()
+    follows = RunConfig.from_json(sequel.config) if sequel else None
+    if follows is None or follows.path is None:
+        return start
+    return replace(start, space="both", path=replace(_path_of(follows, follows.path), model_a=None))
+
+
+def _path_of(config: RunConfig, path: PathSettings) -> PathPreset:
+    model_a, model_b = (*(parent.name for parent in config.parents), None)[:2]
+    return PathPreset(
+        model_a=model_a,
+        model_b=model_b,
+        repeats=path.repeats,
+        scales=path.scales,
+        max_hops=path.max_hops,
+        search=config.search,
+        population_size=config.population_size,
+        budget=config.budget,
     )

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
@@ -19,21 +20,28 @@ from merging.benchmarks import QuestionFile, scorers
 from merging.errors import MergingError
 from merging.fidelity import fidelities
 from merging.methods import methods
+from merging.path_genomes import SCALES
 from merging.search import searches
 from webapp.accounts.setup import local_user
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
+from webapp.lineage.actions import launch_both
+from webapp.lineage.models import Sequel
 from webapp.runs import actions
 from webapp.runs.config import Override
 from webapp.runs.console import ProgressLine, leaderboard
-from webapp.runs.drafts import PARTS, Draft, DraftError, Measure, plan
+from webapp.runs.drafts import PARTS, PATH_METHOD, Draft, DraftError, Measure, PathDraft, plan, plan_both
 from webapp.runs.models import ENDED, Run
-from webapp.runs.presets import OWN, PRESETS, Preset, preset
+from webapp.runs.presets import OWN, PRESETS, SPACES, PathPreset, Preset, Spaces, preset
 from webapp.runs.presets import Measure as PresetMeasure
-from webapp.runs.report import report
+from webapp.runs.report import Report, report
 from webapp.system.services import ensure_services
 
 POLL_SECONDS: Final = 0.25
+OF_NUMBERS: Final = ("base", "method", "groups", "filters", "search", "budget")
+OF_PATH: Final = (
+    "path_model_b", "path_repeats", "path_max_hops", "path_scales", "path_search", "path_population", "path_budget",
+)  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -77,6 +85,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--random-search", action="store_true", help="launch a random search with the same budget beside it"
         )
+        parser.add_argument(
+            "--space",
+            choices=SPACES,
+            help="what evolves: the numbers of a merge method, the path through the layers of --parents A,B or of A alone, "
+            "or both, one after the other: then the winner over numbers is model A of a second run",
+        )
+        parser.add_argument("--path-model-b", help="with --space both, model B of the second run: a name or a folder")
+        parser.add_argument("--path-repeats", type=int, help="how often the list of all layers comes")
+        parser.add_argument("--path-max-hops", type=int, help="layers that a path has at most")
+        parser.add_argument("--path-scales", choices=SCALES, help="how the scales between layers are found")
+        parser.add_argument("--path-search", choices=searches.names())
+        parser.add_argument("--path-population", type=int, help="paths per generation")
+        parser.add_argument("--path-budget", type=int, help="paths to score on the search questions")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a leaderboard")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -84,32 +105,82 @@ class Command(BaseCommand):
         chosen = _chosen(options)
         with ensure_services(console.print, worker=True):
             run = _launch(chosen, options)
-            try:
-                _follow(run, ProgressLine(console, run) if console.is_terminal else nullcontext())
-            except KeyboardInterrupt:
-                actions.stop(run)
-                raise CommandError(f"interrupted: run {run.pk} keeps its best candidate") from None
-            result = report(run)
+            reports = [_followed(run, console)]
+            if chosen.space == "both":
+                run = _next(run, console)
+                reports.append(_followed(run, console))
         if options["json"]:
-            self.stdout.write(json.dumps(result, ensure_ascii=False))
+            told = dict(zip(("numbers", "path"), reports, strict=True)) if chosen.space == "both" else reports[0]
+            self.stdout.write(json.dumps(told, ensure_ascii=False))
         else:
-            Console().print(leaderboard(result))
+            for found in reports:
+                Console().print(leaderboard(found))
         if run.state != "done":
             raise CommandError(f"run {run.pk} is {run.state}: {run.message}")
+
+
+def _followed(run: Run, console: Console) -> Report:
+    """The report of a run that was followed to its end."""
+    try:
+        _follow(run, ProgressLine(console, run) if console.is_terminal else nullcontext())
+    except KeyboardInterrupt:
+        actions.stop(run)
+        raise CommandError(f"interrupted: run {run.pk} keeps its best candidate") from None
+    return report(run)
+
+
+def _next(first: Run, console: Console) -> Run:
+    """The run that follows `first` by itself, as soon as its model A is built."""
+    if first.state != "done":
+        raise CommandError(f"run {first.pk} is {first.state}, so the run over paths does not follow: {first.message}")
+    console.print("The winner is built, then the run over paths follows.")
+    while (sequel := Sequel.objects.get(first=first)).run is None:
+        if sequel.state == "failed":
+            raise CommandError(f"the run over paths could not be launched: {sequel.reason}")
+        time.sleep(POLL_SECONDS)
+    return sequel.run
 
 
 def _chosen(options: dict[str, Any]) -> Preset:
     """The preset with whatever was given on the command line in its place."""
     start = preset(options["preset"]) if options["preset"] else OWN
+    space: Spaces = options["space"] or start.space
+    _check_space(space, options)
     names = ("base", "method", "groups", "filters", "search", "budget", "seed", "fidelity")
     given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
     given["n_finalists"] = options["finalists"]
     given["measures"] = _measures(start, options)
-    chosen = replace(start, **{name: value for name, value in given.items() if value is not None})
-    if not chosen.parents or not chosen.measures:
+    given["path"] = _path(start.path, given["parents"] if space == "path" else None, options)
+    chosen = replace(start, space=space, **{name: value for name, value in given.items() if value is not None})
+    parents = chosen.path.model_a if space == "path" else chosen.parents
+    if not parents or not chosen.measures:
         raise CommandError("a run needs --parents and --benchmark, or a --preset that has them: " + ", ".join(PRESETS))
     return chosen
+
+
+def _check_space(space: Spaces, options: dict[str, Any]) -> None:
+    """Nothing is given that the space takes no notice of."""
+    wrong, belong, expected = {
+        "numbers": (OF_PATH, "paths", "--space path or both"),
+        "path": (
+            (*OF_NUMBERS, "path_model_b"),
+            "numbers",
+            "--parents A,B and options that begin with --path, or --space both",
+        ),
+        "both": ((), "", ""),
+    }[space]
+    if given := [f"--{name.replace('_', '-')}" for name in wrong if options[name] is not None]:
+        raise CommandError(f"{', '.join(given)} belongs to a run over {belong}: expected {expected}")
+
+
+def _path(start: PathPreset, parents: tuple[str, ...] | None, options: dict[str, Any]) -> PathPreset:
+    if parents and len(parents) > 2:
+        raise CommandError(f"--parents names {len(parents)} models; a path leads through A and B, or A alone")
+    given = {name.removeprefix("path_"): options[name] for name in OF_PATH}
+    given["population_size"] = given.pop("population")
+    models: dict[str, Any] = dict(zip(("model_a", "model_b"), (*parents, None), strict=False)) if parents else {}
+    return replace(start, **{name: value for name, value in given.items() if value is not None}, **models)
 
 
 def _measures(start: Preset, options: dict[str, Any]) -> tuple[PresetMeasure, ...]:
@@ -128,30 +199,61 @@ def _measures(start: Preset, options: dict[str, Any]) -> tuple[PresetMeasure, ..
 
 
 def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
-    owner = local_user()
-    override = Override(owner.get_username(), timezone.now().isoformat(timespec="seconds"))
+    owner, follows = local_user(), None
     try:
-        planned = plan(
-            Draft(
-                parents=tuple(_parent(owner, name) for name in chosen.parents),
-                base=_parent(owner, chosen.base) if chosen.base else None,
-                measures=tuple(_measure(owner, measure, options["scorer"]) for measure in chosen.measures),
-                method=chosen.method,
-                groups=chosen.groups,
-                filters=chosen.filters,
-                search=chosen.search,
-                budget=chosen.budget,
-                seed=chosen.seed,
-                population_size=chosen.population_size,
-                n_finalists=chosen.n_finalists,
-                fidelity=chosen.fidelity,
-                override=override if options["on_public_test_set"] else None,
-            )
-        )
+        if chosen.space == "both":
+            planned, follows = plan_both(_numbers(owner, chosen, options), _paths(owner, chosen, options))
+        else:
+            planned = plan((_paths if chosen.space == "path" else _numbers)(owner, chosen, options))
     except (DraftError, MergingError) as error:
         raise CommandError(str(error)) from error
     name = chosen.title if chosen is not OWN else planned.sentence[:200]
+    if follows:
+        return launch_both(owner, planned.config, follows.config, name, uuid4().hex, options["random_search"])
     return actions.launch(owner, planned.config, name, with_random_search=options["random_search"])
+
+
+def _numbers(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
+    return Draft(
+        parents=tuple(_parent(owner, name) for name in chosen.parents),
+        base=_parent(owner, chosen.base) if chosen.base else None,
+        method=chosen.method,
+        groups=chosen.groups,
+        filters=chosen.filters,
+        search=chosen.search,
+        budget=chosen.budget,
+        population_size=chosen.population_size,
+        **_shared(owner, chosen, options),
+    )
+
+
+def _paths(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
+    """Of both, model B alone: model A is the winner."""
+    path = chosen.path
+    names = (path.model_b,) if chosen.space == "both" else (path.model_a, path.model_b)
+    return Draft(
+        parents=tuple(_parent(owner, name) for name in names if name),
+        base=None,
+        method=PATH_METHOD.name,
+        groups="model",
+        search=path.search,
+        budget=path.budget,
+        population_size=path.population_size,
+        path=PathDraft(path.repeats, path.scales, path.max_hops),
+        **_shared(owner, chosen, options),
+    )
+
+
+def _shared(owner: User, chosen: Preset, options: dict[str, Any]) -> dict[str, Any]:
+    override = Override(owner.get_username(), timezone.now().isoformat(timespec="seconds"))
+    return {
+        "measures": tuple(_measure(owner, measure, options["scorer"]) for measure in chosen.measures),
+        "seed": chosen.seed,
+        "n_finalists": chosen.n_finalists,
+        "fidelity": chosen.fidelity,
+        "fidelity_settings": dict(chosen.fidelity_settings) if options["fidelity"] is None else {},
+        "override": override if options["on_public_test_set"] else None,
+    }
 
 
 def _measure(owner: User, wanted: PresetMeasure, scorer: str) -> Measure:
