@@ -49,6 +49,15 @@ def engine() -> EngineName:
     return cast(EngineName, chosen)
 
 
+def n_cpu_workers() -> int:
+    """PROGENY_CPU_WORKERS: how many workers share the processor of a machine without a GPU; one when unset."""
+    chosen = os.environ.get("PROGENY_CPU_WORKERS", "").strip() or "1"
+    n_cores = os.cpu_count() or 1
+    if not (chosen.isascii() and chosen.isdigit() and 1 <= int(chosen) <= n_cores):
+        raise SetupError(f"PROGENY_CPU_WORKERS is {chosen!r}, expected a number from 1 to {n_cores}, the cores here")
+    return int(chosen)
+
+
 def data_folder() -> Path:
     """Where this installation keeps all that it must not lose. Not created here."""
     return Path(os.environ.get("PROGENY_DATA") or BASE_DIR / "data").expanduser().resolve()

@@ -12,7 +12,8 @@ from webapp.env import DatabaseAddress, SetupError
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "REDIS_URL", "PROGENY_URL", "PROGENY_SECRET_KEY", "PROGENY_ENGINE"):
+    names = ("DATABASE_URL", "REDIS_URL", "PROGENY_URL", "PROGENY_SECRET_KEY", "PROGENY_ENGINE", "PROGENY_CPU_WORKERS")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -23,6 +24,17 @@ def test_an_engine_is_one_of_those_there_are(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PROGENY_ENGINE", "vlm")
     with pytest.raises(SetupError, match="PROGENY_ENGINE is 'vlm', expected transformers or vllm"):
         env.engine()
+
+
+def test_no_more_workers_share_the_processor_than_it_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert env.n_cpu_workers() == 1
+    monkeypatch.setenv("PROGENY_CPU_WORKERS", "4")
+    assert env.n_cpu_workers() == 4
+    for wrong in ("0", "5", "-1", "two"):
+        monkeypatch.setenv("PROGENY_CPU_WORKERS", wrong)
+        with pytest.raises(SetupError, match=f"PROGENY_CPU_WORKERS is '{wrong}', expected a number from 1 to 4"):
+            env.n_cpu_workers()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,21 @@ def test_without_a_gpu_the_processor_has_a_worker() -> None:
 
 
 @pytest.mark.usefixtures("no_gpu")
+def test_several_workers_share_the_cores_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setenv("PROGENY_CPU_WORKERS", "3")
+    workers = worker_commands()
+    assert [worker.name for worker in workers] == ["worker-cpu0", "worker-cpu1", "worker-cpu2"]
+    assert [worker.environment for worker in workers] == [{"OMP_NUM_THREADS": "2"}] * 3
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_workers_for_the_processor_are_for_machines_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROGENY_CPU_WORKERS", "3")
+    assert len(worker_commands()) == 2
+
+
+@pytest.mark.usefixtures("no_gpu")
 def test_vllm_is_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROGENY_ENGINE", "vllm")
     with pytest.raises(SetupError, match="needs a GPU, and none is visible here: see"):

@@ -15,7 +15,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Final
 
-from webapp.env import BASE_DIR, SetupError, engine, words
+from webapp.env import BASE_DIR, SetupError, engine, n_cpu_workers, words
 from webapp.system.processes import Child, Command
 
 EVERYWHERE: Final = ("0.0.0.0", "::")
@@ -96,11 +96,16 @@ def prepare_command(url: str) -> Command:
 
 
 def worker_commands() -> list[Command]:
-    """One worker for each GPU that may be used; one for the processor where there is none."""
+    """One worker for each GPU that may be used; where there is none, one for the processor or as many as are asked for."""
     gpus = visible_gpus()
     if engine() == "vllm":
         _check_vllm(gpus)
-    return [_worker_command(f"gpu{gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus] or [_worker_command("cpu", {})]
+    if gpus:
+        return [_worker_command(f"gpu{gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus]
+    if (n := n_cpu_workers()) == 1:
+        return [_worker_command("cpu", {})]
+    threads = {"OMP_NUM_THREADS": str((os.cpu_count() or n) // n)}  # more would wait for each other's cores
+    return [_worker_command(f"cpu{i}", threads) for i in range(n)]
 
 
 def worker_is_ready(worker: Child) -> bool:
