@@ -20,6 +20,7 @@ from merging.recipes import Parent, Recipe
 from merging.search import searches
 from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
+from webapp.lineage.queries import ancestors, ancestry
 from webapp.runs import winners
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
@@ -39,22 +40,26 @@ LIMITS: Final = (
 ABSORBED: Final = (
     "What enters a layer was multiplied by its scale during the search; the scales are part of this model's tensors."
 )
+BRED: Final = "Bred on the same server before, each from its own recipe; what they were made from in the end is named above as base models."
 REBUILT: Final = "`recipe.json` rebuilds exactly this model with Progeny."
 FOR_MERGEKIT: Final = "For mergekit, with the parents by name; where a method drops changes at random, mergekit draws them in its own way:"
 
 
 def model_card(export: Export) -> str:
     """README.md with YAML front matter, in the conventions of the Hugging Face Hub."""
-    candidate = Candidate.objects.select_related("run", "generation").get(pk=export.candidate_id)
+    candidate = Candidate.objects.select_related("run__owner", "generation").get(pk=export.candidate_id)
     recipe = Recipe.from_json(candidate.recipe)
     config = RunConfig.from_json(candidate.run.config)
-    models = _models(recipe)
-    licences = _licences(models)
+    owner = candidate.run.owner
+    models, bred = _models(recipe), ancestry(_models(recipe), owner)
+    older = ancestors(models, owner)
+    licences = _licences([*models, *older])
     sections = [
-        _front_matter(models, licences, config),
+        _front_matter(older, licences, config),
         f"# {_line(candidate.run.name)}: {_line(candidate.name)}",
         f"A merge of {_and([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
         f"## Parents\n\n{_parents(recipe, licences)}",
+        *([f"## Lineage\n\n{_lineage(bred)}"] if bred else []),
         *([f"## Path\n\n{_path(recipe, recipe.path)}"] if recipe.path else []),
         f"## Scores\n\n{_scores(candidate, config)}",
         f"## How it was found\n\n{_search(candidate, config)}",
@@ -144,6 +149,16 @@ def _parents(recipe: Recipe, licences: dict[str, str]) -> str:
         for role, parent in rows
     ]
     return _table(("Model", "Role", "Licence", "Fingerprint of its files"), cells)
+
+
+def _lineage(bred: Sequence[tuple[Parent, Candidate]]) -> str:
+    """How each parent that was bred before was made, and that its name leads nowhere but here."""
+    lines = [
+        f"- `{_line(model.name)}` is {_line(origin.name)} of the run {_line(origin.run.name)}: "
+        f"{_line(Recipe.from_json(origin.recipe).sentence())} Its recipe is `{origin.recipe_digest}`."
+        for model, origin in bred
+    ]
+    return BRED + "\n\n" + "\n".join(lines)
 
 
 def _scores(candidate: Candidate, config: RunConfig) -> str:

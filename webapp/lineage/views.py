@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -16,6 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from webapp.accounts.requests import SignedIn
 from webapp.lineage import actions
 from webapp.lineage.models import Adoption, Sequel
+from webapp.lineage.queries import sequel_of
 from webapp.runs.listing import runs_of
 from webapp.runs.models import Candidate
 
@@ -63,5 +64,7 @@ def _adoption(candidate: Candidate) -> Adoption | None:
 
 
 def _sequel(request: SignedIn, run_id: UUID) -> Sequel:
-    run = get_object_or_404(runs_of(request.user), pk=run_id)
-    return get_object_or_404(Sequel.objects.select_related("first__winner", "run", "adoption__candidate"), first=run)
+    found = sequel_of(get_object_or_404(runs_of(request.user), pk=run_id))
+    if found is None:
+        raise Http404("no run follows this one")
+    return found

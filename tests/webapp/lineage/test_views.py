@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from merging.paths import Hop, LayerPath, path_recipe
+from merging.recipes import Parent as Model
+from merging.recipes import Recipe, passthrough_recipe
 from tests.webapp.runs.rows import make_config, make_run
+from webapp.exports.cards import model_card
 from webapp.exports.models import Export
 from webapp.library.models import Parent
 from webapp.lineage.models import Adoption, Sequel
@@ -52,9 +57,9 @@ def registered(candidate: Candidate) -> Adoption:
     return Adoption.objects.create(candidate=candidate, parent=parent)
 
 
-def with_sequel(run: Run, **changes: Any) -> Sequel:
+def with_sequel(first: Run, **changes: Any) -> Sequel:
     config = make_config(50, 60).to_json()
-    return Sequel.objects.create(first=run, **{"name": "both, layer path", "config": config} | changes)
+    return Sequel.objects.create(first=first, **{"name": "both, layer path", "config": config} | changes)
 
 
 def test_pressing_use_as_parent_asks_for_the_model_and_shows_how_far_it_is(
@@ -163,3 +168,67 @@ def test_only_the_owner_sees_what_comes_after_and_goes_on(
 def test_a_run_that_nothing_follows_has_no_such_box(run: Run, owner_client: Client) -> None:
     assert owner_client.get(reverse("lineage:sequel", args=[run.pk]), headers=HTMX).status_code == 404
     assert owner_client.post(reverse("lineage:go_on", args=[run.pk])).status_code == 404
+
+
+def test_run_pages_link_to_each_other_and_to_the_candidate_between_them(
+    run: Run, candidate: Candidate, owner: User, owner_client: Client
+) -> None:
+    adoption = registered(candidate)
+    second = make_run(owner, name="Then the path", n_generations=1)
+    parents = [{"name": "bred", "folder": "/bred", "fingerprint": "blake3:1"}, second.config["parents"][1]]
+    Run.objects.filter(pk=second.pk).update(config=second.config | {"parents": parents})
+    with_sequel(run, adoption=adoption, run=second)
+    first_page, second_page = (
+        owner_client.get(reverse("runs:detail", args=[one.pk])).content.decode() for one in (run, second)
+    )
+    page_of_candidate = reverse("runs:candidate", args=[run.pk, candidate.pk])
+    assert f'href="{reverse("runs:detail", args=[second.pk])}">Then the path</a>' in first_page
+    assert f'Follows <a href="{reverse("runs:detail", args=[run.pk])}"' in second_page
+    assert second_page.count(f'href="{page_of_candidate}"') == 2  # what it follows, and its parents
+    assert f'href="{address(candidate)}"' in first_page
+
+
+def test_the_models_page_tells_its_owner_where_a_model_was_bred(
+    candidate: Candidate, owner_client: Client, member_client: Client
+) -> None:
+    adoption = registered(candidate)
+    link = f'href="{reverse("runs:candidate", args=[candidate.run_id, candidate.pk])}"'
+    assert link in owner_client.get("/models/").content.decode()
+    Parent.objects.filter(pk=adoption.parent_id).update(owner=None)
+    page = member_client.get("/models/").content.decode()
+    assert "bred" in page and link not in page
+
+
+def test_a_deleted_run_is_linked_from_nowhere(candidate: Candidate, owner_client: Client) -> None:
+    registered(candidate)
+    Run.objects.filter(pk=candidate.run_id).update(deleted_at=candidate.run.created)
+    page = owner_client.get("/models/").content.decode()
+    assert ">bred<" in page and str(candidate.run_id) not in page
+
+
+def test_the_card_names_the_ancestors_and_tells_how_a_parent_was_bred(candidate: Candidate, owner: User) -> None:
+    registered(candidate)
+    second = make_run(owner, name="Then the path", n_generations=1)
+    child = second.candidates.get(name="g0.0")
+    bred = {"name": "bred", "folder": "/bred", "fingerprint": "blake3:1"}
+    other = Recipe.from_json(child.recipe).parents[1]
+    recipe = path_recipe((Model(**bred), other), LayerPath((Hop(0, 0), Hop(1, 1), Hop(0, 3))), "float32")
+    child.recipe, child.recipe_digest = recipe.to_json(), recipe.digest()
+    child.save()
+    text = model_card(Export.objects.create(owner=owner, candidate=child))
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["base_model"] == ["demo/japanese", "demo/addition", "demo/base"]
+    assert f"- `bred` is g0.1 of the run Japanese sums: {Recipe.from_json(candidate.recipe).sentence()}" in text
+
+
+def test_the_card_of_another_owner_tells_nothing_of_a_run_that_is_not_theirs(
+    candidate: Candidate, member: User
+) -> None:
+    registered(candidate)
+    second = make_run(member, n_generations=1)
+    child = second.candidates.get(name="g0.0")
+    recipe = passthrough_recipe(Model("bred", "/bred", "blake3:1"))
+    child.recipe, child.recipe_digest = recipe.to_json(), recipe.digest()
+    child.save()
+    text = model_card(Export.objects.create(owner=member, candidate=child))
+    assert "Lineage" not in text and yaml.safe_load(text.split("---")[1])["base_model"] == ["bred"]

@@ -20,6 +20,7 @@ from webapp.library.fit import fit_of
 from webapp.library.forms import ParentForm
 from webapp.library.models import Parent
 from webapp.library.views.hiding import hide, may_hide
+from webapp.lineage.queries import open_origins
 
 NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -33,7 +34,9 @@ def parents(request: SignedIn) -> HttpResponse:
         messages.success(request, f"{parent.name} can be chosen now.")
         return redirect("library:parents")
     chosen = _chosen(request)
-    rows = [(row, may_hide(request.user, row), row in chosen) for row in Parent.objects.visible_to(request.user)]
+    models = list(Parent.objects.visible_to(request.user))
+    bred = open_origins((model.folder for model in models), request.user)
+    rows = [(row, may_hide(request.user, row), row in chosen, bred.get(row.folder)) for row in models]
     context = {
         "parents": rows,
         "fit": fit_of(chosen) if chosen else None,

@@ -18,6 +18,8 @@ from merging.objectives import shares
 from merging.recipes import Recipe
 from merging.search import searches
 from webapp.accounts.requests import SignedIn
+from webapp.lineage.actions import model_a
+from webapp.lineage.queries import open_origins, prequel_of, sequel_of
 from webapp.runs import leaderboard, paths, series, slots, worth
 from webapp.runs.config import RunConfig
 from webapp.runs.layer_map import layer_map
@@ -54,7 +56,9 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         return render(request, "runs/_live_parts.html", context | announced)
     for of_part in LATER.values():
         context |= of_part(run, config, found)
-    return render(request, "runs/live.html", context | _settings(config) | {"seq": run.next_seq - 1})
+    return render(
+        request, "runs/live.html", context | _settings(config) | _lineage(run, config) | {"seq": run.next_seq - 1}
+    )
 
 
 @never_cache
@@ -107,6 +111,18 @@ def _settings(config: RunConfig) -> dict[str, Any]:
         "fidelity": None if config.fidelity == FULL else fidelities.get(config.fidelity),
         "method": methods.get(config.method),
         "search": searches.get(config.search),
+    }
+
+
+def _lineage(run: Run, config: RunConfig) -> dict[str, Any]:
+    """Where its parents come from, and the runs before and after it."""
+    sequel = sequel_of(run)
+    origins = open_origins((parent.folder for parent in config.parents), run.owner)
+    return {
+        "parents": [(parent, origins.get(parent.folder)) for parent in config.parents],
+        "prequel": prequel_of(run),
+        "sequel": sequel,
+        "model_a": model_a(run) if sequel else None,
     }
 
 
