@@ -3,7 +3,9 @@
     .venv/bin/python -m benchmarks.engine_speed [TURNS] [demo | synthetic]
 
 Usual way: prompts padded on the left in batches, the questions in their order or sorted by length, with torch's own number of threads. A
-first turn tries every batch size; the fastest is then measured in turns with the engine, each in a process of its own. Prints Markdown.
+first turn tries every batch size; the fastest is then measured in turns with the engine, each in a process of its own. For a model that
+the engine gives one thread, one engine for each core answers all questions at the same time as well: what the machine can do. Prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -51,6 +54,7 @@ class Task:
     prompts: list[str]
     max_new_tokens: int
     batches: tuple[int, ...]
+    n_engines: int = 1
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def demo(folder: Path) -> Task:
     Workbench("cpu").build(_space("task_arithmetic").origin, folder)
     benchmark = benchmarks.get("japanese-sums").load()
     prompts = [benchmark.rendered(sample) for sample in benchmark.take("search", 200)]
-    return Task("demo, 0.75 M", folder, prompts, 48, (32, 64, 128, 200))
+    return Task("demo, 0.75 M", folder, prompts, 48, (32, 64, 128, 200), os.cpu_count() or 1)
 
 
 def synthetic(folder: Path) -> Task:
@@ -121,23 +125,42 @@ def synthetic(folder: Path) -> Task:
 
 
 def _compare(task: Task, turns: int) -> None:
-    with _asked(task) as engine, _asked(task) as library:
-        engine(None)  # warms up, as trying every way does
+    with ExitStack() as stack:
+        library, *engines = [stack.enter_context(_asked(task)) for _ in range(1 + task.n_engines)]
+        _at_once(engines)  # warms up, as trying every way does
         ways = [Way(size, is_sorted) for size in task.batches for is_sorted in (False, True)]
         best = min(ways, key=lambda way: library(way).wall)
-        ours, theirs = [], []
+        ours, theirs, together = [], [], []
         for _ in range(turns):
-            ours.append(engine(None))
+            ours.append(engines[0](None))
             theirs.append(library(best))
-    wall = median(b.wall / a.wall for a, b in zip(ours, theirs, strict=True))
-    processor = median(b.processor / a.processor for a, b in zip(ours, theirs, strict=True))
+            together.append(_at_once(engines))
     same = sum(a == b for a, b in zip(ours[0].texts, theirs[0].texts, strict=True))
     n = len(task.prompts)
     print(f"| {task.name} | {best} | {_speed(theirs, n)} | | |")
-    print(f"| | this engine | {_speed(ours, n)} | {wall:.2f} / {processor:.2f} | {same} of {n} |")
+    print(f"| | this engine | {_speed(ours, n)} | {_ratios(theirs, ours)} | {same} of {n} |")
+    if len(engines) > 1:
+        n *= len(engines)
+        print(
+            f"| | {len(engines)} of them at the same time | {_speed(together, n)} | {_ratios(theirs, together, len(engines))} | |"
+        )
     for prompt, a, b in zip(task.prompts, ours[0].texts, theirs[0].texts, strict=True):
         if a != b:
             print(f"<!-- differs where two logits are {_gap(task, prompt, a, b):.1e} of their size apart -->")
+
+
+def _at_once(engines: Sequence[Callable[[Way | None], Turn]]) -> Turn:
+    """All questions answered by each engine: until the last one is done."""
+    with ThreadPoolExecutor(len(engines)) as pool:
+        turns = list(pool.map(lambda engine: engine(None), engines))
+    return Turn(max(turn.wall for turn in turns), sum(turn.processor for turn in turns), turns[0].texts)
+
+
+def _ratios(theirs: Sequence[Turn], ours: Sequence[Turn], times: int = 1) -> str:
+    """How many times as fast; ours answered the questions so many times."""
+    pairs = list(zip(ours, theirs, strict=True))
+    wall = median(times * b.wall / a.wall for a, b in pairs)
+    return f"{wall:.2f} / {median(times * b.processor / a.processor for a, b in pairs):.2f}"
 
 
 def _speed(turns: Sequence[Turn], n: int) -> str:
