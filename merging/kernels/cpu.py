@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 SPAN: Final = 1 << 20
 """Elements that one thread merges at a time: about a millisecond, and within one block of random words."""
+LEAST_SPAN: Final = 1 << 16
+"""As many at the end of a tensor, where threads wait for each other. A span costs Python a hundredth of a millisecond."""
 RANKED_SPAN: Final = 1 << 17
 """The same where rows are sorted first: their ranks stay in the processor's cache."""
 LONGEST_KEPT: Final = 1 << 16
@@ -62,7 +64,7 @@ def merge(target: Elements, base: Elements | None, parents: Sequence[Elements], 
             worst = max(worst, int(merge_elements(out[here], *models, *numbers.of_span(a, of_ranks))))
         return worst
 
-    return max(in_threads(of_span, len(out), numbers.span), default=0) < INFINITE[dtype]
+    return max(in_threads(of_span, numbers.spans(len(out))), default=0) < INFINITE[dtype]
 
 
 def ranks_of(base: Elements, parent: Elements, row: int) -> NDArray[np.uint16]:
@@ -73,7 +75,7 @@ def ranks_of(base: Elements, parent: Elements, row: int) -> NDArray[np.uint16]:
     def of_span(start: int, stop: int) -> None:
         rank_rows(below[start:stop], above[start:stop], row, None, found[start:stop])
 
-    list(in_threads(of_span, len(above), span_of_rows(row)))
+    list(in_threads(of_span, spans_of_rows(len(above), row)))
     return found
 
 
@@ -82,17 +84,32 @@ def of_one_dtype(tensors: Sequence[Elements]) -> Sequence[Elements]:
     return tensors if len({tensor.dtype for tensor in tensors}) == 1 else [tensor.widened() for tensor in tensors]
 
 
-def in_threads(work: Callable[[int, int], T], n: int, size: int) -> Iterator[T]:
-    """`work(start, stop)` for pieces of n elements, in their order; in this thread when there is one piece."""
-    spans = [(start, min(n, start + size)) for start in range(0, n, size)]
+def in_threads(work: Callable[[int, int], T], spans: Sequence[tuple[int, int]]) -> Iterator[T]:
+    """`work(start, stop)` for spans of elements, in their order; in this thread when there is one."""
     if len(spans) < 2 or (n_at_once := n_threads()) == 1:
         return (work(*span) for span in spans)
     return _threads(os.getpid(), n_at_once).map(lambda span: work(*span), spans)
 
 
-def span_of_rows(row: int) -> int:
-    """Elements in as many rows as are sorted at a time."""
-    return max(1, RANKED_SPAN // row) * row
+def equal_spans(n: int, size: int) -> list[tuple[int, int]]:
+    """All n elements in pieces of one size."""
+    return [(start, min(n, start + size)) for start in range(0, n, size)]
+
+
+def tapering_spans(n: int) -> list[tuple[int, int]]:
+    """The same, but the last ever smaller, so that no thread has long to wait for another's. Only for elements that are merged
+    each by itself: where pieces are cut depends on the number of threads.
+    """
+    stops = [0]
+    while (left := n - stops[-1]) > 0:
+        size = min(SPAN, max(LEAST_SPAN, left // n_threads()))
+        stops.append(n if left < size + LEAST_SPAN else stops[-1] + size)
+    return list(itertools.pairwise(stops))
+
+
+def spans_of_rows(n: int, row: int) -> list[tuple[int, int]]:
+    """As many rows as are sorted at a time."""
+    return equal_spans(n, max(1, RANKED_SPAN // row) * row)
 
 
 def in_blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -139,10 +156,10 @@ class _Numbers:
             SAMPLES[dtype],
         )
 
-    @property
-    def span(self) -> int:
-        """How many elements are merged at a time: whole rows where they are sorted."""
-        return span_of_rows(self._ranked[0].row) if any(keep.ranks is None for keep in self._ranked) else SPAN
+    def spans(self, n: int) -> list[tuple[int, int]]:
+        """Whole rows where they are sorted."""
+        is_sorting = any(keep.ranks is None for keep in self._ranked)
+        return spans_of_rows(n, self._ranked[0].row) if is_sorting else tapering_spans(n)
 
     def ranks(self, base: Any, parents: Sequence[Any], start: int, stop: int) -> tuple[Any, ...] | None:
         """The ranks of each parent's magnitudes in their rows; None where no rule asks for them. [stop - start] each"""

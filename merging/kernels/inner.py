@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merging.elements import Elements
-from merging.kernels.cpu import SPAN, in_threads
+from merging.kernels.cpu import SPAN, equal_spans, in_threads
 from merging.kernels.loops import add_products, write_differences
 
 WIDTH: Final = 1 << 14
@@ -33,6 +33,6 @@ def products(tensors: Sequence[Elements], base: Elements | None) -> NDArray[np.f
         return found
 
     total = np.zeros((n, n))
-    for of_one_span in in_threads(of_span, len(vectors[0]), SPAN):
+    for of_one_span in in_threads(of_span, equal_spans(len(vectors[0]), SPAN)):
         total += of_one_span
     return np.tril(total) + np.tril(total, -1).T

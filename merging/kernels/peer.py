@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merging.elements import Elements, as_tensor, rounded, torch_dtype
-from merging.kernels.cpu import INFINITE, SAMPLES, SPAN, in_threads, of_one_dtype, span_of_rows
+from merging.kernels.cpu import INFINITE, SAMPLES, equal_spans, in_threads, of_one_dtype, spans_of_rows, tapering_spans
 from merging.kernels.loops import N_VECTORS, draw_mask, f4, merge_as_peer, rank_rows, sum_as_torch, sum_magnitudes
 from merging.kernels.passes import Pass
 from merging.kernels.spectra import AnySpectrum
@@ -70,7 +70,7 @@ class PeerMerge:
             of_masks = tuple(mask[here] for mask in masks) or None
             return int(merge_as_peer(out[here], *models, weights, *bounds, of_masks, factors, *numbers))
 
-        return max(in_threads(of_span, len(out), SPAN), default=0) < INFINITE[dtype]
+        return max(in_threads(of_span, tapering_spans(len(out))), default=0) < INFINITE[dtype]
 
     def _numbers(self, sample: Any) -> tuple[Any, Any]:
         """The weights, and what comes after the masks."""
@@ -146,7 +146,7 @@ class PeerMerge:
             return ranks
 
         start = 0
-        for ranks in in_threads(of_span, len(above), span_of_rows(row)):
+        for ranks in in_threads(of_span, spans_of_rows(len(above), row)):
             self._draw(ranks, shares, mask[start : start + len(ranks)])
             start += len(ranks)
         return mask
@@ -174,7 +174,7 @@ class PeerMerge:
             return found
 
         n_parts = min(n_threads(), -(-len(above) // TORCH_GRAIN))
-        return in_threads(of_span, len(above), -(-len(above) // n_parts))
+        return in_threads(of_span, equal_spans(len(above), -(-len(above) // n_parts)))
 
     def _factor(self, parts: Iterable[tuple[float, float]]) -> float:
         """By which what is kept has the L1 norm of the whole. Torch rounds the sums of its threads to the dtype and adds them up."""

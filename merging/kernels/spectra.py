@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merging.elements import AnyTensor, Elements
-from merging.kernels.cpu import LONGEST_KEPT, SPAN, in_threads, ranks_of
+from merging.kernels.cpu import LONGEST_KEPT, SPAN, equal_spans, in_threads, ranks_of
 from merging.kernels.loops import N_BINS, N_WORDS, PIECE, count_different, count_magnitudes, gather_words
 from merging.masks import row_of
 from merging.plans import TensorOf
@@ -97,7 +97,7 @@ class Spectrum:
             n = count_different(below[start:stop], above[start:stop], seen, counts, min(MOST_KEPT, self._n))
             return (seen[seen > 0], counts[seen > 0]) if n >= 0 else None
 
-        found = list(in_threads(of_span, self._n, _share(self._n)))
+        found = list(in_threads(of_span, _shares(self._n)))
         whole = [pair for pair in found if pair is not None]
         if len(whole) == len(found):
             self._different = _joined([seen for seen, _ in whole], [counts for _, counts in whole])
@@ -118,11 +118,11 @@ class Spectrum:
             return np.bincount(words[:n], minlength=N_WORDS)
 
         if self._bins is None:
-            counts = sum(in_threads(bins_of, self._n, _share(self._n)), np.zeros(N_BINS, np.int64))
+            counts = sum(in_threads(bins_of, _shares(self._n)), np.zeros(N_BINS, np.int64))
             self._bins = np.cumsum(counts).astype(np.uint32)
         number = int(np.searchsorted(self._bins, place, side="right"))
         place -= int(self._bins[number - 1]) if number else 0
-        words = np.cumsum(sum(in_threads(words_of, self._n, _share(self._n)), np.zeros(N_WORDS, np.int64)))
+        words = np.cumsum(sum(in_threads(words_of, _shares(self._n)), np.zeros(N_WORDS, np.int64)))
         return number << 16 | int(np.searchsorted(words, place, side="right"))
 
 
@@ -135,9 +135,9 @@ def spectrum(of: AnyTensor) -> AnySpectrum:
     return GpuSpectrum(of.numel())
 
 
-def _share(n: int) -> int:
+def _shares(n: int) -> list[tuple[int, int]]:
     """Elements for each thread, but not so few that a table for them is not worth it."""
-    return max(SPAN, -(-n // n_threads()))
+    return equal_spans(n, max(SPAN, -(-n // n_threads())))
 
 
 def _joined(

@@ -132,6 +132,15 @@ def test_ranks_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> 
         kept.ranks_of(of[0], of[2], base, base)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2**17, 2**18 - 1, 2**18, 3 * 2**20 + 17, 11_534_336])
+def test_spans_taper_and_leave_nothing_out(n: int, threads: int) -> None:
+    spans = cpu.tapering_spans(n)
+    assert [start for start, _ in spans] == [0, *(stop for _, stop in spans)][: len(spans)]
+    assert sum(stop - start for start, stop in spans) == n
+    assert all(stop - start <= cpu.SPAN + cpu.LEAST_SPAN for start, stop in spans)
+    assert threads == 1 or n < 2 * cpu.LEAST_SPAN or spans[-1][1] - spans[-1][0] < 2 * cpu.LEAST_SPAN
+
+
 def test_parents_of_mixed_dtypes_merge() -> None:
     base = some((50,), 1, F16)
     check(methods.get("ties"), base, [some((50,), 2, BF16), some((50,), 3, F32), some((50,), 4, F16)], BF16, BF16)
