@@ -147,6 +147,9 @@ class _Numbers:
             tuple(f4(slope) for slope, _ in shares) or None,
             tuple(f4(floor) for _, floor in shares) or None,
             True if any(keep.rescale for keep in self._ranked) else None,
+            None
+            if all(_is_moderate(keep.row, *share) for keep, share in zip(self._ranked, shares, strict=True))
+            else True,
         )
         self._after = (
             task.elect or None,
@@ -183,6 +186,11 @@ def _ranks(base: Any, parent: Any, row: int) -> NDArray[Any]:
     found = np.empty(len(parent), np.uint16 if row <= LONGEST_KEPT else np.uint32)
     rank_rows(base, parent, row, None, found)
     return found
+
+
+def _is_moderate(row: int, slope: float, floor: float) -> bool:
+    """Whether all probabilities of a row lie in [2^-8, 1)."""
+    return bool(f4(floor) >= 2**-8 and f4(f4(row - 1) * f4(slope)) + f4(floor) < 1)
 
 
 def possible_weights(task: Pass) -> Iterator[float]:

@@ -58,6 +58,7 @@ def merge_elements(
     slopes: Any,
     floors: Any,
     divides: Any,
+    extremes: Any,
     elect: Any,
     count: Any,
     total: Any,
@@ -66,7 +67,8 @@ def merge_elements(
 ) -> Any:
     """Merges and returns the bits of the largest magnitude that was written; see `Pass` for the arithmetic.
 
-    `keys`, folded, come with `lasts` and `divisors` for lotteries, or with `ranks`, `slopes`, `floors` and `divides` by rank.
+    `keys`, folded, come with `lasts` and `divisors` for lotteries, or with `ranks`, `slopes`, `floors`, `divides` and `extremes`
+    by rank.
     """
     worst = u4(0)
     for j in range(len(target)):
@@ -81,14 +83,14 @@ def merge_elements(
             if highs is not None:
                 weight = weight if abs(tau) <= highs[i] else dropped
             if keys is not None:
-                word = _random_word(place, keys[i])
+                word = _unfolded_word(place, keys[i])
                 if lasts is not None:
-                    weight = weight if i4(word) <= lasts[i] else dropped
+                    weight = weight if is_folded_at_most(word, lasts[i]) else dropped
                     tau = tau / divisors[i]
                 if ranks is not None:
                     share = f4(f4(ranks[i][j]) * slopes[i]) + floors[i]
                     kept = tau if divides is None else tau / share
-                    tau = kept if _wins(word, share) else f4(0)
+                    tau = kept if _wins(folded(word), share, extremes) else f4(0)
             s = tau * weight
             p, n = s, f4(0)
             if elect is not None:
@@ -477,13 +479,23 @@ def magnitude_of(base: Any, parent: Any, j: Any, step: Any) -> Any:
 
 
 @inlined
-def _random_word(place: Any, keys: Any) -> Any:
-    """The word of `merging.draws` for an element: two rounds of lowbias32. Its place and the keys come folded.
+def _unfolded_word(place: Any, keys: Any) -> Any:
+    """The word of `merging.draws` for an element before it is folded: two rounds of lowbias32. Its place and the keys come folded.
 
     A round begins and ends with folding, which undoes itself: between two rounds only the key is left of it. Each step
     says that it is 32 bits wide, or it would not be.
     """
-    return folded(_multiplied(u4(_multiplied(u4(place ^ keys[0])) ^ keys[1])))
+    return _multiplied(u4(_multiplied(u4(place ^ keys[0])) ^ keys[1]))
+
+
+@inlined
+def is_folded_at_most(word: Any, last: Any) -> Any:
+    """Whether a word, folded, is no larger than another, both as signed numbers.
+
+    Their lower halves only matter where the upper ones are equal; then folding with the one is folding with the other,
+    which is a number for all elements.
+    """
+    return i4(u4(word ^ (u4(last) >> u4(16)))) <= last
 
 
 @inlined
@@ -500,10 +512,15 @@ def folded(word: Any) -> Any:
 
 
 @inlined
-def _wins(word: Any, share: Any) -> Any:
-    """Whether a word, as a number in [0, 2^32), is below `merging.draws.limit_of` a share. float32 holds these limits."""
-    limit = u4(min(np.rint(share * f4(2.0**32)), f4(2.0**32 - 2**8)))
-    return (u4(word ^ u4(0x80000000)) < limit) | (share >= f4(1))
+def _wins(word: Any, share: Any, extremes: Any) -> Any:
+    """Whether a word, as a number in [0, 2^32), is below `merging.draws.limit_of` a share. float32 holds these limits.
+
+    Unless there are `extremes`, shares lie in [2^-8, 1), and their limits are whole numbers of 32 bits as they are.
+    """
+    limit = share * f4(2.0**32)
+    if extremes is None:
+        return u4(word ^ u4(0x80000000)) < u4(limit)
+    return (u4(word ^ u4(0x80000000)) < u4(min(np.rint(limit), f4(2.0**32 - 2**8)))) | (share >= f4(1))
 
 
 @inlined

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from merging.draws import BLOCK, Draws
 from merging.kernels import cpu, spectra
+from merging.kernels.compiling import compiled
 from merging.kernels.keepers import TensorKeepers
+from merging.kernels.loops import is_folded_at_most
 from merging.kernels.passes import BLOCK_BITS, Pass
 from merging.kernels.spectra import Spectra, Spectrum
 from merging.masks import magnitude_thresholds
@@ -130,6 +133,31 @@ def test_ranks_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> 
     kept.forget(of[1].parent)
     with pytest.raises(TypeError):
         kept.ranks_of(of[0], of[2], base, base)
+
+
+@pytest.mark.parametrize(
+    ("density", "epsilon"), [(0.5, 0.1), (0.1, 0.3), (0.9, 0.3), (0.004, 0.001), (1 - 2**-20, 0.1)]
+)
+def test_probabilities_next_to_none_and_to_all_draw_as_limits_say(density: float, epsilon: float) -> None:
+    """In between, limits are whole numbers of 32 bits, and the kernel takes them as they are."""
+    base = some((3, 5000), 1, BF16)
+    parents = [(base.float() + some(base.shape, seed, F32, 0.1)).bfloat16() for seed in (2, 3, 4)]
+    check(methods.get("della"), base, parents, BF16, BF16, densities=(density,) * 3, epsilon=epsilon)
+
+
+@pytest.mark.parametrize("last", [0, 1, 2**15, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**32 - 2, 0x12345678])
+def test_a_word_wins_when_it_is_low_enough_once_it_is_folded(last: int) -> None:
+    """Words next to the last that wins, in either half."""
+    near = {(last + step + (half << 16)) % 2**32 for step in range(-3, 4) for half in (-1, 0, 1)}
+    words = np.array(sorted(near), np.uint32)
+    bound = np.uint32(last).view(np.int32)
+    found = [compare(word, bound) for word in words ^ (words >> 16)]  # folded twice is not folded
+    assert found == (words.view(np.int32) <= bound).tolist()
+
+
+@compiled
+def compare(unfolded: np.uint32, last: np.int32) -> bool:
+    return is_folded_at_most(unfolded, last)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2**17, 2**18 - 1, 2**18, 3 * 2**20 + 17, 11_534_336])
