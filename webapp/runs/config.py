@@ -38,12 +38,14 @@ class Override:
 @dataclass(frozen=True)
 class PathSettings:
     """What a run that evolves the path of layers may do: the list of layers comes `repeats` times, a path has at most `max_hops` of
-    them, and `scales` says how the numbers between them are found (`merging.path_genomes`).
+    them, `scales` says how the numbers between them are found, and `p_others` how likely layers outside A's own path are on at the start
+    (`merging.path_genomes`).
     """
 
     repeats: int
     scales: str
     max_hops: int
+    p_others: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class RunConfig:
             repeats=path.repeats,
             scales=path.scales,
             max_hops=path.max_hops,
+            p_others=path.p_others,
             dtype=self.dtype,
             seed=self.seed,
         )

@@ -42,7 +42,7 @@ MAX_FINALISTS: Final = 20
 PARTS: Final = "parts"
 THEN: Final = "then-"
 WINNER: Final = "the winner"
-PATH_FIELDS: Final = ("repeats", "scales", "max_hops")
+PATH_FIELDS: Final = ("repeats", "scales", "max_hops", "p_others")
 OF_PATH: Final = frozenset({*PATH_FIELDS, "parents", "budget", "population_size"})
 """What the second of two runs has of its own."""
 PATH_METHOD: Final = methods.get("passthrough")
@@ -72,6 +72,7 @@ class PathDraft:
     repeats: int
     scales: str
     max_hops: int | None = None
+    p_others: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -196,10 +197,10 @@ def _plan_path(draft: Draft, path: PathDraft, objectives: tuple[Objective, ...],
 
 
 def _path_settings(config: RunConfig, path: PathDraft, n_layers: Sequence[int], problems: _Problems) -> PathSettings:
-    """With its bound on hops. Each of the three is tried by itself, so that what is wrong is said where it was chosen."""
+    """With its bound on hops. Each of the four is tried by itself, so that what is wrong is said where it was chosen."""
     n_slots = max(1, path.repeats) * sum(n_layers)
     usual = min(n_slots, sum(n_layers) if len(n_layers) > 1 else 2 * n_layers[0])
-    found = PathSettings(path.repeats, path.scales, usual if path.max_hops is None else path.max_hops)
+    found = PathSettings(path.repeats, path.scales, usual if path.max_hops is None else path.max_hops, path.p_others)
     harmless = PathSettings(1, "one", MAX_HOPS)
     for name in PATH_FIELDS:
         tried = replace(config, path=replace(harmless, **{name: getattr(found, name)}))

@@ -91,7 +91,7 @@ SCALE_OPTIONS: Final = (
 FIDELITIES: Final = tuple(sorted(fidelities, key=lambda kind: kind.name != FULL))
 SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(method))
 NUMBERS: Final = ("population_size", "budget", "seed", "n_finalists")
-PATH_NUMBERS: Final = ("path_population_size", "path_budget", "repeats", "max_hops")
+PATH_NUMBERS: Final = ("path_population_size", "path_budget", "repeats", "max_hops", "p_others")
 OF_NUMBERS: Final = frozenset(
     {"parents", "base", "method", "groups", "n_groups", "division", "filters", "search", "budget", "population_size"}
 )
@@ -159,7 +159,8 @@ class RunForm(forms.Form):
         help_text="Your name and the time are kept with the run, and stand on its leaderboard and on the card of every model it makes.",
     )
     n_finalists = _number(
-        "Finalists", "So many of the best take the final exam. The winner is the best of them on the search questions."
+        "Finalists",
+        "So many of the best take the final exam. The best of them on the search questions wins; of paths, the best on validation.",
     )
     method = forms.ChoiceField(
         label="Merge method",
@@ -193,6 +194,12 @@ class RunForm(forms.Form):
         "What a child may cost. Left empty: as many as A and B have together, or A alone twice.",
         False,
         "automatic",
+    )
+    p_others = forms.FloatField(
+        label="Chance of other layers at the start",
+        help_text="0.5 is the paper's, for many thousand candidates. With few, begin nearer to A as it is, such as 0.05.",
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+        error_messages={"invalid": "Chance of other layers at the start is not a number."},
     )
     scales = forms.ChoiceField(
         label="Scales between layers",
@@ -332,7 +339,7 @@ class RunForm(forms.Form):
             search=chosen["path_search"],
             budget=chosen["path_budget"],
             population_size=chosen["path_population_size"],
-            path=PathDraft(chosen["repeats"], chosen["scales"], chosen["max_hops"]),
+            path=PathDraft(chosen["repeats"], chosen["scales"], chosen["max_hops"], chosen["p_others"]),
             **self._shared(chosen),
         )
 
@@ -436,6 +443,7 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "model_b": rows.get(path.model_b or ""),
         "repeats": path.repeats,
         "max_hops": path.max_hops,
+        "p_others": path.p_others,
         "scales": path.scales,
         "path_search": path.search,
         "path_budget": path.budget,

@@ -37,6 +37,7 @@ class PathPreset:
     repeats: int = 1
     scales: str = "slot"
     max_hops: int | None = None
+    p_others: float = 0.05
     search: str = "cat_cma"
     population_size: int | None = None
     budget: int = 400
@@ -86,24 +87,27 @@ STANDARD: Final = Preset(
 PATH: Final = Preset(
     name="path",
     title="Layer-path demo",
-    summary="The same models and not a tensor changed: which layers of both are passed, in which order, and how loudly.",
+    summary="No tensor changes: the layers of an adder and a Japanese speaker, in an order that tells right workings from wrong.",
     about="about 4 minutes on two processor cores",
+    measures=(Measure("japanese-choices", n_search=50, n_validation=100),),
     space="path",
-    path=PathPreset(*DEMO_PARENTS, max_hops=8, population_size=16, budget=160),
+    path=PathPreset(
+        "demo/addition", "demo/japanese", repeats=2, max_hops=12, p_others=0.5, population_size=16, budget=160
+    ),
 )
 BOTH: Final = Preset(
     name="both",
-    title="Both, one after the other",
+    title="Numbers, then path",
     summary="The quick demo first. Then a second run by itself: a path through the layers of its winner and of a parent.",
-    about="about 6 minutes on two processor cores",
+    about="about 4 minutes on two processor cores",
     space="both",
-    path=PathPreset(None, DEMO_PARENTS[0], max_hops=8, population_size=16, budget=160),
+    path=PathPreset(None, "demo/japanese", repeats=2, max_hops=12, population_size=16, budget=160),
 )
 PAPER_PATH: Final = Preset(
     name="paper-path",
     title="The paper's layer path",
     summary="Your models, the paper's numbers: 100 generations of 128 paths through a list that comes 3 times, 200 questions each.",
-    about="days on one GPU for models of 7 billion parameters",
+    about="2.6 million completions: for large machines",
     base=None,
     parents=(),
     measures=(),
@@ -113,7 +117,7 @@ PAPER_PATH: Final = Preset(
     fidelity="batch",
     fidelity_settings=(("samples", 200.0),),
     space="path",
-    path=PathPreset(repeats=3, scales="network", search="cma_es", population_size=128, budget=12_800),
+    path=PathPreset(repeats=3, scales="network", p_others=0.5, search="cma_es", population_size=128, budget=12_800),
 )
 OWN: Final = Preset(
     name="own",
@@ -136,7 +140,8 @@ def about(config: RunConfig) -> str:
     measured = [(asked.spec.name, asked.n_search) for asked in config.objectives]
     for known in (QUICK, STANDARD, PATH):
         of_known = [(measure.benchmark, measure.n_search) for measure in known.measures]
-        if (names, measured) == (known.parents, of_known) and _essence(config) == _essence_of(known):
+        models = (known.path.model_a, known.path.model_b) if known.space == "path" else known.parents
+        if (names, measured) == (models, of_known) and _essence(config) == _essence_of(known):
             return known.about
     return ""
 

@@ -89,6 +89,7 @@ def path_form(chosen: Library, **changes: Any) -> dict[str, Any]:
         "repeats": "1",
         "max_hops": "",
         "scales": "slot",
+        "p_others": "0.5",
         "path_search": "cma_es",
         "path_budget": "30",
         "path_population_size": "",

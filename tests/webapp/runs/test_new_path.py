@@ -12,9 +12,13 @@ from django.test import Client
 
 from merging.search import searches
 from tests.webapp.runs.choices import Library, form, library, path_form
+from webapp.library.actions import install_demo_pack
+from webapp.library.models import Parent
 from webapp.lineage.models import Sequel
 from webapp.runs.config import RunConfig
+from webapp.runs.forms import RunForm, initial
 from webapp.runs.models import Run
+from webapp.runs.presets import about, preset
 
 NEW = "/runs/new/"
 
@@ -168,3 +172,30 @@ def test_a_new_run_opens_with_a_model_of_ones_own(
     assert member_client.get(address).status_code == 404
     assert stranger_client.get(address).url.startswith("/sign-in/")
     assert owner_client.get(f"{NEW}?parent=x").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["path", "both", "quick", "standard"])
+def test_a_demo_preset_can_be_launched_as_it_is(db: None, owner_client: Client, owner: User, name: str) -> None:
+    """With the real pack: what the page was filled in with is sent back unchanged."""
+    install_demo_pack()
+    usual = {key: field.initial for key, field in RunForm(owner).fields.items() if field.initial}
+    start = usual | initial(owner, preset(name), "k1")
+    sent = {key: value.pk if isinstance(value, Parent) else value for key, value in start.items() if value is not None}
+    answer = owner_client.post(NEW, sent)
+    run = Run.objects.get()
+    assert answer.url == f"/runs/{run.pk}/"
+    assert Sequel.objects.exists() == (name == "both")
+    assert about(RunConfig.from_json(run.config)) != ""
+    (hops,) = [c for c in run.candidates.all() if c.name == "untuned stack"] or [None]
+    assert (hops is not None) == (name == "path")
+
+
+def test_the_papers_numbers_wait_for_models_and_benchmarks(chosen: Library, owner: User, owner_client: Client) -> None:
+    page = owner_client.get(f"{NEW}?preset=paper-path").content.decode()
+    values = {"path_budget": 12800, "path_population_size": 128, "repeats": 3, "p_others": 0.5}
+    assert [name for name, value in values.items() if f'name="{name}" value="{value}"' not in page] == []
+    assert checked(page, "fidelity") == {"batch"} and checked(page, "path_search") == {"cma_es"}
+    start = initial(owner, preset("paper-path"), "k1") | {"benchmarks": [chosen.benchmark.pk]}
+    models = {"model_a": chosen.first.pk, "model_b": chosen.second.pk, "base": "", "max_hops": ""}
+    sent = {name: "" if value is None else value for name, value in (start | models).items()}
+    assert owner_client.post(NEW, sent).url == f"/runs/{Run.objects.get().pk}/"

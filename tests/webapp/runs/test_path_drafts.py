@@ -98,6 +98,8 @@ def test_what_a_path_costs_is_told_in_layers_of_model_a(chosen: Library, deep: P
     route = planned(chosen, deep, chosen.first, path=PathDraft(1, "one")).route
     assert route and route.n_hops_at_first == pytest.approx(2 + 3 * 0.977 + 2 * 0.5, abs=0.01)
     assert route.times_at_most == 7 / 5
+    near = planned(chosen, deep, chosen.first, path=PathDraft(1, "one", p_others=0.1)).route
+    assert near and near.n_hops_at_first == pytest.approx(2 + 3 * 0.977 + 2 * 0.1, abs=0.01)
     bounded = planned(chosen, deep, chosen.first, path=PathDraft(3, "one", 6)).route
     assert bounded and bounded.n_hops_at_first == 6
 
@@ -107,6 +109,7 @@ def test_what_a_path_costs_is_told_in_layers_of_model_a(chosen: Library, deep: P
     [
         ({"repeats": 0}, "repeats", "repeated 0 times; expected 1 to"),
         ({"scales": "some"}, "scales", "expected one of matrix, network, slot, one"),
+        ({"p_others": 0.7}, "p_others", "with probability 0.7 at the start; expected 0.002 to 0.5"),
         ({"max_hops": 4}, "max_hops", "deep alone has 5 layers: expected as many or more"),
         ({"max_hops": 8}, "max_hops", "there are 7 layers to pass: expected as many or fewer"),
     ],

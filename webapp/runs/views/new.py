@@ -175,6 +175,7 @@ def _path_of(config: RunConfig, path: PathSettings) -> PathPreset:
         repeats=path.repeats,
         scales=path.scales,
         max_hops=path.max_hops,
+        p_others=path.p_others,
         search=config.search,
         population_size=config.population_size,
         budget=config.budget,

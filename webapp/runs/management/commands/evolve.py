@@ -40,7 +40,7 @@ from webapp.system.services import ensure_services
 POLL_SECONDS: Final = 0.25
 OF_NUMBERS: Final = ("base", "method", "groups", "filters", "search", "budget")
 OF_PATH: Final = (
-    "path_model_b", "path_repeats", "path_max_hops", "path_scales", "path_search", "path_population", "path_budget",
+    "path_model_b", "path_repeats", "path_max_hops", "path_scales", "path_p_others", "path_search", "path_population", "path_budget",
 )  # fmt: skip
 
 
@@ -95,6 +95,11 @@ class Command(BaseCommand):
         parser.add_argument("--path-repeats", type=int, help="how often the list of all layers comes")
         parser.add_argument("--path-max-hops", type=int, help="layers that a path has at most")
         parser.add_argument("--path-scales", choices=SCALES, help="how the scales between layers are found")
+        parser.add_argument(
+            "--path-p-others",
+            type=float,
+            help="chance of layers outside A's own path to be on at the start; the paper's is 0.5",
+        )
         parser.add_argument("--path-search", choices=searches.names())
         parser.add_argument("--path-population", type=int, help="paths per generation")
         parser.add_argument("--path-budget", type=int, help="paths to score on the search questions")
@@ -239,7 +244,7 @@ def _paths(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
         search=path.search,
         budget=path.budget,
         population_size=path.population_size,
-        path=PathDraft(path.repeats, path.scales, path.max_hops),
+        path=PathDraft(path.repeats, path.scales, path.max_hops, path.p_others),
         **_shared(owner, chosen, options),
     )
 
