@@ -167,6 +167,18 @@ def test_launching_twice_with_one_key_is_one_pair(both: Run, owner: User, tmp_pa
     assert Sequel.objects.count() == 1
 
 
+def test_a_web_process_that_dies_between_both_launches_neither(
+    owner: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(**kwargs: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Sequel.objects, "get_or_create", die)
+    with pytest.raises(SystemExit):
+        launch_both(owner, tmp_path)
+    assert not Run.objects.exists()
+
+
 def test_the_database_refuses_a_second_run_after_the_first(both: Run) -> None:
     with pytest.raises(IntegrityError, match="lineage_sequel_first_id"), transaction.atomic():
         Sequel.objects.create(first=both, name="twice", config={})

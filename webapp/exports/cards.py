@@ -283,11 +283,9 @@ def _search(candidate: Candidate, config: RunConfig) -> str:
 def _what_was_searched(config: RunConfig) -> tuple[str, str]:
     if config.path is None:
         return "Layer groups", config.groups
-    settings = config.path
-    return (
-        "Paths",
-        f"layers of both parents, {settings.repeats} times over, scales {settings.scales}, at most {settings.max_hops} hops",
-    )
+    path, names = config.path, _and([parent.name for parent in config.parents])
+    often = f"{path.repeats} times over, " if path.repeats > 1 else ""
+    return "Paths", f"layers of {names}, {often}scales {path.scales}, at most {path.max_hops} hops"
 
 
 def _asked_less(run: Run, config: RunConfig) -> list[str]:

@@ -125,5 +125,5 @@ def test_a_path_is_told_layer_by_layer_and_as_an_ordinary_model(owner: User) -> 
     assert "An ordinary model of 5 layers" in text and "configuration are those of demo/japanese." in text
     assert "| 0-1 | demo/japanese | 0-1 | 1, 1 |" in text and "| 2-3 | demo/addition | 1-2 | 0.8, 1 |" in text
     assert "the scales are part of this model's tensors" in text and "Path of 5 layers: 3 of demo/japanese" in text
-    assert "| Paths | layers of both parents, 2 times over, scales slot, at most 100 hops |" in text
+    assert "| Paths | layers of demo/japanese and demo/addition, 2 times over, scales slot, at most 100 hops |" in text
     assert "## Path" not in card(make_run(owner, state="done", n_generations=1, ending=True, name="Merges"))
