@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
 
 from merging.recipes import Parent, Recipe
 from webapp.lineage.models import Adoption, Sequel
@@ -13,7 +16,10 @@ from webapp.runs.models import Candidate, Run
 
 def origins(folders: Iterable[str], owner: User) -> Mapping[str, Candidate]:
     """The candidate that each model was, by the model's folder, with its run; only of this person's runs, deleted ones too."""
-    found = Adoption.objects.filter(parent__folder__in=list(folders), candidate__run__owner=owner)
+    built = [folder for folder in folders if Path(folder).is_relative_to(Path(settings.DATA_DIR) / "exports")]
+    if not built:
+        return {}
+    found = Adoption.objects.filter(parent__folder__in=built, candidate__run__owner=owner)
     rows = found.select_related("candidate__run", "parent").defer("candidate__genome", "parent__inventory")
     return {row.parent.folder: row.candidate for row in rows if row.parent}
 
@@ -48,13 +54,16 @@ def ancestors(models: Sequence[Parent], owner: User) -> list[Parent]:
     return list({older.fingerprint: older for model in models for older in of(model)}.values())
 
 
+def around(run: Run) -> tuple[Sequel | None, Sequel | None]:
+    """What a run came after, unless that was deleted, and what comes after it, as its page shows them."""
+    found = {row.first_id == run.pk: row for row in _shown().filter(Q(first=run) | Q(run=run, first__deleted_at=None))}
+    return found.get(False), found.get(True)
+
+
 def sequel_of(run: Run) -> Sequel | None:
-    """What comes after a run, as its page shows it."""
-    rows = Sequel.objects.select_related("first__winner", "run", "adoption__candidate__export", "adoption__parent")
-    return rows.filter(first=run).first()
+    """What comes after a run."""
+    return _shown().filter(first=run).first()
 
 
-def prequel_of(run: Run) -> Sequel | None:
-    """What a run came after, unless that was deleted."""
-    rows = Sequel.objects.select_related("first", "adoption__candidate")
-    return rows.filter(run=run, first__deleted_at=None).first()
+def _shown() -> QuerySet[Sequel]:
+    return Sequel.objects.select_related("first__winner", "run", "adoption__candidate__export", "adoption__parent")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -23,6 +25,7 @@ from webapp.runs.models import Candidate, Run
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
+BRED = str(Path(settings.DATA_DIR) / "exports" / "bred")
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +54,7 @@ def registered(candidate: Candidate) -> Adoption:
     """As a worker would leave it."""
     facts: dict[str, Any] = {"n_layers": 4, "hidden_size": 2, "vocab_size": 4, "n_parameters": 9, "n_bytes": 36}
     parent = Parent.objects.create(
-        owner=candidate.run.owner, name="bred", title="bred", folder="/bred", fingerprint="blake3:1", **facts
+        owner=candidate.run.owner, name="bred", title="bred", folder=BRED, fingerprint="blake3:1", **facts
     )
     Export.objects.create(owner=candidate.run.owner, candidate=candidate, status="done")
     return Adoption.objects.create(candidate=candidate, parent=parent)
@@ -175,7 +178,7 @@ def test_run_pages_link_to_each_other_and_to_the_candidate_between_them(
 ) -> None:
     adoption = registered(candidate)
     second = make_run(owner, name="Then the path", n_generations=1)
-    parents = [{"name": "bred", "folder": "/bred", "fingerprint": "blake3:1"}, second.config["parents"][1]]
+    parents = [{"name": "bred", "folder": BRED, "fingerprint": "blake3:1"}, second.config["parents"][1]]
     Run.objects.filter(pk=second.pk).update(config=second.config | {"parents": parents})
     with_sequel(run, adoption=adoption, run=second)
     first_page, second_page = (
@@ -210,7 +213,7 @@ def test_the_card_names_the_ancestors_and_tells_how_a_parent_was_bred(candidate:
     registered(candidate)
     second = make_run(owner, name="Then the path", n_generations=1)
     child = second.candidates.get(name="g0.0")
-    bred = {"name": "bred", "folder": "/bred", "fingerprint": "blake3:1"}
+    bred = {"name": "bred", "folder": BRED, "fingerprint": "blake3:1"}
     other = Recipe.from_json(child.recipe).parents[1]
     recipe = path_recipe((Model(**bred), other), LayerPath((Hop(0, 0), Hop(1, 1), Hop(0, 3))), "float32")
     child.recipe, child.recipe_digest = recipe.to_json(), recipe.digest()
@@ -227,7 +230,7 @@ def test_the_card_of_another_owner_tells_nothing_of_a_run_that_is_not_theirs(
     registered(candidate)
     second = make_run(member, n_generations=1)
     child = second.candidates.get(name="g0.0")
-    recipe = passthrough_recipe(Model("bred", "/bred", "blake3:1"))
+    recipe = passthrough_recipe(Model("bred", BRED, "blake3:1"))
     child.recipe, child.recipe_digest = recipe.to_json(), recipe.digest()
     child.save()
     text = model_card(Export.objects.create(owner=member, candidate=child))

@@ -19,7 +19,7 @@ from merging.recipes import Recipe
 from merging.search import searches
 from webapp.accounts.requests import SignedIn
 from webapp.lineage.actions import model_a
-from webapp.lineage.queries import open_origins, prequel_of, sequel_of
+from webapp.lineage.queries import around, open_origins
 from webapp.runs import leaderboard, paths, series, slots, worth
 from webapp.runs.config import RunConfig
 from webapp.runs.layer_map import layer_map
@@ -116,11 +116,11 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 def _lineage(run: Run, config: RunConfig) -> dict[str, Any]:
     """Where its parents come from, and the runs before and after it."""
-    sequel = sequel_of(run)
+    prequel, sequel = around(run)
     origins = open_origins((parent.folder for parent in config.parents), run.owner)
     return {
         "parents": [(parent, origins.get(parent.folder)) for parent in config.parents],
-        "prequel": prequel_of(run),
+        "prequel": prequel,
         "sequel": sequel,
         "model_a": model_a(run) if sequel else None,
     }
