@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from benchmarks.fidelity_seeds import append, lines, plus_minus, sign_flips, signed
+from benchmarks.seeds import append, lines, plus_minus, sign_flips, signed
 from merging.benchmarks import Split, benchmarks
 from merging.demo import PACK
 from merging.evaluation import Evaluation
@@ -31,7 +31,7 @@ from merging.genomes import parameter_space
 from merging.hops import Hop, LayerPath
 from merging.indexes import parent_facts
 from merging.path_genomes import path_space
-from merging.paths import path_of, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import Parent, Recipe, passthrough_recipe
 from merging.spaces import Space
 from merging.statistics import wilson
@@ -162,7 +162,7 @@ def snapshots(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
 
 def report(judge: Judge, recipe: Recipe) -> dict[str, Any]:
     """The final score, of which every answer is kept: two models are compared on the same questions."""
-    final, path = judge.score(recipe, "final"), path_of(recipe)
+    final, path = judge.score(recipe, "final"), recipe.path
     return {
         "final": final.mean,
         "final_scores": "".join(str(int(outcome.score)) for outcome in final.outcomes),

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from benchmarks.fidelity_seeds import append, lines, plus_minus, sign_flips, signed
+from benchmarks.seeds import append, lines, plus_minus, sign_flips, signed
 from merging.benchmarks import benchmarks
 from merging.demo import PACK
 from merging.fitness import fitness
