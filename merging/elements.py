@@ -74,6 +74,11 @@ def dtype_named(name: str) -> Dtype:
     return name
 
 
+def dtype_of(tensor: Tensor) -> Dtype:
+    """What a tensor of torch's is stored in; TensorError for a dtype that cannot be merged."""
+    return dtype_named(str(tensor.dtype).removeprefix("torch."))
+
+
 def torch_dtype(name: str) -> torch.dtype:
     """`bfloat16` -> torch.bfloat16, for the dtypes that can be merged. Imports torch."""
     import torch
@@ -107,5 +112,5 @@ def in_memory(tensor: AnyTensor) -> Elements:
     """The elements of a tensor from anywhere; TensorError for a dtype that cannot be merged."""
     if isinstance(tensor, Elements):
         return tensor
-    dtype_named(str(tensor.dtype).removeprefix("torch."))
+    dtype_of(tensor)
     return cast(Elements, as_elements(tensor.cpu().contiguous()))

@@ -26,6 +26,7 @@ from merging.plans import SCALED_BY_NUMBER
 from merging.recipes import Parent, Recipe, Tokenizer, check_parents
 from merging.tokenizers import SETTINGS, chat_template
 from merging.vocabularies import Vocabulary, read_vocabulary
+from merging.words import counted, joined
 
 T = TypeVar("T")
 Level = Literal["error", "warning", "info"]
@@ -82,7 +83,7 @@ class Fit:
     def sentence(self) -> str:
         """The verdict in one sentence."""
         counts = [(len(self.of("error")), "problem"), (len(self.of("warning")), "warning")]
-        parts = [f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts if n]
+        parts = [counted(n, noun) for n, noun in counts if n]
         verdict = "cannot be merged as they are" if self.errors else "can be merged"
         return f"These models {verdict}{': ' if parts else ''}{' and '.join(parts)}."
 
@@ -266,7 +267,7 @@ class _Comparison:
                 yield Finding(
                     "error",
                     names,
-                    f"{_and(names)} {_is(names)} of the unlisted family {model_type}, of which nobody wrote down what its "
+                    f"{joined(names)} {_is(names)} of the unlisted family {model_type}, of which nobody wrote down what its "
                     "layers are",
                     f"one of {', '.join(families.names())}",
                     "A path goes through layers: choose parents of a listed family.",
@@ -275,7 +276,7 @@ class _Comparison:
             yield Finding(
                 "warning",
                 names,
-                f"{_and(names)} {_is(names)} of the unlisted family {model_type}, known by names and shapes alone",
+                f"{joined(names)} {_is(names)} of the unlisted family {model_type}, known by names and shapes alone",
                 f"one of {', '.join(families.names())}",
                 "Its tensors are merged as one group, the whole model; layer groups are not possible. It can be scored, and "
                 f"so be searched for, only if the installed transformers knows {model_type} as a language model.",
@@ -303,9 +304,9 @@ class _Comparison:
             yield Finding(
                 "error",
                 names,
-                f"{SCALED_BY_NUMBER} is True in {_and(names)}, which divides attention by a layer's number",
+                f"{SCALED_BY_NUMBER} is True in {joined(names)}, which divides attention by a layer's number",
                 "layers that are the same wherever they stand",
-                f"Leave out {_and(names)}: what such a layer does changes with its place.",
+                f"Leave out {joined(names)}: what such a layer does changes with its place.",
             )
 
     def _layers(self) -> Iterator[Finding]:
@@ -342,7 +343,7 @@ class _Comparison:
         loose = tuple(of.name for of in self.readable if not of.facts.tied_embeddings)
         if not tied or not loose:
             return
-        found = f"tie_word_embeddings is True in {_and(tied)} and False in {_and(loose)}"
+        found = f"tie_word_embeddings is True in {joined(tied)} and False in {joined(loose)}"
         if self.donor_name in tied:
             yield Finding(
                 "error",
@@ -357,7 +358,7 @@ class _Comparison:
                 (*tied, *loose),
                 f"{found}, and their tokenizers differ",
                 "equal tokenizers where only some models tie their embeddings",
-                f"Leave out {_and(tied)}, or choose models with one tokenizer.",
+                f"Leave out {joined(tied)}, or choose models with one tokenizer.",
             )
         else:
             yield Finding(
@@ -366,7 +367,7 @@ class _Comparison:
                 found,
                 ALIKE,
                 f"The result has an output embedding of its own, as {self.donor_name} has; the input embedding of "
-                f"{_and(tied)} is read for it too.",
+                f"{joined(tied)} is read for it too.",
             )
 
     def _tensors(self) -> Iterator[Finding]:
@@ -464,11 +465,11 @@ class _Comparison:
         without = tuple(of.name for of in self.readable if not of.model.template)
         kinds = {of.model.template for of in self.readable}
         if len(kinds) > 1:
-            lacking = f"{_and(without)} {_has(without)} no chat template, {_and(with_one)} {_has(with_one)} one"
+            lacking = f"{joined(without)} {_has(without)} no chat template, {joined(with_one)} {_has(with_one)} one"
             yield Finding(
                 "warning",
                 tuple(of.name for of in self.readable),
-                lacking if without else f"the chat templates of {_and(with_one)} differ",
+                lacking if without else f"the chat templates of {joined(with_one)} differ",
                 ALIKE,
                 f"The result has that of {self.donor_name}, unless a recipe brings one: prompt it in that way.",
             )
@@ -502,8 +503,8 @@ class _Comparison:
                 yield Finding(
                     "warning",
                     (one.name, other.name),
-                    f"{other.name} descends from {_and(sorted(other.model.ancestors))}, {one.name} from "
-                    f"{_and(sorted(one.model.ancestors))}",
+                    f"{other.name} descends from {joined(sorted(other.model.ancestors))}, {one.name} from "
+                    f"{joined(sorted(one.model.ancestors))}",
                     "one common ancestor",
                     (
                         "Layers of models that did not grow from the same weights speak different languages: choose fine-tunes of "
@@ -679,10 +680,6 @@ def _grouped(values: Sequence[tuple[str, str]]) -> str:
 
 def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _is(names: Sequence[str]) -> str:

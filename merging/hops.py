@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
 from merging.errors import RecipeError
+from merging.words import counted, joined
 
 MAX_HOPS: Final = 10_000
 """As many layers as a configuration may have."""
@@ -107,13 +108,10 @@ class LayerPath:
     def sentence(self, names: Sequence[str]) -> str:
         """The path in plain language; `names` are the parents'."""
         shares = [f"{n} of {names[parent]}" for parent, n in enumerate(self.counts) if n]
-        events = [
-            f"{n} {noun}{'' if n == 1 else 's'}"
-            for n, noun in ((self.n_repeats, "repeat"), (self.n_skips, "skip"), (self.n_jumps, "jump"))
-            if n
-        ]
-        told = f"{_and(shares)}{', with ' if events else ''}{_and(events)}"
-        return f"Path of {_layers(self.n_hops)}: {told}{self._route(names)}{self._span()}."
+        happening = ((self.n_repeats, "repeat"), (self.n_skips, "skip"), (self.n_jumps, "jump"))
+        events = [counted(n, noun) for n, noun in happening if n]
+        told = f"{joined(shares)}{', with ' if events else ''}{joined(events)}"
+        return f"Path of {counted(self.n_hops, 'layer')}: {told}{self._route(names)}{self._span()}."
 
     def _route(self, names: Sequence[str]) -> str:
         if len(self.stretches) > MAX_STRETCHES:
@@ -131,14 +129,5 @@ def check_scale(value: object, where: str) -> None:
         raise RecipeError(f"the scale before {where} is {value!r}; expected a finite number above 0")
 
 
-def _layers(n: int) -> str:
-    return f"{n} layer{'' if n == 1 else 's'}"
-
-
 def _numbers(one: Stretch) -> str:
     return str(one.start) if one.n_layers == 1 else f"{one.start}-{one.stop - 1}"
-
-
-def _and(words: Iterable[str]) -> str:
-    *most, last = list(words) or [""]
-    return f"{', '.join(most)} and {last}" if most else last

@@ -14,8 +14,8 @@ from typing import Literal
 from merging.absorption import Absorption
 from merging.errors import ParentError, RecipeError
 from merging.families import Place
+from merging.hops import Hop
 from merging.indexes import ParentFacts
-from merging.paths import Hop
 from merging.recipes import LayerGroup, Parent, Recipe, Source, layers_name
 
 FactsOf = Callable[[Parent], ParentFacts]

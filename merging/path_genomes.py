@@ -18,7 +18,7 @@ from typing import Final, Literal, get_args
 
 from merging.errors import GenomeError
 from merging.hops import MAX_HOPS, Hop, LayerPath
-from merging.paths import path_of, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import Dtype, Parent, Recipe
 from merging.spaces import Axes, Genome, check_genome, is_on
 
@@ -220,7 +220,7 @@ class PathSpace:
 
     def _genome(self, recipe: Recipe) -> Genome | None:
         """What could be a genome of the recipe; None where there is none for sure."""
-        path = path_of(recipe)
+        path = recipe.path
         if path is None or not {*recipe.parents} <= {*self.parents}:
             return None
         numbers = [self.parents.index(parent) for parent in recipe.parents]

@@ -9,12 +9,10 @@ values, over the tensors of the one layer. No tensor is ever copied for a path, 
 from __future__ import annotations
 
 import json
-import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -25,9 +23,12 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from merging.assembly import NamedTensor
 from merging.configs import read_json
 from merging.families import Family
+from merging.hops import Hop, LayerPath
 from merging.indexes import ParentFacts
+from merging.paths import groups_of
 from merging.plans import TensorJob, stacked_layers
-from merging.recipes import LayerGroup, Parent, Recipe, Source, layers_name
+from merging.recipes import LayerGroup, Parent, Recipe
+from merging.shards import layout
 from merging.shells import ModelShell, Stack, library_config
 from merging.stacks import Config, stacked_config
 
@@ -57,7 +58,7 @@ class PathShell:
         self._donor = blocks.donor
         self._configs = {model: read_json(Path(model.folder) / "config.json") for model in blocks.models}
         layers = tuple(stacked_layers(blocks))
-        shapes = {job.name: _shape(job, facts) for job in jobs}
+        shapes = {tensor.name: tensor.shape for tensor in layout(jobs, facts, blocks.dtype)}
         stack = Stack(self._config(layers), shapes)
         self._shell = ModelShell(Path(self._donor.folder), device, dtype, stack)
         self._list = self.model.get_submodule(_layers_of(facts[self._donor].config.family))
@@ -104,7 +105,7 @@ class PathShell:
 
 
 def is_path(recipe: Recipe) -> bool:
-    """Whether the result's layers are parents' own: what `path_of` knows, and stacks whose head is another parent's too."""
+    """Whether the result's layers are parents' own: what `Recipe.path` knows, and stacks whose head is another parent's too."""
     scales = {values["scale"] for row in recipe.values for values in row} if recipe.method == "passthrough" else set()
     return recipe.is_stack and scales == {1}
 
@@ -122,19 +123,9 @@ def needed_blocks(recipe: Recipe) -> Recipe:
     return _stack_of(recipe, sorted({(numbers[parent], layer) for parent, layer in stacked_layers(recipe)}))
 
 
-def n_elements(jobs: Iterable[TensorJob], facts: Mapping[Parent, ParentFacts]) -> int:
-    """How many numbers a stack's tensors have."""
-    return sum(math.prod(_shape(job, facts)) for job in jobs)
-
-
 def _stack_of(recipe: Recipe, layers: Sequence[tuple[int, int]]) -> Recipe:
     """Layers as (parent, layer). Both ends stand in groups of their own, without layers."""
-    runs = [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda pair: _run(*pair))]
-    starts = [sum(map(len, runs[:i])) for i in range(len(runs))]
-    inner = [
-        LayerGroup(layers_name(at, at + len(run)), at, at + len(run), False, False, sources=(Source(*run[0]),))
-        for at, run in zip(starts, runs, strict=True)
-    ]
+    inner = groups_of(LayerPath(tuple(Hop(*layer) for layer in layers)).stretches)
     n, ends = len(layers), (recipe.groups[0].sources, recipe.groups[-1].sources)
     groups = (
         LayerGroup("before", 0, 0, True, False, sources=ends[0]),
@@ -142,11 +133,6 @@ def _stack_of(recipe: Recipe, layers: Sequence[tuple[int, int]]) -> Recipe:
         LayerGroup("after", n, n, False, True, sources=ends[1]),
     )
     return replace(recipe, groups=groups, values=(recipe.values[0],) * len(groups), scales=())
-
-
-def _run(position: int, layer: tuple[int, int]) -> tuple[int, int]:
-    """The same for layers of one parent that follow each other."""
-    return layer[0], layer[1] - position
 
 
 @dataclass(frozen=True)
@@ -202,8 +188,3 @@ def _tell(config: Any, other: Any) -> None:
 def _layers_of(family: Family) -> str:
     """What the library's model calls the list of its layers."""
     return family.parts[0].names[0].partition(".{}")[0]
-
-
-def _shape(job: TensorJob, facts: Mapping[Parent, ParentFacts]) -> tuple[int, ...]:
-    of = job.sources[0]
-    return facts[of.parent].index[of.name].shape

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from merging.elements import dtype_named
+from merging.elements import dtype_of
 from merging.errors import TensorError
 from merging.methods.method import Settings, Values
 from merging.peer_draws import PeerDraws, shares_by_rank
@@ -327,7 +327,7 @@ def _ranked(tau: Tensor, value: Values, settings: Settings, draws: PeerDraws) ->
     """
     density, epsilon = value["density"], settings["epsilon"]
     rows = tau.view(1, -1) if tau.ndim < 2 else tau
-    shares = shares_by_rank(rows.shape[1], density, epsilon, dtype_named(str(tau.dtype).removeprefix("torch.")))
+    shares = shares_by_rank(rows.shape[1], density, epsilon, dtype_of(tau))
     ranks = rows.abs().argsort(dim=1, stable=True).argsort(dim=1)
     return draws.keep(torch.from_numpy(shares).to(ranks.device, tau.dtype)[ranks]).view(tau.shape)
 

@@ -19,6 +19,7 @@ from merging.hops import Hop, LayerPath, check_scale
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.parameters import Parameter
+from merging.words import joined
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
@@ -151,7 +152,9 @@ class Recipe:
 
     @cached_property
     def path(self) -> LayerPath | None:
-        """See `merging.paths.path_of`."""
+        """The path that the recipe is: stacked layers as they are stored, each from one model, between the ends of the first
+        parent. None for any other recipe, also for a stack whose head is another parent's.
+        """
         if not _is_path(self):
             return None
         layers = [
@@ -241,11 +244,11 @@ class Recipe:
         method = methods.get(self.method)
         shares = [f"{parent.name}{self._values_of(i, method)}" for i, parent in enumerate(self.parents)]
         shared = [f"{p.name} {_span([of_group[p.name] for of_group in self.shared])}" for p in method.per_group()]
-        groups = f" with {_and(shared)}" if shared else ""
+        groups = f" with {joined(shared)}" if shared else ""
         groups += f" in {len(self.groups)} layer groups" if len(self.groups) > 1 else ""
         groups += f" stacked to {self.n_layers} layers" if self.is_stack else ""
         over = f" over {self.base.name}" if self.base is not None else ""
-        return f"{method.title}{groups}: {_and(shares)}{over}{self._changed_settings(method)}."
+        return f"{method.title}{groups}: {joined(shares)}{over}{self._changed_settings(method)}."
 
     def _values_of(self, parent: int, method: Method) -> str:
         own = self.parents[parent]
@@ -540,10 +543,6 @@ def _setting(name: str, value: float | bool) -> str:
     if isinstance(value, bool):
         return f"with {name}" if value else f"without {name}"
     return f"{name} {value:.3g}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _list(names: Iterable[str]) -> str:

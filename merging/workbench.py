@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -26,13 +27,13 @@ from merging.exports import companions_digest, write_companions
 from merging.folders import BuiltFile, built_files, complete_or_absent
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
-from merging.path_shells import PathShell, all_blocks, is_path, n_elements, needed_blocks
+from merging.path_shells import PathShell, all_blocks, is_path, needed_blocks
 from merging.plans import plan
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
 from merging.shells import ModelShell, compute_dtype
 from merging.shelves import ParentShelf, room_beside_vllm
-from merging.streaming import write_model
+from merging.streaming import best_device, write_model
 from merging.threads import threads_for
 from merging.token_rows import result_vocabulary
 from merging.vocabularies import read_vocabulary
@@ -82,7 +83,7 @@ class Workbench:
         self, device: str | None = None, parent_bytes: int | None = None, engine: EngineName = "transformers"
     ) -> None:
         keep_freed_memory()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or best_device())
         if engine == "vllm":
             check_usable(self.device)
             parent_bytes = room_beside_vllm(self.device) if parent_bytes is None else parent_bytes
@@ -222,7 +223,9 @@ class Workbench:
         donor, dtype = Path(recipe.donor.folder), self._compute_dtype(recipe)
         blocks = all_blocks(recipe, facts)
         jobs = plan(blocks, facts)
-        n_beside = n_elements(jobs, facts) - facts[recipe.donor].n_parameters
+        n_beside = (
+            sum(prod(tensor.shape) for tensor in layout(jobs, facts, blocks.dtype)) - facts[recipe.donor].n_parameters
+        )
         if n_beside * dtype.itemsize > self._shelf.max_bytes:
             blocks = needed_blocks(recipe)
             jobs = plan(blocks, facts)

@@ -22,6 +22,7 @@ from merging.fidelity import Answers, Estimate, Plan, Pool, Positions, ask_by, p
 from merging.objectives import estimated
 from merging.outcomes import SampleOutcome
 from merging.recipes import Recipe
+from merging.words import counted
 from merging.workbench import Workbench
 from webapp.env import engine
 from workers.failures import is_out_of_memory
@@ -51,7 +52,7 @@ class WorkbenchComputer:
             facts = torch.cuda.get_device_properties(device)
             return f"{facts.name}, {facts.total_memory / GIB:.0f} GiB"
         n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"CPU, {n_cores} core{'' if n_cores == 1 else 's'}"
+        return f"CPU, {counted(n_cores or 1, 'core')}"
 
     def evaluate(self, request: Message, progress: Reporter) -> Message:
         """Score a recipe; out of memory, once more from a cleared bench with half as many rows at once, and so ever after."""

@@ -1,6 +1,8 @@
-"""Parents that many tests share: a base and two fine-tunes of it, written once."""
+"""What many tests share: a base and two fine-tunes of it, written once, and a library that keeps quiet."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,3 +17,14 @@ def relatives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Parent]:
     base = write_parent(root / "base")
     folders = [base, write_relative(root / "one", base, seed=1), write_relative(root / "two", base, seed=2)]
     return {folder.name: parent(folder) for folder in folders}
+
+
+@pytest.fixture
+def quiet_library() -> Iterator[None]:
+    """The library remarks that tiny vocabularies lack its default special tokens."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    yield
+    logging.set_verbosity(before)

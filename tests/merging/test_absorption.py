@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +19,11 @@ from merging.absorption import Absorption
 from merging.errors import RecipeError
 from merging.families import families, unlisted
 from merging.fingerprints import fingerprint
+from merging.hops import Hop, LayerPath
 from merging.indexes import SINGLE
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import Dtype, Parent, Recipe
-from tests.merging.contracts.test_families import LOG, SHAPES, VARIANTS, described, loaded, logits
+from tests.merging.contracts.test_families import SHAPES, VARIANTS, described, loaded, logits
 from tests.merging.models import tokenizer
 
 DEPTHS: Final = (3, 4)
@@ -43,12 +44,7 @@ EVERY_FAMILY: Final = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    before = LOG.get_verbosity()
-    LOG.set_verbosity_error()
-    yield
-    LOG.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("quiet_library")
 
 
 def written(folder: Path, model_type: str, changes: Mapping[str, Any], number: int) -> Any:

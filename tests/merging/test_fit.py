@@ -16,9 +16,10 @@ from merging.__main__ import main
 from merging.cards import Card, read_card
 from merging.errors import ParentError
 from merging.fit import Finding, Fit, Level, check_recipe_fit, fit
+from merging.hops import Hop, LayerPath
 from merging.indexes import SINGLE, parent_facts
 from merging.methods import methods
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Parent, Recipe, Tokenizer, passthrough_recipe, uniform_average
 from tests.merging.models import config, edit_json, parent, set_config, shard, tensors, write_parent
 

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from merging.__main__ import folder_here, merge
+from merging.hops import Hop, LayerPath
 from merging.indexes import SINGLE
 from merging.mergekit import to_yaml
 from merging.mergekit_terms import DIFFERENT
 from merging.methods import methods
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Companions, LayerGroup, Parent, Recipe, Source
 from tests.merging.models import bits, edit_json, parent, write_parent, write_relative
 

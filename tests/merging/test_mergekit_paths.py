@@ -14,12 +14,13 @@ from safetensors.torch import load_file
 from merging.__main__ import main
 from merging.errors import RecipeError
 from merging.families import families
+from merging.hops import Hop, LayerPath
 from merging.indexes import SINGLE, parent_facts
 from merging.mergekit import from_yaml, to_yaml
 from merging.mergekit_paths import with_scaled_tensors
-from merging.paths import Hop, LayerPath, path_of, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import Parent
-from tests.merging.contracts.test_families import LOG, VARIANTS
+from tests.merging.contracts.test_families import VARIANTS
 from tests.merging.models import bits, config, parent, write_parent
 from tests.merging.test_absorption import built, parents, scaled_route
 
@@ -38,7 +39,7 @@ def test_a_path_without_scales_comes_back_as_that_path(found: LayerPath) -> None
     recipe = path_recipe([ONE, TWO], found, "bfloat16")
     text = to_yaml(recipe)
     back = from_yaml(text, {"/models/one": ONE, "/models/two": TWO}.__getitem__)
-    assert replace(back, as_mergekit=None) == recipe and path_of(back) == found
+    assert replace(back, as_mergekit=None) == recipe and back.path == found
 
 
 def test_scales_are_factors_of_what_layers_write(tmp_path: Path) -> None:
@@ -62,6 +63,7 @@ def test_scales_are_factors_of_what_layers_write(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("quiet_library")
 @pytest.mark.parametrize(
     ("model_type", "changes"),
     [*((name, {}) for name in EXPRESSIBLE), *(one for one in VARIANTS if one[0] in EXPRESSIBLE)],
@@ -70,7 +72,6 @@ def test_scales_are_factors_of_what_layers_write(tmp_path: Path) -> None:
 def test_a_file_of_mergekit_builds_the_tensors_of_the_path(
     tmp_path: Path, model_type: str, changes: dict[str, Any]
 ) -> None:
-    LOG.set_verbosity_error()
     of, _ = parents(tmp_path, model_type, changes)
     recipe = path_recipe(of, scaled_route(seed=3), "bfloat16")
     ours = load_file(built(tmp_path, recipe) / SINGLE)
@@ -89,7 +90,7 @@ def test_the_file_comes_back_as_the_recipe_that_was_written(tmp_path: Path) -> N
     recipe = path_recipe(of, scaled_route(seed=3), "bfloat16")
     plain = with_scaled_tensors(recipe, lambda of: parent_facts(of.folder))
     back = from_yaml(to_yaml(recipe), {one.folder: one for one in of}.__getitem__)
-    assert back == replace(plain, as_mergekit="float32") and path_of(back) is None
+    assert back == replace(plain, as_mergekit="float32") and back.path is None
 
 
 @pytest.mark.parametrize("model_type", ["gemma2", "gemma3_text"])

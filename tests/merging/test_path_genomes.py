@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from merging.errors import GenomeError
 from merging.hops import Hop, LayerPath
 from merging.path_genomes import LIKELY, SCALES, PathSpace, path_space
-from merging.paths import path_of, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import Parent, passthrough_recipe
 from merging.spaces import Genome
 
@@ -242,7 +242,7 @@ def test_recipes_that_are_no_path_or_of_another_dtype_are_refused() -> None:
 def test_a_matrix_cannot_scale_one_pair_in_two_ways() -> None:
     hops = (Hop(0, 0), Hop(0, 1, 0.9), Hop(0, 0), Hop(0, 1, 1.1), Hop(0, 2))
     recipe = path_recipe((A,), LayerPath(hops))
-    assert path_of(space(repeats=2).decode(space(repeats=2).encode(recipe))) == LayerPath(hops)
+    assert space(repeats=2).decode(space(repeats=2).encode(recipe)).path == LayerPath(hops)
     with pytest.raises(GenomeError, match="this recipe belongs to another space"):
         space("matrix", repeats=2).encode(recipe)
 

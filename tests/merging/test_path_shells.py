@@ -19,8 +19,9 @@ from merging.assembly import Place, assemble
 from merging.engines.transformers import TransformersEngine
 from merging.errors import ParentError, RecipeError
 from merging.families import families
+from merging.hops import Hop, LayerPath
 from merging.path_shells import PathShell, all_blocks, is_path, needed_blocks
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.paths import path_recipe
 from merging.plans import plan
 from merging.recipes import (
     Companions,
@@ -34,7 +35,7 @@ from merging.recipes import (
 from merging.shelves import ParentShelf
 from merging.threads import threads_for
 from merging.workbench import Workbench
-from tests.merging.contracts.test_families import LOG, TOKENS, VARIANTS, loaded, logits, saved
+from tests.merging.contracts.test_families import TOKENS, VARIANTS, loaded, logits, saved
 from tests.merging.models import config, edit_json, parent, set_config, write_parent
 
 CPU: Final = torch.device("cpu")
@@ -51,14 +52,13 @@ EVERY_FAMILY = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """The library remarks that tiny vocabularies lack its default special tokens."""
-    before = LOG.get_verbosity()
-    LOG.set_verbosity_error()
+pytestmark = pytest.mark.usefixtures("quiet_library", "one_thread")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
     with threads_for(0):
         yield
-    LOG.set_verbosity(before)
 
 
 def two(folder: Path, model_type: str = "llama", changes: Mapping[str, Any] | None = None) -> tuple[Parent, Parent]:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merging.errors import RecipeError
-from merging.paths import Hop, LayerPath, path_of, path_recipe
+from merging.hops import Hop, LayerPath
+from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, LayerGroup, Parent, Recipe, Source, passthrough_recipe
 
 A, B, C = (Parent(name, f"/models/{name}", f"sha256:{name}") for name in ("a", "b", "c"))
@@ -28,7 +29,7 @@ ROUTE = path((0, 0), (0, 1), (1, 1, 0.8), (1, 2), (1, 2, 1.25), (0, 3), (0, 5))
 @given(st.lists(HOPS, min_size=1, max_size=12).map(lambda hops: LayerPath((*hops, Hop(1, 0)))))
 def test_a_path_comes_back_from_its_recipe_and_from_json(found: LayerPath) -> None:
     recipe = path_recipe([A, B], found)
-    assert path_of(recipe) == found
+    assert recipe.path == found
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
@@ -54,7 +55,7 @@ def test_consecutive_layers_are_one_group() -> None:
 def test_a_parent_that_the_path_does_not_pass_is_left_out() -> None:
     assert path_recipe([A, B], path((0, 0), (0, 0))).parents == (A,)
     found = path_recipe([A, B, C], path((2, 1)))
-    assert found.parents == (A, C) and path_of(found) == path((1, 1))
+    assert found.parents == (A, C) and found.path == path((1, 1))
 
 
 def test_scales_of_one_are_no_scales_in_json_and_digest() -> None:
@@ -131,12 +132,12 @@ def test_a_stack_that_is_no_path_has_none() -> None:
         LayerGroup("y", 1, 2, before=False, after=True, sources=(Source(0, 5),)),
     )
     stack = replace(path_recipe([A], path((0, 3))), groups=ends, values=(({"scale": 1.0},),) * 2, dtype="float32")
-    assert path_of(stack) == path_of(replace(stack, as_mergekit="float32")) == path((0, 3), (0, 5))
-    assert path_of(replace(stack, values=(({"scale": 1.0},), ({"scale": 0.5},)))) is None
-    assert path_of(replace(stack, as_mergekit="bfloat16")) is None
+    assert stack.path == replace(stack, as_mergekit="float32").path == path((0, 3), (0, 5))
+    assert replace(stack, values=(({"scale": 1.0},), ({"scale": 0.5},))).path is None
+    assert replace(stack, as_mergekit="bfloat16").path is None
     other_head = (ends[0], replace(ends[1], sources=(Source(1, 5),)))
-    assert path_of(replace(stack, parents=(A, B), groups=other_head)) is None
+    assert replace(stack, parents=(A, B), groups=other_head).path is None
 
 
 def test_a_parent_as_it_is_and_a_mixture_are_no_paths() -> None:
-    assert path_of(passthrough_recipe(A)) is None
+    assert passthrough_recipe(A).path is None

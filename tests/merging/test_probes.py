@@ -7,15 +7,16 @@ from dataclasses import replace
 import pytest
 
 from merging.errors import RecipeError
-from merging.paths import Hop, LayerPath, path_of, path_recipe
-from merging.probes import Bar, bars, hops_left_out, layers_skipped, layers_twice
+from merging.hops import Hop, LayerPath
+from merging.paths import path_recipe
+from merging.probes import hops_left_out, layers_skipped
 from merging.recipes import Companions, Parent, Recipe, passthrough_recipe
 
 A, B = Parent("a", "/a", "1"), Parent("b", "/b", "2")
 
 
 def route(recipe: Recipe) -> list[tuple[str, int, float]]:
-    path = path_of(recipe)
+    path = recipe.path
     assert path is not None
     return [(recipe.parents[hop.parent].name, hop.layer, hop.scale) for hop in path.hops]
 
@@ -27,16 +28,6 @@ def test_each_layer_is_skipped_once() -> None:
     assert {(probe.kind, probe.recipe.dtype, probe.recipe.parents) for probe in probes} == {
         ("skipped", "bfloat16", (A,))
     }
-
-
-def test_each_layer_is_passed_twice_once() -> None:
-    probes = layers_twice(A, 3)
-    assert [probe.name for probe in probes] == ["layer 0 twice", "layer 1 twice", "layer 2 twice"]
-    assert [[layer for _, layer, _ in route(probe.recipe)] for probe in probes] == [
-        [0, 0, 1, 2],
-        [0, 1, 1, 2],
-        [0, 1, 2, 2],
-    ]
 
 
 def test_each_hop_is_left_out_once_and_the_others_stay_as_they_are() -> None:
@@ -68,14 +59,3 @@ def test_nothing_is_left_of_one_layer() -> None:
 def test_only_a_path_has_hops() -> None:
     with pytest.raises(RecipeError, match="only a path has hops to leave out"):
         hops_left_out(passthrough_recipe(A))
-
-
-def test_a_bar_is_the_difference_to_the_whole() -> None:
-    probes = layers_skipped(A, 3)
-    assert bars(probes, [0.25, None, 0.75], 0.5) == (
-        Bar(0, "layer 0 skipped", -0.25),
-        Bar(1, "layer 1 skipped", None),
-        Bar(2, "layer 2 skipped", 0.25),
-    )
-    with pytest.raises(ValueError):
-        bars(probes, [0.25], 0.5)

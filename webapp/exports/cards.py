@@ -18,6 +18,7 @@ from merging.methods import methods
 from merging.objectives import shares
 from merging.recipes import Parent, Recipe
 from merging.search import searches
+from merging.words import joined
 from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
 from webapp.lineage.queries import ancestors, ancestry
@@ -50,14 +51,14 @@ def model_card(export: Export) -> str:
     candidate = Candidate.objects.select_related("run__owner", "generation").get(pk=export.candidate_id)
     recipe = Recipe.from_json(candidate.recipe)
     config = RunConfig.from_json(candidate.run.config)
-    owner = candidate.run.owner
-    models, bred = _models(recipe), ancestry(_models(recipe), owner)
-    older = ancestors(models, owner)
+    models = _models(recipe)
+    bred = ancestry(models, candidate.run.owner)
+    older = ancestors(models, bred)
     licences = _licences([*models, *older])
     sections = [
         _front_matter(older, licences, config),
         f"# {_line(candidate.run.name)}: {_line(candidate.name)}",
-        f"A merge of {_and([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
+        f"A merge of {joined([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
         f"## Parents\n\n{_parents(recipe, licences)}",
         *([f"## Lineage\n\n{_lineage(bred)}"] if bred else []),
         *([f"## Path\n\n{_path(recipe, recipe.path)}"] if recipe.path else []),
@@ -283,7 +284,7 @@ def _search(candidate: Candidate, config: RunConfig) -> str:
 def _what_was_searched(config: RunConfig) -> tuple[str, str]:
     if config.path is None:
         return "Layer groups", config.groups
-    path, names = config.path, _and([parent.name for parent in config.parents])
+    path, names = config.path, joined([parent.name for parent in config.parents])
     often = f"{path.repeats} times over, " if path.repeats > 1 else ""
     return "Paths", f"layers of {names}, {often}scales {path.scales}, at most {path.max_hops} hops"
 
@@ -337,7 +338,3 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _line(text: str) -> str:
     """Text that stays in its line and its cell."""
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from merging.fit import Fit, fit
 from merging.methods.method import Method
-from merging.recipes import Parent as Model
 from merging.recipes import Tokenizer
 from webapp.library.models import Parent
 
@@ -21,10 +20,6 @@ def fit_of(
     """How the models fit, for a path through their layers if it is to be one, from what lies in their folders now. A base
     model that is a parent too counts once.
     """
-    models = [_model(row) for row in parents]
-    other = None if base is None or base in parents else _model(base)
+    models = [row.model for row in parents]
+    other = None if base is None or base in parents else base.model
     return fit(models, other, method, tokenizer, is_path=is_path)
-
-
-def _model(row: Parent) -> Model:
-    return Model(row.name, row.folder, row.fingerprint)

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from merging.families import families
+from merging.recipes import Parent as Model
 from webapp.leases import Leased
 
 M = TypeVar("M", bound=models.Model)
@@ -67,6 +68,11 @@ class Parent(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def model(self) -> Model:
+        """As recipes name it."""
+        return Model(self.name, self.folder, self.fingerprint)
 
     @property
     def is_listed(self) -> bool:

@@ -19,7 +19,6 @@ from django.db.models import Q, QuerySet
 from django.utils.text import slugify
 
 from merging.errors import MergingError
-from merging.recipes import Parent as Model
 from webapp.library.actions import MAX_NAME, register_parent
 from webapp.library.models import Parent
 from webapp.lineage.actions import adopt, model_a
@@ -78,7 +77,7 @@ def _follow(pk: int) -> UUID | None:
     if sequel.adoption.parent is None:
         return sequel.first_id
     config = RunConfig.from_json(sequel.config)
-    config = replace(config, parents=(_model(sequel.adoption.parent), *config.parents[1:]))
+    config = replace(config, parents=(sequel.adoption.parent.model, *config.parents[1:]))
     sequel.run = actions.launch(
         sequel.first.owner, config, sequel.name, sequel.idempotency_key, sequel.with_random_search
     )
@@ -117,7 +116,3 @@ def _free_name(candidate: Candidate, folder: Path) -> str:
     whose = Q(owner=None) | Q(owner=candidate.run.owner)
     is_taken = Parent.objects.filter(whose, name=name).exclude(folder=str(folder)).exists()
     return f"{name}-{str(candidate.run_id)[:N_MARK]}" if is_taken else name
-
-
-def _model(row: Parent) -> Model:
-    return Model(row.name, row.folder, row.fingerprint)

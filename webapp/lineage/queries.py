@@ -42,9 +42,11 @@ def ancestry(models: Sequence[Parent], owner: User) -> list[tuple[Parent, Candid
     return list(known.values())
 
 
-def ancestors(models: Sequence[Parent], owner: User) -> list[Parent]:
-    """The models from elsewhere that these were made from in the end, each once; a model from elsewhere is its own."""
-    bred = {model.folder: candidate for model, candidate in ancestry(models, owner)}
+def ancestors(models: Sequence[Parent], bred_here: Iterable[tuple[Parent, Candidate]]) -> list[Parent]:
+    """The models from elsewhere that these were made from in the end, each once; a model from elsewhere is its own. `bred_here` is their
+    `ancestry`.
+    """
+    bred = {model.folder: candidate for model, candidate in bred_here}
 
     def of(model: Parent) -> list[Parent]:
         if model.folder not in bred:

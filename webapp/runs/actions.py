@@ -14,9 +14,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from merging.fit import fit
+from merging.hops import Hop, LayerPath
 from merging.indexes import parent_facts
 from merging.methods import methods
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_average
 from webapp.queue import wake
 from webapp.runs import events, ranks, transitions

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from webapp.runs.labels import every
+
 LEFT, RIGHT = 52, 12  # for the scale
 WIDTH: Final = 956
 NARROWEST, WIDEST = 11.0, 44.0  # columns
 TOP, HEIGHT, FOOT = 18, 150, 28
 LABEL_STEP: Final = 22  # between two numbers below columns, at least
 VALUES_FROM: Final = 36  # width of a column that holds its value
-STEPS: Final = (1, 2, 4, 5, 8, 10, 16, 20, 50, 100, 1000, 10_000)
 TICKS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 N_TICKS: Final = 6
 LEAST: Final = 0.05  # what the scale reaches, at least
@@ -85,7 +86,7 @@ def picture(differences: Sequence[Difference | None], numbers: Sequence[int]) ->
     high = max([LEAST, *(found.high for found in known)])
     low = min([0.0, *(found.low for found in known)])
     step = min(WIDEST, max(NARROWEST, (WIDTH - LEFT - RIGHT) / len(differences)))
-    every = next(n for n in STEPS if n * step >= LABEL_STEP)
+    nth = every(step, LABEL_STEP)
     thick = round(min(22.0, 0.62 * step), 1)
 
     def y(value: float) -> float:
@@ -102,7 +103,7 @@ def picture(differences: Sequence[Difference | None], numbers: Sequence[int]) ->
             low_y=y(ends[0]),
             high_y=y(ends[1]),
             value_y=y(max(0.0, ends[1])) - 7,
-            is_labelled=numbers[i] % every == 0,
+            is_labelled=numbers[i] % nth == 0,
         )
 
     spacing = next(tick for tick in TICKS if (high - low) / tick <= N_TICKS)

@@ -5,6 +5,7 @@ Checked once, here, by the code that the engine uses; stored as JSON in `Run.con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
@@ -18,6 +19,7 @@ from merging.objectives import Objective
 from merging.path_genomes import PathSpace, path_space
 from merging.plans import check_granularity
 from merging.recipes import Dtype, Parent
+from merging.words import joined
 
 N_FINALISTS: Final = 3
 
@@ -87,8 +89,7 @@ class RunConfig:
     @property
     def benchmark_names(self) -> str:
         """`japanese-sums`, or `japanese-sums and gsm8k`."""
-        names = [objective.spec.name for objective in self.objectives]
-        return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        return joined([objective.spec.name for objective in self.objectives])
 
     @property
     def pool(self) -> Pool:
@@ -121,12 +122,15 @@ class RunConfig:
 
         GenomeError for a path that makes no space, RecipeError when layers are to be told apart and nobody knows them.
         """
-        return self._path_space(self.path) if self.path else self._parameter_space()
+        if self.path is None:
+            return self._parameter_space()
+        return self.path_space(self.path, [parent_facts(parent.folder).n_layers for parent in self.parents])
 
-    def _path_space(self, path: PathSettings) -> PathSpace:
+    def path_space(self, path: PathSettings, n_layers: Sequence[int]) -> PathSpace:
+        """The space of its `path`, for those who know how many layers the parents have; see `space`."""
         return path_space(
             parents=self.parents,
-            n_layers=[parent_facts(parent.folder).n_layers for parent in self.parents],
+            n_layers=n_layers,
             repeats=path.repeats,
             scales=path.scales,
             max_hops=path.max_hops,

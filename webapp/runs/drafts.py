@@ -154,8 +154,8 @@ def _stand_in(first: Draft) -> tuple[ParentRow, ...]:
 
 def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) -> Plan | None:
     """A run over numbers."""
-    parents = tuple(_parent(row) for row in draft.parents)
-    base = _parent(draft.base) if draft.base else None
+    parents = tuple(row.model for row in draft.parents)
+    base = draft.base.model if draft.base else None
     method = problems.catch("method", lambda: methods.get(draft.method))
     if method is None or not _can_take_part(draft, method, parents, base, problems) or not objectives:
         return None
@@ -181,7 +181,7 @@ def _plan_path(draft: Draft, path: PathDraft, objectives: tuple[Objective, ...],
     if not 1 <= len(draft.parents) <= 2:
         problems.found["parents"].append(f"{len(draft.parents)} models are chosen; expected two, A and B, or A alone")
         return None
-    parents = tuple(_parent(row) for row in draft.parents)
+    parents = tuple(row.model for row in draft.parents)
     problems.catch("parents", lambda: check_parents(replace(PATH_METHOD, max_parents=None), parents, None))
     _check_registered(draft.parents, problems)
     _check_fit(fit_of(draft.parents, is_path=True), problems)
@@ -215,7 +215,7 @@ def _path_settings(config: RunConfig, path: PathDraft, n_layers: Sequence[int], 
 def _config(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) -> RunConfig:
     """What runs over numbers and over paths have in common."""
     return RunConfig(
-        parents=tuple(_parent(row) for row in draft.parents),
+        parents=tuple(row.model for row in draft.parents),
         base=None,
         objectives=objectives,
         method=PATH_METHOD.name,
@@ -280,10 +280,6 @@ def _filters(draft: Draft) -> tuple[str, ...]:
     if draft.filters == PARTS:
         return layer_parts(parent_facts(draft.parents[0].folder))
     return tuple(part for name in draft.filters.split(",") if (part := name.strip()))
-
-
-def _parent(row: ParentRow) -> Parent:
-    return Parent(row.name, row.folder, row.fingerprint)
 
 
 def _dtype(row: ParentRow) -> Dtype:

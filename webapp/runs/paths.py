@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from merging.errors import ParentError
+from merging.hops import Hop, LayerPath
 from merging.indexes import parent_facts
-from merging.path_genomes import PathSpace, path_space
-from merging.paths import Hop, LayerPath
+from merging.path_genomes import PathSpace
 from merging.recipes import Parent, Recipe, passthrough_recipe
 from webapp.library.models import Parent as ParentRow
 from webapp.runs import route
@@ -56,15 +56,7 @@ def space_of(config: RunConfig) -> PathSpace | None:
     depths = depths_of(config.parents)
     if config.path is None or len(depths) < len(config.parents):
         return None
-    return path_space(
-        parents=config.parents,
-        n_layers=[depths[parent] for parent in config.parents],
-        repeats=config.path.repeats,
-        scales=config.path.scales,
-        max_hops=config.path.max_hops,
-        dtype=config.dtype,
-        seed=config.seed,
-    )
+    return config.path_space(config.path, [depths[parent] for parent in config.parents])
 
 
 def depths_of(parents: Sequence[Parent]) -> dict[Parent, int]:

@@ -13,6 +13,7 @@ from merging.objectives import shares
 from merging.path_genomes import PathSpace
 from merging.search import searches
 from merging.search.cma_es import SIGMA
+from merging.words import counted, joined
 from webapp.runs.config import RunConfig
 
 TIMES: Final = {2: "twice"}
@@ -46,11 +47,9 @@ class Plan:
     @property
     def _mix(self) -> str:
         method = methods.get(self.config.method).title
-        counted = self.n_groups > 1 and not self.config.is_gradient
-        groups = f"{self.n_groups} layer groups{self.config.apart}" if counted else self.config.groups_in_words
-        return (
-            f"Mix {len(self.config.parents)} models with {method} in {groups}: {_count(self.n_genes, 'number')} to find"
-        )
+        are_told = self.n_groups > 1 and not self.config.is_gradient
+        groups = f"{self.n_groups} layer groups{self.config.apart}" if are_told else self.config.groups_in_words
+        return f"Mix {len(self.config.parents)} models with {method} in {groups}: {counted(self.n_genes, 'number')} to find"
 
     @property
     def _scored_on(self) -> str:
@@ -58,11 +57,11 @@ class Plan:
         objectives = self.config.objectives
         if len(objectives) == 1:
             return ""
-        counted = [
+        weighed = [
             f"{share:.0%} {objective.spec.name}"
             for share, objective in zip(shares(self.config.weights), objectives, strict=True)
         ]
-        return f", scored on {', '.join(counted[:-1])} and {counted[-1]}"
+        return f", scored on {joined(weighed)}"
 
     @property
     def _asked(self) -> str:
@@ -104,18 +103,18 @@ class RoutePlan:
         (a, *others), (n_a, *n_others) = self.space.parents, self.space.n_layers
         if others:
             through = (
-                f"{_count(n_a, 'layer')} of {a.name}, which begin and end it, and {n_others[0]} of {others[0].name}"
+                f"{counted(n_a, 'layer')} of {a.name}, which begin and end it, and {n_others[0]} of {others[0].name}"
             )
         else:
-            through = f"{_count(n_a, 'layer')} of {a.name} alone, skipped or repeated"
+            through = f"{counted(n_a, 'layer')} of {a.name} alone, skipped or repeated"
         often = (
             f", the list {TIMES.get(self.space.repeats, f'{self.space.repeats} times')}"
             if self.space.repeats > 1
             else ""
         )
-        found = f"{_count(self.space.n_switches, 'switch', 'switches')}{self._scales} to find"
+        found = f"{counted(self.space.n_switches, 'switch', 'switches')}{self._scales} to find"
         return (
-            f"Find a path through the {through}{often}: {found}, at most {_count(self.space.max_hops, 'layer')} in all"
+            f"Find a path through the {through}{often}: {found}, at most {counted(self.space.max_hops, 'layer')} in all"
         )
 
     @property
@@ -124,8 +123,4 @@ class RoutePlan:
             "one": " without scales",
             "network": f" and the {self.n_scales} numbers of a network that makes the scales",
         }
-        return words.get(self.space.scales, f" and {_count(self.n_scales, 'scale')}")
-
-
-def _count(n: int, noun: str, several: str = "") -> str:
-    return f"{n} {noun if n == 1 else several or f'{noun}s'}"
+        return words.get(self.space.scales, f" and {counted(self.n_scales, 'scale')}")

@@ -13,7 +13,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
-from merging.paths import Hop, LayerPath
+from merging.hops import Hop, LayerPath
+from merging.words import counted
+from webapp.runs.labels import every
 
 LEFT, RIGHT = 76, 16  # for the layers themselves and their numbers; for the head's word
 WIDTH: Final = 956
@@ -25,7 +27,6 @@ CHARACTER: Final = 8.0  # of a name, at most
 ENDS: Final = 16  # a row of embeddings or head, at least
 AXIS, AXIS_MARGIN = 56, 18
 LABEL_STEP, FOOT_STEP = 15, 22  # between two numbers beside rows, below columns, at least
-STEPS: Final = (1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 1000, 10_000)
 NUMBERED_FROM: Final = 7.5  # radius of a mark that holds its layer's number
 VALUES_FROM: Final = 32  # width of a column that holds its scale's value
 REACH: Final = 0.5  # of scales around 1, at least
@@ -196,10 +197,10 @@ def difference(first: LayerPath, second: LayerPath, names: tuple[str, str]) -> s
     """What two routes have in common and where they differ, in a sentence; `names` are the candidates'."""
     pairs = aligned(first, second)
     n_common = sum(None not in pair for pair in pairs)
-    words = [f"{_n(n_common, 'hop')} in common"]
+    words = [f"{counted(n_common, 'hop')} in common"]
     for side, name in enumerate(names):
         if n := sum(pair[1 - side] is None for pair in pairs):
-            words.append(f"{_n(n, 'hop')} in {name} alone")
+            words.append(f"{counted(n, 'hop')} in {name} alone")
     if n := sum(_differ(first, second, *pair) for pair in pairs):
         words.append(f"other scales at {n} of the common ones")
     return f"{', '.join(words)}." if len(words) > 1 else "The same route with the same scales."
@@ -239,7 +240,7 @@ class _Draft:
     def bands(self) -> list[Band]:
         """One below the other. One of them has room for its embeddings above and its head below."""
         times = Counter((hop.parent, hop.layer) for hop in self.path.hops)
-        every = next(n for n in STEPS if n * self.row >= LABEL_STEP)
+        nth = every(self.row, LABEL_STEP)
         bands, at = [], 0.0
         for parent, (name, depth) in enumerate(zip(self.names, self.depths, strict=True)):
             ends = self.ends if parent == self.way.ends else 0.0
@@ -248,7 +249,7 @@ class _Draft:
                 Layer(
                     y=round(top + (layer + 0.5) * self.row, 1),
                     times=times[parent, layer],
-                    label=None if layer % every else layer,
+                    label=None if layer % nth else layer,
                 )
                 for layer in range(depth)
             ]
@@ -299,7 +300,7 @@ class _Draft:
     def _stop(self, i: int, x: float, y: float) -> Stop:
         hop = self.path.hops[i]
         away = (hop.scale - 1) / self.reach if self.reach else 0.0
-        every = next(n for n in STEPS if n * self.step >= FOOT_STEP)
+        nth = every(self.step, FOOT_STEP)
         return Stop(
             number=i + 1,
             x=x,
@@ -313,7 +314,7 @@ class _Draft:
             words=self._words(i),
             is_alone=i in self.alone,
             differs=i in self.differing,
-            at_foot=(i + 1) % every == 0 or (i == 0 and every > 2),
+            at_foot=(i + 1) % nth == 0 or (i == 0 and nth > 2),
         )
 
     def _move(self, i: int) -> str:
@@ -325,8 +326,8 @@ class _Draft:
             return f"jumps to {self.names[hop.parent]}"
         ahead = hop.layer - before.layer
         if ahead > 1:
-            return f"skips {_n(ahead - 1, 'layer')}"
-        return {1: "next", 0: "again"}.get(ahead) or f"back by {_n(-ahead, 'layer')}"
+            return f"skips {counted(ahead - 1, 'layer')}"
+        return {1: "next", 0: "again"}.get(ahead) or f"back by {counted(-ahead, 'layer')}"
 
     def _words(self, i: int) -> str:
         hop, move = self.path.hops[i], self._move(i)
@@ -356,7 +357,3 @@ def _line(points: Sequence[tuple[float, float]]) -> str:
         middle = round((x0 + x1) / 2, 1)
         words.append(f"C{middle:g} {y0:g} {middle:g} {y1:g} {x1:g} {y1:g}")
     return "".join(words)
-
-
-def _n(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -15,6 +15,7 @@ from merging.path_genomes import PathSpace, Slot
 from merging.spaces import Genome, is_on
 from webapp.runs import paths
 from webapp.runs.config import RunConfig
+from webapp.runs.labels import every
 from webapp.runs.models import Run
 
 LEFT, RIGHT = 76, 8  # for layers' numbers
@@ -25,7 +26,6 @@ LOWEST, HIGHEST = 3.0, 16.0  # rows
 NAME_HEIGHT, FOOT = 28, 26
 CHARACTER: Final = 8.0  # of a name, at most
 LABEL_STEP, FOOT_STEP = 15, 30  # between two numbers beside rows, below columns, at least
-STEPS: Final = (1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 200, 500, 1000, 10_000)
 N_LEVELS: Final = 7  # of --ramp-0 to --ramp-6: the ends are none and all
 IN_TABLE: Final = 6
 
@@ -159,7 +159,7 @@ class _Draft:
         table_columns = sorted({round(i * (self.n - 1) / (IN_TABLE - 1)) for i in range(IN_TABLE)})
         groups, bottom = self._groups(table_columns)
         rows = [row for group in groups for row in group.rows]
-        every = next(n for n in STEPS if n * self.step >= FOOT_STEP)
+        nth = every(self.step, FOOT_STEP)
         return SlotMap(
             width=round(
                 max(LEFT + self.step * self.n + RIGHT, CHARACTER * max(len(group.name) for group in groups)), 1
@@ -171,7 +171,7 @@ class _Draft:
             n_generations=self.n,
             groups=groups,
             levels=self._levels(rows),
-            columns=[Column(round(LEFT + (i + 0.5) * self.step, 1), i) for i in range(0, self.n, every)],
+            columns=[Column(round(LEFT + (i + 0.5) * self.step, 1), i) for i in range(0, self.n, nth)],
             table_columns=table_columns,
             packed="".join(f"{round(100 * share):02x}" for row in rows for share in row.shares),
             sizes=" ".join(map(str, self.sizes)),
@@ -180,14 +180,14 @@ class _Draft:
 
     def _groups(self, table_columns: Sequence[int]) -> tuple[list[Group], float]:
         """Slots in order of data flow, the passes one below the other; and where the last ends."""
-        every = next(n for n in STEPS if n * self.row >= LABEL_STEP)
+        nth = every(self.row, LABEL_STEP)
         groups, at = [], 0.0
         numbered = groupby(enumerate(self.space.slots), key=lambda pair: (pair[1].number, pair[1].parent))
         for _, members in numbered:
             slots = list(members)
             top = at + NAME_HEIGHT
             rows = [
-                self._row(top + (i + 0.5) * self.row, number, slot, i % every == 0, table_columns)
+                self._row(top + (i + 0.5) * self.row, number, slot, i % nth == 0, table_columns)
                 for i, (number, slot) in enumerate(slots)
             ]
             number, first = slots[0]

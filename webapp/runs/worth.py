@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 
 from django.db.models import Avg, Count, F, Q, QuerySet
 
-from merging.paths import Hop
+from merging.hops import Hop
 from merging.probes import Probe
 from merging.recipes import Parent, Recipe
 from merging.statistics import Interval, paired_mover
@@ -94,7 +94,7 @@ class Whole:
     parts: list[Part]
     probe_seconds: float | None
 
-    @property
+    @cached_property
     def picture(self) -> bars.Picture:
         return bars.picture([part.worth for part in self.parts], [part.number for part in self.parts])
 

@@ -6,7 +6,7 @@ Parents are made by the library itself, as everybody's are: a class, its configu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
 
 from merging.__main__ import main
 from merging.engines.transformers import TransformersEngine
@@ -28,7 +27,6 @@ from merging.workbench import Workbench
 from tests.merging.models import N_TOKENS, WIDTHS, tokenizer
 
 MODELS: Final[Any] = AutoModelForCausalLM  # the library leaves much of it without types
-LOG: Final[Any] = logging
 CPU: Final = torch.device("cpu")
 TOKENS: Final = torch.tensor([[1, 2, 3, 4, 5, 200, 7, 8, 9, 10, 11]])
 NARROW: Final = {"head_dim": 8, "sliding_window": 4}
@@ -71,13 +69,7 @@ EVERY_SHAPE = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """The library remarks that tiny vocabularies lack its default special tokens."""
-    before = LOG.get_verbosity()
-    LOG.set_verbosity_error()
-    yield
-    LOG.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("quiet_library")
 
 
 def described(model_type: str, changes: Mapping[str, Any], seed: int) -> Any:

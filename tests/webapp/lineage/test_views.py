@@ -12,7 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.hops import Hop, LayerPath
+from merging.paths import path_recipe
 from merging.recipes import Parent as Model
 from merging.recipes import Recipe, passthrough_recipe
 from tests.webapp.runs.rows import make_config, make_run

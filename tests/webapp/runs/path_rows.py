@@ -10,8 +10,8 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from merging.hops import Hop, LayerPath
 from merging.path_genomes import PathSpace
-from merging.paths import Hop, LayerPath
 from tests.webapp.runs.rows import PARENTS, Writer, end, make_candidate, make_config, make_references
 from webapp.library.models import Parent as ParentRow
 from webapp.runs import paths

@@ -15,7 +15,8 @@ from django.utils.html import escape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merging.paths import Hop, LayerPath, path_recipe
+from merging.hops import Hop, LayerPath
+from merging.paths import path_recipe
 from merging.recipes import Parent, Recipe, passthrough_recipe, uniform_average
 from tests.webapp.runs.path_rows import make_path_run, path, random_path
 from tests.webapp.runs.rows import PARENTS, make_run

@@ -1,0 +1,15 @@
+"""Small parts of sentences for people. Knows nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def joined(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; nothing for no words."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def counted(n: int, noun: str, several: str = "") -> str:
+    """`1 layer`, `2 layers`; `several` for a noun that takes more than an s."""
+    return f"{n} {noun if n == 1 else several or f'{noun}s'}"
