@@ -13,7 +13,7 @@ from webapp.lineage.models import Adoption, Sequel
 from webapp.queue import wake
 from webapp.runs import actions, winners
 from webapp.runs.config import RunConfig
-from webapp.runs.models import ENDED, Candidate, Run
+from webapp.runs.models import LIVE, Candidate, Run
 
 
 @transaction.atomic
@@ -56,18 +56,26 @@ def model_a(first: Run) -> Candidate | None:
     return first.winner or next(iter(winners.best(first)), None)
 
 
+def call_off(sequel: Sequel) -> bool:
+    """Let no second run follow. False when it is there already: it is stopped as any other."""
+    return bool(Sequel.objects.filter(pk=sequel.pk, run=None).update(called_off=True))
+
+
 @transaction.atomic
 def go_on(sequel: Sequel) -> bool:
-    """Let the second run follow although the first was stopped or failed, or although it could not be launched before.
+    """Let the second run follow although it was called off, the first was stopped or failed, or it could not be launched before.
 
-    False while the first run is live, when the second is there already, and when nothing was scored that could be its model A.
+    False while the first run is live and nothing was called off, when the second is there already, and when nothing was scored that could
+    be its model A.
     """
     held = Sequel.objects.select_for_update(of=("self",)).select_related("first").get(pk=sequel.pk)
+    if held.first.state in LIVE:
+        return bool(Sequel.objects.filter(pk=sequel.pk, called_off=True).update(called_off=False))
     candidate = model_a(held.first)
-    if held.run_id is not None or held.first.state not in ENDED or candidate is None:
+    if held.run_id is not None or candidate is None:
         return False
-    held.by_hand, held.failure = True, ""
+    held.by_hand, held.called_off, held.failure = True, False, ""
     held.adoption = adopt(held.adoption.candidate if held.adoption else candidate)
-    held.save(update_fields=["by_hand", "failure", "adoption"])
+    held.save(update_fields=["by_hand", "called_off", "failure", "adoption"])
     transaction.on_commit(lambda: wake(held.first_id))
     return True

@@ -20,7 +20,7 @@ from webapp.library.models import Parent
 from webapp.runs.models import LIVE, Candidate, Run
 
 AdoptionState = Literal["building", "registering", "ready", "failed"]
-SequelState = Literal["waiting", "halted", "building", "failed", "launched"]
+SequelState = Literal["waiting", "halted", "building", "failed", "called off", "launched"]
 
 
 class Adoption(models.Model):
@@ -74,6 +74,7 @@ class Sequel(models.Model):
         waiting --first done--> building --registered--> launched
             `--first stopped or failed--> halted --a person goes on--> building
                                          failed --a person goes on-->--'
+        any of these but launched --called off--> called off --a person goes on--> waiting or building
 
     `config` is complete but for model A, for which a parent of `first` stands in: it has the winner's shape. `run` is set in the
     transaction that launches it, with a key that the database accepts once.
@@ -85,13 +86,17 @@ class Sequel(models.Model):
     config = models.JSONField(help_text="webapp.runs.config.RunConfig")
     with_random_search = models.BooleanField(default=False)
     by_hand = models.BooleanField(default=False, help_text="a person wants it although the first run was not done")
+    called_off = models.BooleanField(default=False, help_text="a person does not want it any more")
     adoption = models.ForeignKey(Adoption, null=True, blank=True, on_delete=models.SET_NULL, related_name="sequels")
     failure = models.TextField(blank=True, help_text="for a person: why it could not be launched")
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(failure="") | Q(run__isnull=True), name="sequel_failed_or_launched")
+            models.CheckConstraint(condition=Q(failure="") | Q(run__isnull=True), name="sequel_failed_or_launched"),
+            models.CheckConstraint(
+                condition=Q(called_off=False) | Q(run__isnull=True), name="sequel_called_off_or_launched"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -106,11 +111,17 @@ class Sequel(models.Model):
     def state(self) -> SequelState:
         if self.run_id is not None:
             return "launched"
+        if self.called_off:
+            return "called off"
         if self.failure or (self.adoption is not None and self.adoption.state == "failed"):
             return "failed"
-        if self.first.state in LIVE:
+        if not self.has_first_ended:
             return "waiting"
         return "building" if self.first.state == "done" or self.by_hand else "halted"
+
+    @property
+    def has_first_ended(self) -> bool:
+        return self.first.state not in LIVE
 
     @property
     def reason(self) -> str:

@@ -47,7 +47,7 @@ def _ready() -> QuerySet[Sequel]:
     """Their first run has ended as it should, and their model A waits to be asked for, or is there."""
     has_ended = Q(first__state="done") | Q(by_hand=True)
     has_news = Q(adoption=None) | Q(adoption__parent__isnull=False)
-    return Sequel.objects.filter(has_ended, has_news, run=None, failure="", first__deleted_at=None)
+    return Sequel.objects.filter(has_ended, has_news, run=None, called_off=False, failure="", first__deleted_at=None)
 
 
 def _launched() -> Iterator[UUID]:

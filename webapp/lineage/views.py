@@ -51,10 +51,26 @@ def sequel(request: SignedIn, run_id: UUID) -> HttpResponse:
 @require_POST
 def go_on(request: SignedIn, run_id: UUID) -> HttpResponse:
     """Let the second run follow after all."""
-    if actions.go_on(_sequel(request, run_id)):
-        messages.success(request, "The second run is launched as soon as its model A is built.")
+    found = _sequel(request, run_id)
+    if actions.go_on(found):
+        when = (
+            "is launched as soon as its model A is built"
+            if found.has_first_ended
+            else "follows when this search is done"
+        )
+        messages.success(request, f"The second run {when}.")
     else:
         messages.error(request, "There is nothing to go on with.")
+    return redirect("runs:detail", run_id)
+
+
+@require_POST
+def call_off(request: SignedIn, run_id: UUID) -> HttpResponse:
+    """Let no second run follow."""
+    if actions.call_off(_sequel(request, run_id)):
+        messages.success(request, "No second run follows.")
+    else:
+        messages.error(request, "The second run is there already. Stop it on its own page.")
     return redirect("runs:detail", run_id)
 
 

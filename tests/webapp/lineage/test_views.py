@@ -156,15 +156,38 @@ def test_going_on_by_hand_asks_for_the_winner(run: Run, owner_client: Client) ->
     assert sequel.state == "building" and sequel.adoption and sequel.adoption.candidate == run.winner
 
 
+@pytest.mark.parametrize(("state", "button"), [("running", "Let it follow after all"), ("done", "as model A")])
+def test_what_follows_can_be_called_off_and_taken_back(run: Run, owner_client: Client, state: str, button: str) -> None:
+    Run.objects.filter(pk=run.pk).update(state=state)
+    sequel = with_sequel(run)
+    box = reverse("lineage:sequel", args=[run.pk])
+    assert "Call the second run off" in owner_client.get(box, headers=HTMX).content.decode()
+    page = owner_client.post(reverse("lineage:call_off", args=[run.pk]), follow=True).content.decode()
+    assert "The second run was called off: nothing follows this one." in page and button in page
+    owner_client.post(reverse("lineage:go_on", args=[run.pk]))
+    sequel.refresh_from_db()
+    assert sequel.state == {"running": "waiting", "done": "building"}[state]
+
+
+def test_what_is_there_already_is_not_called_off(run: Run, owner: User, owner_client: Client) -> None:
+    sequel = with_sequel(run, run=make_run(owner, name="Then the path", n_generations=1))
+    page = owner_client.post(reverse("lineage:call_off", args=[run.pk]), follow=True).content.decode()
+    assert "The second run is there already." in page
+    sequel.refresh_from_db()
+    assert not sequel.called_off
+
+
 def test_only_the_owner_sees_what_comes_after_and_goes_on(
     run: Run, owner_client: Client, member_client: Client, stranger_client: Client
 ) -> None:
     Run.objects.filter(pk=run.pk).update(state="stopped")
     with_sequel(run)
-    box, go_on = (reverse(f"lineage:{name}", args=[run.pk]) for name in ("sequel", "go_on"))
-    assert member_client.get(box, headers=HTMX).status_code == member_client.post(go_on).status_code == 404
-    assert stranger_client.get(box).status_code == stranger_client.post(go_on).status_code == 302
-    assert not Sequel.objects.get().by_hand
+    box, go_on, call_off = (reverse(f"lineage:{name}", args=[run.pk]) for name in ("sequel", "go_on", "call_off"))
+    assert member_client.get(box, headers=HTMX).status_code == 404
+    assert stranger_client.get(box).status_code == 302
+    for act in (go_on, call_off):
+        assert (member_client.post(act).status_code, stranger_client.post(act).status_code) == (404, 302)
+    assert not Sequel.objects.get().by_hand and not Sequel.objects.get().called_off
     assert owner_client.get(box).url == reverse("runs:detail", args=[run.pk])
     assert owner_client.get(go_on).status_code == 405
 

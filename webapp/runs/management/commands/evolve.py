@@ -140,6 +140,8 @@ def _next(first: Run, console: Console) -> Run:
         raise CommandError(f"run {first.pk} is {first.state}, so the run over paths does not follow: {first.message}")
     console.print("The winner is built, then the run over paths follows.")
     while (sequel := Sequel.objects.get(first=first)).run is None:
+        if sequel.state == "called off":
+            raise CommandError("the run over paths was called off")
         if sequel.state == "failed":
             raise CommandError(f"the run over paths could not be launched: {sequel.reason}")
         time.sleep(POLL_SECONDS)
