@@ -7,7 +7,9 @@ at a time. Knows rows and the device's handle; never imports torch.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -28,6 +30,7 @@ from workers.pipeline import Bench, Ending
 from workers.runtime import Device
 
 PULSE_SECONDS: Final = 5.0
+PATIENCE_PULSES: Final = 2
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,7 @@ class Supervisor:
     def __init__(self, name: str, device_command: Sequence[str]) -> None:
         self.name = name
         self._version = code_version()
+        self._away = -math.inf
         self._searches = Searches()
         self._publisher = Publisher()
         self._ending = Ending()
@@ -75,24 +79,25 @@ class Supervisor:
                     pass
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer, work goes on at the next pulse: %s", error)
-                connection.close()
+                self._database_was_away()
             finally:
                 self._bench.activity = {}
 
     def reconcile(self) -> None:
         """Repair what crashes left behind, and announce what was not."""
-        repairs.reap()
+        pipeline.deliver()
+        self._reap()
         if self._draining.locked():  # that thread advances; here its searches' memory would be taken from it
             self._tell([run_id for run_id in generations.due() if transitions.settle(run_id)])
         else:
             self._advance(generations.due())
-            self._tell(progress.go_on())
         for run_id in repairs.unrelayed():
             self._publisher.announce(run_id)
         repairs.sweep_exports()
 
     def _step(self) -> bool:
         """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some."""
+        pipeline.deliver()
         if export := exports.claim_export(self.name):
             pipeline.build(export, self._bench)
         elif claim := claims.claim(self.name, self._version):
@@ -101,9 +106,19 @@ class Supervisor:
             self._publisher.announce(claim.run_id)
             self._advance([claim.run_id])
         else:
-            return self._advance(generations.due()) or self._tell(progress.go_on()) or repairs.reap() > 0
+            return self._advance(generations.due()) or self._tell(progress.go_on()) or self._reap() > 0
         self._tell(progress.go_on())
         return True
+
+    def _reap(self) -> int:
+        """As `repairs.reap`. Not just after an outage: nobody could renew, so everybody has a moment to do it, or to deliver."""
+        if time.monotonic() - self._away < PATIENCE_PULSES * PULSE_SECONDS:
+            return 0
+        return repairs.reap()
+
+    def _database_was_away(self) -> None:
+        self._away = time.monotonic()
+        connection.close()
 
     def _advance(self, run_ids: Sequence[UUID]) -> bool:
         """Move on what can be moved on, and tell watchers and idle workers. False when that was nothing."""
@@ -126,7 +141,7 @@ class Supervisor:
                 self._look_after()
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer: %s", error)
-                connection.close()
+                self._database_was_away()
             except Exception:
                 log.exception("the pulse of %s met an error and goes on", self.name)
             self._nudge.wait(PULSE_SECONDS)
@@ -139,7 +154,7 @@ class Supervisor:
         self._report()
         self._fetching.look()
         self.reconcile()
-        if self._device.ready and not self._draining.locked() and repairs.claimable():
+        if self._device.ready and not self._draining.locked() and (repairs.claimable() or progress.is_due()):
             threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
 
     def _end_fetching(self) -> None:
@@ -156,6 +171,7 @@ class Supervisor:
 
     def _sign_on(self) -> None:
         try:
+            pipeline.deliver()
             repairs.expire_leases_of(self.name)
         except (OperationalError, InterfaceError) as error:
             log.warning("leases of an earlier life of %s end later: %s", self.name, error)

@@ -13,6 +13,7 @@ from django.db import IntegrityError, connection, transaction
 from tests.ledger import world
 from tests.webapp.library.folders import model_folder
 from webapp.exports.models import Export
+from webapp.library import actions as library
 from webapp.library.actions import hide
 from webapp.library.models import Parent
 from webapp.lineage import actions, progress
@@ -81,6 +82,38 @@ def test_asking_twice_for_a_parent_builds_it_once(run: Run) -> None:
     progress.go_on()
     actions.adopt(candidate)
     assert Export.objects.count() == 1 and exports.claim_export("w1") is None
+
+
+def test_the_bytes_of_a_new_parent_are_read_in_no_transaction(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database ends sessions whose transaction waits for 15 seconds: a large model would never be there."""
+    world.work(run)
+    actions.adopt(run.candidates.get(name="g0.0"))
+    build()
+    depth, facts_of = len(connection.savepoint_ids), library._facts
+    seen: list[int] = []
+
+    def facts(folder: Path) -> object:
+        seen.append(len(connection.savepoint_ids) - depth)
+        return facts_of(folder)
+
+    monkeypatch.setattr(library, "_facts", facts)
+    progress.go_on()
+    assert seen == [0] and Parent.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_parent_that_another_process_is_at_is_left_to_it(run: Run) -> None:
+    world.work(run)
+    actions.adopt(run.candidates.get(name="g0.0"))
+    build()
+    with progress._alone_at(Adoption.objects.get().pk) as is_alone:
+        assert is_alone and progress.is_due()
+        other = threading.Thread(target=lambda: (progress.go_on(), connection.close()))
+        other.start()
+        other.join()
+        assert not Parent.objects.exists()
+    progress.go_on()
+    assert Parent.objects.count() == 1 and not progress.is_due()
 
 
 def test_two_parents_of_one_name_are_told_apart(run: Run, owner: User, tmp_path: Path) -> None:
@@ -200,6 +233,39 @@ def test_after_a_run_that_was_not_done_a_person_decides(both: Run, end: object) 
     assert Adoption.objects.get().candidate == best
     sequel.refresh_from_db()
     assert not actions.go_on(sequel)
+
+
+def test_a_second_run_that_was_called_off_follows_only_when_somebody_takes_that_back(both: Run) -> None:
+    sequel = Sequel.objects.get()
+    assert actions.call_off(sequel)
+    world.work(both)
+    assert progress.go_on() == [] and not Adoption.objects.exists()
+    sequel.refresh_from_db()
+    assert sequel.state == "called off"
+    assert actions.go_on(sequel)
+    build()
+    progress.go_on()
+    followed(both)
+    assert not actions.call_off(sequel)
+
+
+def test_a_second_run_is_called_off_while_its_model_a_is_built(both: Run) -> None:
+    world.work(both)
+    progress.go_on()
+    assert actions.call_off(Sequel.objects.get())
+    build()
+    assert progress.go_on() == []
+    assert (Adoption.objects.get().state, Run.objects.count()) == ("ready", 1)
+
+
+def test_calling_off_can_be_taken_back_before_the_end(both: Run) -> None:
+    sequel = Sequel.objects.get()
+    assert not actions.go_on(sequel)
+    actions.call_off(sequel)
+    assert actions.go_on(sequel)
+    assert Sequel.objects.get().state == "waiting"
+    world.work(both)
+    assert progress.go_on() == [both.pk]
 
 
 def test_nobody_goes_on_without_a_score_or_before_the_end(both: Run) -> None:

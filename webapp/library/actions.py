@@ -33,23 +33,23 @@ SUMMARIES: Final[dict[Skill, str]] = {
 }
 
 
-@transaction.atomic
 def register_parent(owner: User | None, folder: Path, name: str = "") -> Parent:
     """Add a model folder, or read one again that is in the library already. ParentError when it cannot be a parent.
 
-    Without an owner everybody may choose it. Its files stay where they are.
+    Without an owner everybody may choose it. Its files stay where they are. All bytes are read before the transaction begins.
     """
     folder = folder.expanduser().absolute()
     facts = _facts(folder)
-    known = Parent.objects.filter(owner=owner, folder=str(folder)).first()
-    if known:
-        return _changed(known, facts | {"hidden_at": None})
-    taken = set(Parent.objects.filter(owner__in=[owner] if owner else []).values_list("name", flat=True))
-    taken |= set(Parent.objects.filter(owner=None).values_list("name", flat=True))
-    chosen = _free([name] if name else [folder.name, f"{folder.parent.name}/{folder.name}"], taken)
-    if chosen is None:
-        raise ParentError(f"there is a model named {name or folder.name} already: give {folder} another name")
-    return Parent.objects.create(owner=owner, folder=str(folder), name=chosen, title=chosen, **facts)
+    with transaction.atomic():
+        known = Parent.objects.filter(owner=owner, folder=str(folder)).first()
+        if known:
+            return _changed(known, facts | {"hidden_at": None})
+        taken = set(Parent.objects.filter(owner__in=[owner] if owner else []).values_list("name", flat=True))
+        taken |= set(Parent.objects.filter(owner=None).values_list("name", flat=True))
+        chosen = _free([name] if name else [folder.name, f"{folder.parent.name}/{folder.name}"], taken)
+        if chosen is None:
+            raise ParentError(f"there is a model named {name or folder.name} already: give {folder} another name")
+        return Parent.objects.create(owner=owner, folder=str(folder), name=chosen, title=chosen, **facts)
 
 
 def add_benchmark(owner: User, file: QuestionFile, name: str = "", is_public_test: bool = False) -> Benchmark:

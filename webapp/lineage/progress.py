@@ -1,20 +1,21 @@
 """What may happen by itself: a model that was built is registered, and a run that waited for it is launched.
 
-Anybody may call `go_on`, any number of times and from any process: each step is one transaction that holds the row it is about, so it
-happens once, and whoever dies in between leaves it to the next.
+Anybody may call `go_on`, any number of times and from any process: whoever is at a row holds it, each step may be done again, and whoever
+dies in between leaves it to the next.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils.text import slugify
 
@@ -29,11 +30,17 @@ from webapp.runs.models import Candidate
 
 N_MARK: Final = 8
 """Characters of a run's id that tell its candidate from another of the same name."""
+ADVISORY_LOCK: Final = 0x6C696E65  # "line"
 log = logging.getLogger(__name__)
 
 
+def is_due() -> bool:
+    """Whether `go_on` would find anything."""
+    return _unregistered().exists() or _ready().exists()
+
+
 def go_on() -> list[UUID]:
-    """Do whatever is due. Returns the runs that have work now."""
+    """Do whatever is due. Returns the runs that have work now. Takes as long as it takes to read the models that were built."""
     for pk in _unregistered().values_list("pk", flat=True):
         _register(pk)
     return list(_launched())
@@ -86,22 +93,39 @@ def _follow(pk: int) -> UUID | None:
 
 
 def _register(pk: int) -> None:
+    """Reads every byte of the folder, which may take minutes, and no transaction may. To register a folder again changes nothing."""
+    with _alone_at(pk) as is_alone:
+        adoption = is_alone and _unregistered().select_related("candidate__run__owner").filter(pk=pk).first()
+        if not adoption:
+            return
+        try:
+            parent = _registered(adoption.candidate)
+        except (MergingError, OSError) as error:
+            log.warning("candidate of adoption %s cannot be a parent: %s", pk, error)
+            Adoption.objects.filter(pk=pk, parent=None).update(failure=str(error))
+        except IntegrityError as error:  # its name was taken at the same moment: the next time it gets another
+            log.info("adoption %s is registered a little later: %s", pk, error)
+        else:
+            Adoption.objects.filter(pk=pk, failure="").update(parent=parent)
+
+
+@contextmanager
+def _alone_at(pk: int) -> Iterator[bool]:
+    """Whether this process alone is at an adoption, in the block. Whoever dies lets go with its session."""
+    key = [ADVISORY_LOCK, pk]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s::int)", key)
+        (is_alone,) = cursor.fetchone()
     try:
-        with transaction.atomic():
-            held = _unregistered().select_for_update(of=("self",), skip_locked=True).filter(pk=pk)
-            if adoption := held.select_related("candidate__run__owner", "candidate__export").first():
-                adoption.parent = _registered(adoption)
-                adoption.save(update_fields=["parent"])
-    except (MergingError, OSError) as error:
-        log.warning("candidate of adoption %s cannot be a parent: %s", pk, error)
-        Adoption.objects.filter(pk=pk, parent=None).update(failure=str(error))
-    except IntegrityError as error:  # its name was taken at the same moment: the next time it gets another
-        log.info("adoption %s is registered a little later: %s", pk, error)
+        yield is_alone
+    finally:
+        if is_alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s::int)", key)
 
 
-def _registered(adoption: Adoption) -> Parent:
-    """The export's folder in the library of the run's owner; reads every byte of it."""
-    candidate = adoption.candidate
+def _registered(candidate: Candidate) -> Parent:
+    """The export's folder in the library of the run's owner."""
     folder = Path(settings.DATA_DIR) / "exports" / str(candidate.export.pk)
     parent = register_parent(candidate.run.owner, folder, _free_name(candidate, folder))
     parent.summary = f"{candidate.name} of the run “{candidate.run.name}”."
