@@ -19,6 +19,8 @@ from webapp.env import BASE_DIR, SetupError, engine, n_cpu_workers, words
 from webapp.system.processes import Child, Command
 
 EVERYWHERE: Final = ("0.0.0.0", "::")
+WARNING: Final = "warning: "
+"""How a line of `prepare` begins that whoever started it passes on."""
 _WORKER_IS_READY: Final = re.compile(r"@\S+ ready\.$", re.MULTILINE)
 
 

@@ -20,7 +20,7 @@ from webapp.env import SetupError, create_data_folder, socket_folder
 from webapp.system import instance
 from webapp.system.embedded import Postgres, Valkey, create_socket_folder
 from webapp.system.processes import Child, Command, run
-from webapp.system.programs import prepare_command, worker_commands, worker_is_ready
+from webapp.system.programs import WARNING, prepare_command, worker_commands, worker_is_ready
 
 WATCH_SECONDS: Final = 0.1
 RESTART_SECONDS: Final = (1, 2, 5, 15, 30)
@@ -97,12 +97,16 @@ class Supervisor(ABC):
             self.report("database")
 
     def prepare_database(self, url: str = "") -> str:
-        """Tables and demo pack, by a program of its own. Returns what it has to say in the end: how to sign in for the first time."""
+        """Tables and demo pack, by a program of its own, whose warnings are passed on. Returns how to sign in for the first time."""
         done = run(prepare_command(url), self._log("prepare"), self.interrupted)
         if done.exit_code() != 0 and not self.stopping:
             raise SetupError(f"{done.last_words().removeprefix('progeny: ').rstrip('.')} (see {done.log})")
         self.report("tables and demo pack")
-        return done.last_words()
+        said = done.written().splitlines()
+        for line in said:
+            if line.startswith(WARNING):
+                self.say(line)
+        return next((line for line in reversed(said) if line.strip() and not line.startswith(WARNING)), "")
 
     def interrupted(self) -> bool:
         return self.stopping

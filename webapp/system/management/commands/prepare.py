@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from webapp.accounts.setup import setup_path
+from webapp.system import servers
 from webapp.system.database import prepare_database
 
 
@@ -17,5 +18,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_database()
+        servers.check_at_start(self.stdout.write)
         if path := setup_path():
             self.stdout.write(f"Make the first account at {settings.PUBLIC_URL or 'http://localhost:8000'}{path}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from webapp.system import servers
 from webapp.system.programs import Address, web_command
 
 
@@ -20,4 +21,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         address = Address(options["host"], options["port"])
         address.check_free()
+        servers.check_at_start(self.stderr.write)
         web_command(address).become()
