@@ -16,6 +16,7 @@ from merging import plain
 from merging.configs import read_json
 from merging.errors import MergingError, RecipeError
 from merging.fingerprints import file_hash
+from merging.folders import SUMS
 from merging.indexes import INDEX, ParentFacts, parent_facts
 from merging.mergekit import to_yaml
 from merging.plans import stacked_layers
@@ -55,7 +56,7 @@ def write_companions(recipe: Recipe, folder: Path, extra_files: Mapping[str, str
         **_as_mergekit(recipe),
     }
     for name in extra_files:
-        taken = name in texts or name in (INDEX, MERGEKIT) or name.endswith(".safetensors")
+        taken = name in texts or name in (INDEX, MERGEKIT, SUMS) or name.endswith(".safetensors")
         if taken or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}", name) or (folder / name).exists():
             raise MergingError(f"{name!r} cannot be added to a model folder; expected a plain name that is not taken")
     for name, text in {**texts, **extra_files}.items():

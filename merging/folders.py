@@ -7,12 +7,16 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from merging.errors import MergingError
+
+SUMS: Final = "SHA256SUMS"
+"""The manifest of a folder; `sha256sum -c` reads it."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,19 @@ def abandoned(beside: Path) -> list[Path]:
     return [path for path in sorted(beside.glob(".*.partial")) if path.is_dir() and not _is_claimed(path)]
 
 
-def built_files(folder: Path) -> list[BuiltFile]:
-    """Every file of a folder by name."""
-    return [BuiltFile(path.name, path.stat().st_size, _sha256(path)) for path in sorted(folder.iterdir())]
+def with_sums(folder: Path, hashes: Mapping[str, str]) -> list[BuiltFile]:
+    """Adds `SHA256SUMS` to a folder of files, and describes every file by name. `hashes` are known already; other files are read."""
+    files = [_built(path, hashes.get(path.name)) for path in folder.iterdir()]
+    (folder / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in sorted(files, key=_name)), "utf-8")
+    return sorted([*files, _built(folder / SUMS)], key=_name)
+
+
+def _built(path: Path, sha256: str | None = None) -> BuiltFile:
+    return BuiltFile(path.name, path.stat().st_size, sha256 or _sha256(path))
+
+
+def _name(file: BuiltFile) -> str:
+    return file.name
 
 
 @contextmanager

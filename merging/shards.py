@@ -7,6 +7,7 @@ straight to its place. Format: https://github.com/huggingface/safetensors
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import mmap
@@ -79,10 +80,17 @@ class ShardWriter:
     Bytes come in order of the layout; what is held in memory is one buffer of 8 MiB. Files have their final names from
     the start, so the folder must be one that counts only when it is finished (`complete_or_absent`); the index of
     several shards is written last. TensorError for a name that comes twice in the layout. Leaving the block closes the
-    file; only `finish` says that all is there.
+    file; only `finish` says that all is there. `hashes` is filled with the SHA-256 (64 hex digits) of each file of
+    tensors by name, computed of what goes to the disk; without it nothing is hashed.
     """
 
-    def __init__(self, folder: Path, layout: Sequence[TensorShape], shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        layout: Sequence[TensorShape],
+        shard_bytes: int = SHARD_BYTES,
+        hashes: dict[str, str] | None = None,
+    ) -> None:
         names = [tensor.name for tensor in layout]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -92,6 +100,7 @@ class ShardWriter:
         self._left = [(tensor, number) for number, shard in enumerate(self._shards) for tensor in shard][::-1]
         self._number = -1
         self._file: _File | None = None
+        self._hashes = hashes
 
     def write(self, tensor: TensorShape, data: NDArray[np.uint8]) -> None:
         """Writes the bytes of the next tensor of the layout; TensorError when it is not the next, or not as planned."""
@@ -109,8 +118,7 @@ class ShardWriter:
             )
         if not self._shards[0]:
             self._file_of(0)
-        if self._file is not None:
-            self._file.finish()
+        self._finish_file()
         if len(self._shards) > 1:
             (self._folder / INDEX).write_text(self._index(), "utf-8")
 
@@ -125,11 +133,17 @@ class ShardWriter:
 
     def _file_of(self, number: int) -> _File:
         if self._file is None or number != self._number:
-            if self._file is not None:
-                self._file.finish()
-            self._file, self._number = _File(self._folder / self._name(number)), number
+            self._finish_file()
+            self._file, self._number = _File(self._folder / self._name(number), self._hashes is not None), number
             self._file.write(np.frombuffer(_header(self._shards[number]), np.uint8))
         return self._file
+
+    def _finish_file(self) -> None:
+        if self._file is None:
+            return
+        sha256 = self._file.finish()
+        if self._hashes is not None:
+            self._hashes[self._name(self._number)] = sha256
 
     def _name(self, number: int) -> str:
         n = len(self._shards)
@@ -174,8 +188,9 @@ class _File:
     durability needs, 0.5 to 3.5 s/GB, and the pages push out the parents'.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_hashed: bool) -> None:
         self._descriptor = _open(path)
+        self._hash = hashlib.sha256() if is_hashed else None
         self._memory = mmap.mmap(-1, BUFFER_BYTES)  # aligned to a page
         self._buffer = np.frombuffer(self._memory, np.uint8)
         self._n_held = self._n_bytes = 0
@@ -189,12 +204,13 @@ class _File:
             if self._n_held == BUFFER_BYTES:
                 self._flush(BUFFER_BYTES)
 
-    def finish(self) -> None:
-        """Writes what is held, in whole blocks, and cuts off what they have too much."""
+    def finish(self) -> str:
+        """Writes what is held, in whole blocks, and cuts off what they have too much. The hash; "" when nobody wants it."""
         n_bytes = self._n_bytes + self._n_held
         self._flush(-(-self._n_held // BLOCK) * BLOCK)
         os.ftruncate(self._descriptor, n_bytes)
         self.close()
+        return "" if self._hash is None else self._hash.hexdigest()
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -203,6 +219,8 @@ class _File:
 
     def _flush(self, n: int) -> None:
         left = memoryview(self._memory)[:n]
+        if self._hash is not None:
+            self._hash.update(left[: self._n_held])
         while left:
             left = left[os.write(self._descriptor, left) :]
         self._n_bytes += n

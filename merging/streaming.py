@@ -131,13 +131,14 @@ def write_model(
     folder: Path,
     heard: Heard,
     shard_bytes: int = SHARD_BYTES,
+    hashes: dict[str, str] | None = None,
 ) -> None:
-    """Writes the tensors, which come in the order planned, as a model's files into a folder.
+    """Writes the tensors, which come in the order planned, as a model's files into a folder; `hashes` as for `ShardWriter`.
 
     A second thread writes; whatever ends the work, it has ended too when this returns. Then, too, an error of either
     side is raised, and the folder is worth nothing.
     """
-    with TensorWriter(folder, planned, shard_bytes) as writer, ThreadPoolExecutor(1, "writer") as thread:
+    with TensorWriter(folder, planned, shard_bytes, hashes) as writer, ThreadPoolExecutor(1, "writer") as thread:
         belt = _Belt(planned, heard)
         try:
             for name, tensor in tensors:

@@ -24,7 +24,7 @@ from merging.engines.vllm import VllmEngine, check_usable
 from merging.errors import RecipeError
 from merging.evaluation import Evaluation, Progress, Stage, evaluate, no_progress
 from merging.exports import companions_digest, write_companions
-from merging.folders import BuiltFile, built_files, complete_or_absent
+from merging.folders import BuiltFile, complete_or_absent, with_sums
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
 from merging.path_shells import PathShell, all_blocks, is_path, needed_blocks
@@ -152,7 +152,8 @@ class Workbench:
         extra_files: Mapping[str, str] | None = None,
         progress: Progress = no_progress,
     ) -> list[BuiltFile]:
-        """Writes the merged model as an ordinary Hugging Face folder, complete or not at all, and says what is in it.
+        """Writes the merged model as an ordinary Hugging Face folder, complete or not at all, with the SHA-256 of each file in
+        `SHA256SUMS`, and says what is in it.
 
         `extra_files` are texts by name, such as the model card. MergingError when `folder` exists.
         """
@@ -162,14 +163,15 @@ class Workbench:
             progress("load", 1, 1)
             write_companions(recipe, partial, extra_files or {})
             jobs = in_order(recipe, plan(recipe, facts))
-            tensors = assemble(recipe, jobs, self._shelf)
+            hashes: dict[str, str] = {}
             write_model(
-                tensors,
+                assemble(recipe, jobs, self._shelf),
                 layout(jobs, facts, recipe.dtype),
                 partial,
                 lambda done: progress("write", done.n_tensors, done.of_tensors),
+                hashes=hashes,
             )
-        return built_files(folder)
+            return with_sums(partial, hashes)
 
     def close(self) -> None:
         """Gives all memory back. The bench can be used again."""

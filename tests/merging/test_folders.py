@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from merging.errors import MergingError
-from merging.folders import abandoned, built_files, complete_or_absent
+from merging.folders import SUMS, abandoned, complete_or_absent, with_sums
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,8 +115,18 @@ def test_an_existing_folder_is_never_touched(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["m"]
 
 
-def test_built_files_are_described_by_name_size_and_hash(tmp_path: Path) -> None:
+def test_files_are_described_by_name_size_and_hash_and_a_manifest_is_added(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"12")
     (tmp_path / "a").write_bytes(b"")
-    found = [(file.name, file.n_bytes, file.sha256) for file in built_files(tmp_path)]
-    assert found == [(name, len(text), hashlib.sha256(text).hexdigest()) for name, text in (("a", b""), ("b", b"12"))]
+    found = {file.name: (file.n_bytes, file.sha256) for file in with_sums(tmp_path, {})}
+    assert list(found) == [SUMS, "a", "b"]
+    for name, (n_bytes, sha256) in found.items():
+        content = (tmp_path / name).read_bytes()
+        assert (n_bytes, sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    checked = subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=tmp_path, capture_output=True, text=True)
+    assert checked.returncode == 0 and checked.stdout == "a: OK\nb: OK\n", checked.stderr
+
+
+def test_a_hash_that_is_known_is_not_computed_again(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12")
+    assert {file.name: file.sha256 for file in with_sums(tmp_path, {"a": "f" * 64})}["a"] == "f" * 64

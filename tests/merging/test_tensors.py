@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -79,6 +80,27 @@ def test_a_file_system_without_direct_writes_gets_the_same_bytes(
         (tmp_path / name).mkdir()
         write(tmp_path / name, SOME)
     assert (tmp_path / "direct" / SINGLE).read_bytes() == (tmp_path / "cached" / SINGLE).read_bytes()
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 24, 10_000])
+def test_hashes_are_those_of_the_files_that_were_written(tmp_path: Path, shard_bytes: int) -> None:
+    hashes: dict[str, str] = {}
+    with TensorWriter(tmp_path, planned(SOME), shard_bytes, hashes) as writer:
+        for name, tensor in SOME.items():
+            writer.add(name, tensor)
+        writer.finish()
+    assert hashes == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.glob("*.safetensors")
+    }
+
+
+def test_a_large_file_is_hashed_buffer_by_buffer(tmp_path: Path) -> None:
+    large, hashes = {"a": torch.arange(5_000_001, dtype=torch.float32)}, {}
+    with TensorWriter(tmp_path, planned(large), hashes=hashes) as writer:
+        writer.add("a", large["a"])
+        writer.finish()
+    [(name, sha256)] = hashes.items()
+    assert sha256 == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
 
 def test_one_shard_needs_no_index(tmp_path: Path) -> None:
