@@ -9,15 +9,36 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import HttpRequest
+
+from webapp.accounts import tries
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password."""
+    """Name and password. Too many tries are refused before the password is looked at."""
+
+    request: HttpRequest
 
     error_messages = {
         "invalid_login": "No account has this name and password. Both are case-sensitive.",
         "inactive": "This account is switched off. Ask who looks after this server.",
+        "too_many": "Too many tries. Wait a minute, then try again.",
     }
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there were too many tries."""
+        return self.has_error(NON_FIELD_ERRORS, "too_many")
+
+    def clean(self) -> dict[str, Any]:
+        """See `webapp.accounts.tries`."""
+        name = self.cleaned_data.get("username", "")
+        if not tries.may_try(self.request, name):
+            raise forms.ValidationError(self.error_messages["too_many"], "too_many")
+        cleaned = super().clean()
+        tries.forgive(self.request, name)
+        return cleaned
 
 
 class FirstUserForm(forms.Form):

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from webapp.accounts import setup
 from webapp.accounts.forms import FirstUserForm, SignInForm
+from webapp.accounts.tries import WINDOW_SECONDS
 
 
 class SignIn(LoginView):
@@ -23,6 +25,12 @@ class SignIn(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"nobody_can_sign_in": setup.nobody_can_sign_in()}
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_invalid(form)
+        if isinstance(form, SignInForm) and form.is_refused:
+            response.status_code, response.headers["Retry-After"] = 429, str(WINDOW_SECONDS)
+        return response
 
 
 @login_not_required
