@@ -5,6 +5,8 @@ Knows no method, no path and no algorithm.
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +17,12 @@ from merging.recipes import Recipe
 
 Genome = tuple[float, ...]
 """Genes in [0, 1], as many as the space has."""
+
+
+def population_digest(genomes: Sequence[Genome]) -> str:
+    """sha256 of the float64 genomes in index order, little-endian."""
+    packed = b"".join(struct.pack(f"<{len(genome)}d", *genome) for genome in genomes)
+    return "sha256:" + hashlib.sha256(packed).hexdigest()
 
 
 def is_on(gene: float) -> bool:

@@ -17,6 +17,8 @@ from django.db.models import Q
 
 Status = Literal["pending", "leased", "done", "failed", "dropped"]
 TERMINAL: Final[tuple[Status, ...]] = ("done", "failed", "dropped")
+MAX_ATTEMPTS: Final = 3
+"""Claims of one row that may end without its own fault before it counts as poison."""
 
 
 class Leased(models.Model):

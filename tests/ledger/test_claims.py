@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models import F
 
 from tests.ledger import world
+from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import transitions
 from webapp.runs.models import Attempt, Evaluation, Run
 from workers.ledger import claims, generations, repairs
@@ -108,7 +109,7 @@ def test_a_live_lease_is_not_reaped(run: Run) -> None:
 
 
 def test_the_third_lost_attempt_is_poison(run: Run) -> None:
-    for _ in range(claims.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         claim = world.take()
         expire(claim.evaluation_id)
         repairs.reap()

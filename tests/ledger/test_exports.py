@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from webapp.exports.models import Export
+from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Run
 from workers.failures import Failure
 from workers.ledger import claims, exports, repairs
@@ -100,7 +101,7 @@ def test_a_failed_export_leaves_nothing_but_its_reason(export: Export) -> None:
 
 
 def test_three_crashes_are_the_end_of_it(export: Export) -> None:
-    for _ in range(claims.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         exports.give_back_export(built(), CRASH)
     export.refresh_from_db()
     assert (export.status, export.failure_kind) == ("failed", "poison")

@@ -8,12 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from merging.spaces import population_digest
 from tests.ledger import world
 from webapp.runs import transitions
 from webapp.runs.models import Evaluation, Generation, Run
 from workers.failures import Failure
 from workers.ledger import claims, generations, results
-from workers.ledger.searches import Searches, population_digest
+from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
 

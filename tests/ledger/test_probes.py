@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from merging.recipes import Recipe
 from tests.ledger import world
+from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import leaderboard, probes, series, summary, transitions
 from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.runs.report import report
@@ -125,7 +126,7 @@ def test_a_failed_probe_is_no_failure_of_the_run(run: Run) -> None:
     ask(run, n=1)
     results.fail(world.take(), Failure("candidate", "not finite", "It gave no finite numbers."))
     run.refresh_from_db()
-    assert summary.summary(run).failures == []
+    assert summary.summary(run, owner).failures == []
 
 
 def test_files_that_changed_after_the_end_fail_a_probe_and_pause_nothing(run: Run) -> None:
@@ -135,7 +136,7 @@ def test_files_that_changed_after_the_end_fail_a_probe_and_pause_nothing(run: Ru
         pipeline._accept_failure(claim, Failure("run", "parent", "The files of a have changed."))
     run.refresh_from_db()
     probe = run.evaluations.get(split="probe")
-    assert (run.state, probe.status, probe.attempts) == ("done", "failed", claims.MAX_ATTEMPTS)
+    assert (run.state, probe.status, probe.attempts) == ("done", "failed", MAX_ATTEMPTS)
 
 
 def test_a_late_result_for_a_run_that_failed_is_refused(run: Run) -> None:

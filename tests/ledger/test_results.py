@@ -14,10 +14,11 @@ from merging.objectives import Objective
 from tests.ledger import world
 from tests.ledger.scores import score
 from tests.ledger.test_claims import expire
+from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import outcomes, transitions
 from webapp.runs.models import Attempt, Evaluation, Outcomes, Run
 from workers.failures import Failure
-from workers.ledger import claims, generations, repairs, results
+from workers.ledger import generations, repairs, results
 from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +119,7 @@ def test_a_released_attempt_does_not_count(run: Run) -> None:
 
 
 def test_three_hung_attempts_are_poison(run: Run) -> None:
-    for _ in range(claims.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         claim = world.take()
         results.give_back(claim, "hung", HUNG)
     evaluation = Evaluation.objects.get(pk=claim.evaluation_id)

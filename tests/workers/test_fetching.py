@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.conftest import wait_for
+from webapp.leases import MAX_ATTEMPTS
 from webapp.library.fetches import request_list
 from webapp.library.models import Fetch
 from workers.fetching import Fetching, fetch_command
-from workers.ledger.claims import MAX_ATTEMPTS, Lease
+from workers.ledger.claims import Lease
 
 WAITS = (sys.executable, "-c", "import time; time.sleep(60)")
 ENDS = (sys.executable, "-c", "")

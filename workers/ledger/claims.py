@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -13,11 +13,9 @@ from django.db.models.functions import Now
 
 from webapp.leases import Leased
 from webapp.runs import transitions
-from webapp.runs.models import CLAIMABLE, PROBED, Asked, CandidateKind, Evaluation
+from webapp.runs.models import CLAIMABLE, PROBED, Asked, Attempt, CandidateKind, Evaluation
 
 LEASE: Final = timedelta(seconds=45)
-MAX_ATTEMPTS: Final = 3
-"""Claims of one row that may end without its own fault before it counts as poison."""
 
 # Fair: the run with the fewest live leases first, then whichever is behind. Of a run that has ended only probes are left.
 _FAIREST_RUN: Final = """
@@ -85,6 +83,32 @@ def claim(worker: str, code_version: str) -> Claim | None:
         if taken is not None:
             return taken
     return None
+
+
+def claim_of(run_id: UUID, token: int) -> Claim | None:
+    """The claim that was given this token, however it has ended since; None when the run is not of this database, or is no more."""
+    attempts = Attempt.objects.filter(token=token, evaluation__run=run_id)
+    related = ("evaluation__run", "evaluation__candidate__generation")
+    attempt = attempts.select_related(*related).first()
+    if attempt is None:
+        return None
+    evaluation, candidate = attempt.evaluation, attempt.evaluation.candidate
+    generation = candidate.generation
+    return Claim(
+        lease=Lease(Evaluation, evaluation.pk, token),
+        run_id=run_id,
+        config=evaluation.run.config,
+        evaluation_id=evaluation.pk,
+        attempt=evaluation.attempts,
+        split=cast(Asked, evaluation.split),
+        candidate_id=candidate.pk,
+        name=candidate.name,
+        kind=cast(CandidateKind, candidate.kind),
+        index=candidate.index,
+        generation=generation.number if generation else None,
+        recipe=candidate.recipe,
+        plan=generation.plan if generation and evaluation.split == "search" else None,
+    )
 
 
 def renew(lease: Lease) -> bool:

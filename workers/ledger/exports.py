@@ -20,10 +20,11 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from webapp.exports.models import Export, ExportFile
+from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Candidate
 from workers import failures, texts
 from workers.failures import Failure
-from workers.ledger.claims import LEASE, MAX_ATTEMPTS, Lease
+from workers.ledger.claims import LEASE, Lease
 
 _CLAIM: Final = """
   WITH chosen AS MATERIALIZED (

@@ -8,9 +8,10 @@ from django.db import connection
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from webapp.leases import MAX_ATTEMPTS
 from webapp.library.fetches import fail
 from webapp.library.models import Fetch
-from workers.ledger.claims import LEASE, MAX_ATTEMPTS, Lease
+from workers.ledger.claims import LEASE, Lease
 
 LOST: Final = "The process that fetched it ended without a word, several times. Look into the log."
 # One whose lease ran out was of a worker that is no more.

@@ -12,11 +12,12 @@ from django.db.models.functions import Now
 
 from merging.evaluation import Evaluation as Measured
 from merging.objectives import Combined, Objective, combine, combined_fitness
+from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import events, outcomes, transitions
 from webapp.runs.models import PROBED, Attempt, Evaluation, Outcomes, Run, RunState, Score
 from workers import failures, texts
 from workers.failures import Failure
-from workers.ledger.claims import MAX_ATTEMPTS, Claim
+from workers.ledger.claims import Claim
 
 _HEARD: Final[tuple[RunState, ...]] = ("queued", "running", "pausing", "finishing")
 

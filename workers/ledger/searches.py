@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from uuid import UUID
 from merging.path_genomes import PathSpace
 from merging.recipes import Recipe
 from merging.search import Axes, Search, searches
-from merging.spaces import Genome, Space
+from merging.spaces import Genome, Space, population_digest
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Generation, Run
 
@@ -106,12 +104,6 @@ def load_libraries() -> None:
     """Import what the searches need, half a second, now and not while somebody waits for a first generation."""
     for kind in searches:
         kind.start(Axes((0.5, 0.5), switches=(0,)), seed=0)
-
-
-def population_digest(genomes: Sequence[Genome]) -> str:
-    """sha256 of the float64 genomes in index order, little-endian."""
-    packed = b"".join(struct.pack(f"<{len(genome)}d", *genome) for genome in genomes)
-    return "sha256:" + hashlib.sha256(packed).hexdigest()
 
 
 def _stored(generation: Generation) -> Told:
