@@ -91,7 +91,7 @@ class PathShell:
     def follow(self, recipe: Recipe) -> int:
         """Makes the model that of the recipe and says how many parameters a token passes, those of repeated layers again.
 
-        Only a path (`is_path`) whose layers are here (`holds`) can be followed.
+        Only a path (`can_be_followed`) whose layers are here (`holds`) can be followed.
         """
         layers = tuple(stacked_layers(recipe))
         _tell(self.model.config, _read(json.dumps(self._config(layers))))
@@ -104,7 +104,7 @@ class PathShell:
         return stacked_config(self._configs[self._donor], [(self._configs[model], layer) for model, layer in layers])
 
 
-def is_path(recipe: Recipe) -> bool:
+def can_be_followed(recipe: Recipe) -> bool:
     """Whether the result's layers are parents' own: what `Recipe.path` knows, and stacks whose head is another parent's too."""
     scales = {values["scale"] for row in recipe.values for values in row} if recipe.method == "passthrough" else set()
     return recipe.is_stack and scales == {1}

@@ -27,7 +27,7 @@ from merging.exports import companions_digest, write_companions
 from merging.folders import BuiltFile, complete_or_absent, with_sums
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
-from merging.path_shells import PathShell, all_blocks, is_path, needed_blocks
+from merging.path_shells import PathShell, all_blocks, can_be_followed, needed_blocks
 from merging.plans import plan
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
@@ -112,7 +112,7 @@ class Workbench:
         """
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
-            seat = self._followed(recipe, progress) if is_path(recipe) else self._filled(recipe, progress)
+            seat = self._followed(recipe, progress) if can_be_followed(recipe) else self._filled(recipe, progress)
             self._seat, self._in_place = seat, digest
         return self._seat.engine
 

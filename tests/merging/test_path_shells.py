@@ -20,7 +20,7 @@ from merging.engines.transformers import TransformersEngine
 from merging.errors import ParentError, RecipeError
 from merging.families import families
 from merging.hops import Hop, LayerPath
-from merging.path_shells import PathShell, all_blocks, is_path, needed_blocks
+from merging.path_shells import PathShell, all_blocks, can_be_followed, needed_blocks
 from merging.paths import path_recipe
 from merging.plans import plan
 from merging.recipes import (
@@ -280,7 +280,8 @@ def test_a_stack_with_another_parent_s_head_is_scored(tmp_path: Path) -> None:
         LayerGroup("layers 2-3", 2, 4, False, True, sources=(Source(1, 1),)),
     )
     stack = replace(passthrough_recipe(a), parents=(a, b), groups=groups, values=(({"scale": 1.0},),) * 2)
-    assert is_path(stack) and not is_path(passthrough_recipe(a)) and not is_path(uniform_average((a, b)))
+    recipes = (stack, passthrough_recipe(a), uniform_average((a, b)))
+    assert [can_be_followed(recipe) for recipe in recipes] == [True, False, False]
     bench = Workbench("cpu")
     found = texts(bench, stack)
     bench.build(stack, tmp_path / "built")
