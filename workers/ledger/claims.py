@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from webapp.leases import Leased
 from webapp.runs import transitions
 from webapp.runs.models import CLAIMABLE, PROBED, Asked, Attempt, CandidateKind, Evaluation
+from workers.failpoints import around, failpoint
 
 LEASE: Final = timedelta(seconds=45)
 
@@ -76,6 +77,7 @@ class Claim:
     plan: dict[str, Any] | None
 
 
+@around("claim")
 def claim(worker: str, code_version: str) -> Claim | None:
     """Lease the next evaluation of the run whose turn it is; None when nothing is pending. The first claim of a run starts it."""
     while (run_id := _fairest_run()) is not None:
@@ -111,6 +113,7 @@ def claim_of(run_id: UUID, token: int) -> Claim | None:
     )
 
 
+@around("renewal")
 def renew(lease: Lease) -> bool:
     """Extend the lease. False: the row is no longer ours (dropped by a stop, or given to another), so stop computing."""
     held = lease.row._default_manager.filter(pk=lease.pk, status="leased", lease_token=lease.token)
@@ -138,6 +141,7 @@ def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
         return None
     if run.state == "queued":
         transitions.start(run)
+    failpoint("inside_claim")
     evaluation_id, token, attempt, split, candidate_id, name, kind, index, generation, recipe, plan = row
     return Claim(
         lease=Lease(Evaluation, evaluation_id, token),

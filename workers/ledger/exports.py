@@ -23,6 +23,7 @@ from webapp.exports.models import Export, ExportFile
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Candidate
 from workers import failures, texts
+from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger.claims import LEASE, Lease
 
@@ -64,6 +65,7 @@ def folder() -> Path:
     return Path(settings.DATA_DIR) / "exports"
 
 
+@around("export_claim")
 def claim_export(worker: str) -> ExportClaim | None:
     """Lease the export that has waited longest."""
     with connection.cursor() as cursor:
@@ -85,6 +87,7 @@ def report_export(claim: ExportClaim, stage: str, share: float) -> None:
     _held(claim).update(stage=stage, progress=share)
 
 
+@around("export")
 @transaction.atomic
 def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
     """Publish the folder and its files. False when fenced: the partial folder is removed."""
@@ -92,7 +95,9 @@ def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
     if export is None:
         shutil.rmtree(claim.partial, ignore_errors=True)
         return Export.objects.filter(pk=claim.export_id, status="done", lease_token=claim.lease.token).exists()
+    failpoint("before_rename")
     _publish(claim)
+    failpoint("after_rename")
     ExportFile.objects.filter(export=export).delete()
     ExportFile.objects.bulk_create(
         ExportFile(export=export, name=f.name, n_bytes=f.n_bytes, sha256=f.sha256) for f in files

@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from merging.errors import MergingError
 from webapp.runs import events, ranks, transitions
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
+from workers.failpoints import around, failpoint
 from workers.ledger import fidelities
 from workers.ledger.searches import Proposal, Searches, Told
 
@@ -45,6 +46,7 @@ def due() -> list[UUID]:
     return _due()
 
 
+@around("advance")
 def advance(run_id: UUID, searches: Searches) -> bool:
     """Move the run on if its newest generation is complete, or if it only waits to settle; False if neither."""
     if not _due(run_id):
@@ -68,6 +70,7 @@ def advance(run_id: UUID, searches: Searches) -> bool:
     except (MergingError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         log.exception("run %s cannot go on", run_id)
         return transitions.pause(run_id, f"The next generation cannot be proposed: {error}")
+    failpoint("after_proposal")
     return _write(run_id, newest, told, proposal, plan)
 
 
@@ -97,12 +100,16 @@ def _write(
         return False
     if newest is not None and newest.closed is None:
         _close(run, newest, told)
+        failpoint("inside_closing")
         if not told and _n_evolved(run) < run.budget:
             return transitions.pause(run_id, _all_failed(newest))
     if proposal is not None:
         _open(run, proposal, plan)
+        failpoint("inside_opening")
     elif not transitions.finish_search(run):
         transitions.fail(run_id, "No candidate could be scored." if newest is None else _all_failed(newest))
+    else:
+        failpoint("inside_finishing")
     return True
 
 

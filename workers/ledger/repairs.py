@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from webapp.exports.models import Export
 from webapp.runs import transitions
 from webapp.runs.models import CLAIMABLE, PROBED, Evaluation, Event, Run
+from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger.claims import LEASE
 from workers.ledger.exports import folder, return_export
@@ -25,6 +26,7 @@ UNRELAYED_AFTER: Final = timedelta(seconds=2)
 """An event younger than this is probably on its way."""
 
 
+@around("reap")
 def reap() -> int:
     """Give expired leases back and close their attempts as lost. Returns how many. Nothing when another process is at it."""
     with transaction.atomic():
@@ -83,6 +85,7 @@ def _reap_run(run_id: UUID) -> int:
     for evaluation in expired:
         failure = _lost(evaluation.lease_owner)
         return_to_queue(run, evaluation, failure)
+        failpoint("inside_reap")
         end_attempt(evaluation.lease_token or 0, "lost", failure.sentence)
     return len(expired)
 

@@ -16,6 +16,7 @@ from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import events, outcomes, transitions
 from webapp.runs.models import PROBED, Attempt, Evaluation, Outcomes, Run, RunState, Score
 from workers import failures, texts
+from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger.claims import Claim
 
@@ -63,6 +64,7 @@ def scored(
     return Scored(parts, combine(measured, weights), value, merge_seconds, evaluate_seconds, asked)
 
 
+@around("result")
 @transaction.atomic
 def finish(claim: Claim, result: Scored) -> bool:
     """Write the scores and what follows from them. False when fenced; True again when the first call's reply was lost."""
@@ -84,6 +86,7 @@ def finish(claim: Claim, result: Scored) -> bool:
     if not written:
         return _already(claim, "done") or _fence(claim)
     _write_scores(claim.evaluation_id, result)
+    failpoint("inside_result")
     end_attempt(claim.lease.token, "accepted")
     events.record(run.pk, "evaluation.done", {**_payload(claim, result)})
     return True
@@ -120,6 +123,7 @@ def _is_healthy(result: Scored) -> bool:
     return not any(measured.health.is_bad for _, measured in result.parts)
 
 
+@around("failure")
 @transaction.atomic
 def fail(claim: Claim, failure: Failure) -> bool:
     """The candidate's own failure: terminal, with a kind and a sentence. False when fenced."""
@@ -132,6 +136,7 @@ def fail(claim: Claim, failure: Failure) -> bool:
     return True
 
 
+@around("giving_back")
 @transaction.atomic
 def give_back(claim: Claim, outcome: str, failure: Failure | None = None) -> bool:
     """Not computed after all: pending again. The attempt counts if the worker failed; the third such one is poison."""
@@ -140,6 +145,7 @@ def give_back(claim: Claim, outcome: str, failure: Failure | None = None) -> boo
     if evaluation is None:
         return _fence(claim)
     return_to_queue(run, evaluation, failure)
+    failpoint("inside_giving_back")
     end_attempt(claim.lease.token, outcome, failure.sentence if failure else "")
     return True
 
