@@ -26,5 +26,6 @@ def ask(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     if n := probes.ask_each(whole):
         messages.success(request, f"Asked for {whole.name} without one of its layers, {n} times.")
     else:
-        messages.error(request, f"There is nothing more to ask of {whole.name}: {run.name} is {run.state}.")
+        why = "this run has failed" if run.state == "failed" else "all of it is asked or scored"
+        messages.error(request, f"There is nothing more to ask of {whole.name}: {why}.")
     return redirect(f"{reverse('runs:detail', args=[run.pk])}#worth-{whole.pk}")
