@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -21,13 +23,15 @@ from webapp.exports.models import Export
 from webapp.library.actions import key_of, what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
-from workers import failures
+from workers import failures, spool
 from workers.events import ExportProgress, Progress, Publisher
+from workers.failpoints import failpoint
 from workers.failures import Failed, Failure
 from workers.ledger import claims, exports, results
 from workers.ledger.claims import LEASE, Claim, Lease
 from workers.ledger.exports import ExportClaim, FileFacts
 from workers.runtime import Abandoned, Device, Message, Step
+from workers.spool import Kept
 
 RENEW_SECONDS: Final = 5.0
 """A third of the lease would keep it; this is also how soon a stop is noticed."""
@@ -85,6 +89,7 @@ class Watch:
             if not _if_answered(lambda: claims.renew(self._lease), True):
                 raise Abandoned
         if step is not None:
+            failpoint("while_computing")
             self._show(step)
 
 
@@ -110,13 +115,13 @@ def evaluate(claim: Claim, bench: Bench) -> None:
         answer = bench.device.work(request, Watch(claim.lease, bench.ending, show))
         result = _scored(config, answer)
     except Abandoned:
-        persist(lambda: results.give_back(claim, "released"))
+        persist(lambda: results.give_back(claim, "released"), bench.ending)
     except Failed as failed:
         failure = explained(failed.failure, claim.config)
         log.warning("%s on the %s split, attempt %d: %s", claim.name, claim.split, claim.attempt, failure.sentence)
-        persist(lambda: _accept_failure(claim, failure))
+        persist(lambda: _accept_failure(claim, failure), bench.ending)
     else:
-        persist(lambda: results.finish(claim, result))
+        _finish(claim, result, answer, bench.ending)
         seconds = result.merge_seconds + result.evaluate_seconds
         log.info("%s on the %s split: %.3f in %.1f s", claim.name, claim.split, result.mean.mean, seconds)
 
@@ -140,15 +145,15 @@ def build(claim: ExportClaim, bench: Bench) -> None:
     try:
         answer = bench.device.work(request, Watch(claim.lease, bench.ending, _ExportReport(claim, bench)))
     except Abandoned:
-        persist(lambda: exports.give_back_export(claim))
+        persist(lambda: exports.give_back_export(claim), bench.ending)
     except Failed as failed:
         failure = explained(failed.failure, export.candidate.run.config)
         log.warning("export %s: %s", claim.export_id, failure.sentence)
         end = exports.give_back_export if failure.fault == "worker" else exports.fail_export
-        persist(lambda: end(claim, failure))
+        persist(lambda: end(claim, failure), bench.ending)
     else:
         files = [FileFacts(**file) for file in answer["files"]]
-        persist(lambda: exports.finish_export(claim, files))
+        persist(lambda: exports.finish_export(claim, files), bench.ending)
     bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), "", 1.0))
 
 
@@ -163,10 +168,10 @@ def explained(failure: Failure, config: dict[str, Any]) -> Failure:
     return failure
 
 
-def persist(write: Callable[[], T]) -> T:
-    """Write; while the database does not answer, again until the lease is surely gone, and then once more."""
+def persist(write: Callable[[], T], ending: Ending) -> T:
+    """Write; while the database does not answer, again until the lease is surely gone or this worker ends, and then once more."""
     deadline = time.monotonic() + LEASE.total_seconds()
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not ending.is_overdue:
         try:
             return write()
         except (OperationalError, InterfaceError) as error:
@@ -174,6 +179,45 @@ def persist(write: Callable[[], T]) -> T:
             connection.close()
             time.sleep(RETRY_SECONDS)
     return write()
+
+
+def deliver() -> int:
+    """Write the results that were kept while the database did not answer; how many of them counted.
+
+    Raises what the database raises; what it has not heard of then waits for the next call.
+    """
+    n_accepted = 0
+    for file in spool.waiting():
+        with suppress(FileNotFoundError):  # another worker of this data folder was first
+            n_accepted += _deliver(file)
+            file.unlink()
+    return n_accepted
+
+
+def _finish(claim: Claim, result: results.Scored, answer: Message, ending: Ending) -> None:
+    """Write the result; when the database does not answer, keep it in a file for `deliver`, or else in memory while that may help."""
+    try:
+        results.finish(claim, result)
+    except (OperationalError, InterfaceError) as error:
+        connection.close()
+        log.warning("the database refused a result, which is kept until it answers: %s", error)
+        try:
+            spool.keep(Kept(claim.run_id, claim.lease.token, answer))
+        except OSError as full:
+            log.error("a result cannot be kept in %s: %s", spool.folder(), full)
+            persist(lambda: results.finish(claim, result), ending)
+
+
+def _deliver(file: Path) -> bool:
+    try:
+        kept = Kept.read(file)
+        claim = claims.claim_of(kept.run_id, kept.token)
+        accepted = claim is not None and results.finish(claim, _scored(RunConfig.from_json(claim.config), kept.answer))
+    except (KeyError, TypeError, ValueError, Failed):
+        log.exception("the result in %s cannot be read: it is removed, and computed again", file.name)
+        return False
+    log.warning("the result in %s %s", file.name, "is accepted" if accepted else "came too late: it is computed again")
+    return accepted
 
 
 class _ExportReport:

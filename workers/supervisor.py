@@ -23,6 +23,7 @@ from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
 from workers import pipeline
 from workers.events import Publisher
+from workers.failpoints import failpoint
 from workers.fetching import Fetching
 from workers.ledger import claims, exports, generations, repairs
 from workers.ledger.searches import Searches, load_libraries
@@ -103,6 +104,7 @@ class Supervisor:
         elif claim := claims.claim(self.name, self._version):
             self._publisher.announce(claim.run_id)
             pipeline.evaluate(claim, self._bench)
+            failpoint("before_relay")
             self._publisher.announce(claim.run_id)
             self._advance([claim.run_id])
         else:
@@ -173,6 +175,7 @@ class Supervisor:
         try:
             pipeline.deliver()
             repairs.expire_leases_of(self.name)
+            failpoint("after_sign_on")
         except (OperationalError, InterfaceError) as error:
             log.warning("leases of an earlier life of %s end later: %s", self.name, error)
         connection.close()
