@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "webapp.runs",
     "webapp.exports",
     "webapp.lineage",
+    "webapp.sharing",
     "webapp.system",
 ]
 MIDDLEWARE = [

@@ -126,7 +126,7 @@ def test_pages_name_the_winner_also_where_an_estimate_was_higher(owner: User, tm
             assert results.finish(claim, asked(claim, truth))
         generations.advance(run.pk, Searches())
         run.refresh_from_db()
-    best = summary(run).row.best
+    best = summary(run, owner).row.best
     assert run.state == "finishing" and run.winner != winners.best(run)[0]
     assert best and best.candidate_id == run.winner_id
 

@@ -126,7 +126,7 @@ def test_a_failed_probe_is_no_failure_of_the_run(run: Run) -> None:
     ask(run, n=1)
     results.fail(world.take(), Failure("candidate", "not finite", "It gave no finite numbers."))
     run.refresh_from_db()
-    assert summary.summary(run, owner).failures == []
+    assert summary.summary(run, run.owner).failures == []
 
 
 def test_files_that_changed_after_the_end_fail_a_probe_and_pause_nothing(run: Run) -> None:

@@ -19,15 +19,15 @@ from webapp.accounts.requests import SignedIn
 from webapp.exports import ranges, streams
 from webapp.exports.actions import request_export
 from webapp.exports.models import Export
-from webapp.runs.listing import runs_of
+from webapp.sharing.access import editable_by, run_or_refusal, runs_of
 
 
 @require_POST
 def start(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     """Ask for the model; htmx gets its box, others the candidate's page."""
-    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    run = run_or_refusal(editable_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates, pk=candidate_id)
-    export = request_export(request.user, candidate)
+    export = request_export(run.owner, candidate)
     return _box(request, export) if request.htmx else redirect(_page(export))
 
 
@@ -84,9 +84,8 @@ def _visible(request: SignedIn) -> QuerySet[Export]:
 
 
 def _box(request: SignedIn, export: Export) -> HttpResponse:
-    return render(
-        request, "exports/_box.html", {"export": export, "candidate": export.candidate, "run": export.candidate.run}
-    )
+    run = get_object_or_404(runs_of(request.user), pk=export.candidate.run_id)
+    return render(request, "exports/_box.html", {"export": export, "candidate": export.candidate, "run": run})
 
 
 def _page(export: Export) -> str:

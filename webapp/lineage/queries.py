@@ -7,27 +7,31 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from merging.recipes import Parent, Recipe
 from webapp.lineage.models import Adoption, Sequel
 from webapp.runs.models import Candidate, Run
+from webapp.sharing.access import runs_of
 
 
 def origins(folders: Iterable[str], owner: User) -> Mapping[str, Candidate]:
-    """The candidate that each model was, by the model's folder, with its run; only of this person's runs, deleted ones too."""
+    """The candidate that each model was, by the model's folder, with its run; only of this person's own runs, deleted ones too."""
+    return _bred(folders, Run.objects.filter(owner=owner))
+
+
+def open_origins(folders: Iterable[str], user: User) -> Mapping[str, Candidate]:
+    """The same, of the runs that this person may see."""
+    return _bred(folders, runs_of(user))
+
+
+def _bred(folders: Iterable[str], runs: QuerySet[Run]) -> Mapping[str, Candidate]:
     built = [folder for folder in folders if Path(folder).is_relative_to(Path(settings.DATA_DIR) / "exports")]
     if not built:
         return {}
-    found = Adoption.objects.filter(parent__folder__in=built, candidate__run__owner=owner)
+    found = Adoption.objects.filter(parent__folder__in=built, candidate__run__in=runs)
     rows = found.select_related("candidate__run", "parent").defer("candidate__genome", "parent__inventory")
     return {row.parent.folder: row.candidate for row in rows if row.parent}
-
-
-def open_origins(folders: Iterable[str], owner: User) -> Mapping[str, Candidate]:
-    """Those whose runs have pages."""
-    found = origins(folders, owner)
-    return {folder: candidate for folder, candidate in found.items() if candidate.run.deleted_at is None}
 
 
 def ancestry(models: Sequence[Parent], owner: User) -> list[tuple[Parent, Candidate]]:
@@ -56,16 +60,20 @@ def ancestors(models: Sequence[Parent], bred_here: Iterable[tuple[Parent, Candid
     return list({older.fingerprint: older for model in models for older in of(model)}.values())
 
 
-def around(run: Run) -> tuple[Sequel | None, Sequel | None]:
-    """What a run came after, unless that was deleted, and what comes after it, as its page shows them."""
-    found = {row.first_id == run.pk: row for row in _shown().filter(Q(first=run) | Q(run=run, first__deleted_at=None))}
+def around(run: Run, user: User) -> tuple[Sequel | None, Sequel | None]:
+    """What a run came after, where this person may see that, and what comes after it, as its page shows them."""
+    rows = _shown(user).filter(Q(first=run) | Q(run=run, first__in=runs_of(user)))
+    found = {row.first_id == run.pk: row for row in rows}
     return found.get(False), found.get(True)
 
 
-def sequel_of(run: Run) -> Sequel | None:
-    """What comes after a run."""
-    return _shown().filter(first=run).first()
+def sequel_of(run: Run, user: User) -> Sequel | None:
+    """What comes after a run, as this person may see it."""
+    return _shown(user).filter(first=run).first()
 
 
-def _shown() -> QuerySet[Sequel]:
-    return Sequel.objects.select_related("first__winner", "run", "adoption__candidate__export", "adoption__parent")
+def _shown(user: User) -> QuerySet[Sequel]:
+    """Each says whether this person `may_open` its run."""
+    related = ("first__winner", "run", "adoption__candidate__export", "adoption__parent")
+    may_open = Exists(runs_of(user).filter(pk=OuterRef("run")))
+    return Sequel.objects.select_related(*related).annotate(may_open=may_open)

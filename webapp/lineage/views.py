@@ -17,15 +17,15 @@ from webapp.accounts.requests import SignedIn
 from webapp.lineage import actions
 from webapp.lineage.models import Adoption, Sequel
 from webapp.lineage.queries import sequel_of
-from webapp.runs.listing import runs_of
-from webapp.runs.models import Candidate
+from webapp.runs.models import Candidate, Run
+from webapp.sharing.access import owned_by, run_or_refusal, runs_of
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def as_parent(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     """Posted, the candidate is asked for as a parent. The page shows how far that is, and leads to a new run with it when it is there."""
-    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    run = run_or_refusal(owned_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates.exclude(kind="parent").select_related("run__owner"), pk=candidate_id)
     if request.method == "POST":
         actions.adopt(candidate)
@@ -42,16 +42,19 @@ def as_parent(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpRespons
 @require_safe
 def sequel(request: SignedIn, run_id: UUID) -> HttpResponse:
     """What comes after a run, for its page; a link to it leads there."""
-    found = _sequel(request, run_id)
+    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    found = _sequel(request, run)
     if not request.htmx:
-        return redirect("runs:detail", run_id)
-    return render(request, "lineage/_sequel.html", {"sequel": found, "model_a": actions.model_a(found.first)})
+        return redirect("runs:detail", run.pk)
+    context = {"run": run, "sequel": found, "model_a": actions.model_a(found.first)}
+    return render(request, "lineage/_sequel.html", context)
 
 
 @require_POST
 def go_on(request: SignedIn, run_id: UUID) -> HttpResponse:
     """Let the second run follow after all."""
-    found = _sequel(request, run_id)
+    run = run_or_refusal(owned_by, request.user, run_id)
+    found = _sequel(request, run)
     if actions.go_on(found):
         when = (
             "is launched as soon as its model A is built"
@@ -61,17 +64,18 @@ def go_on(request: SignedIn, run_id: UUID) -> HttpResponse:
         messages.success(request, f"The second run {when}.")
     else:
         messages.error(request, "There is nothing to go on with.")
-    return redirect("runs:detail", run_id)
+    return redirect("runs:detail", run.pk)
 
 
 @require_POST
 def call_off(request: SignedIn, run_id: UUID) -> HttpResponse:
     """Let no second run follow."""
-    if actions.call_off(_sequel(request, run_id)):
+    run = run_or_refusal(owned_by, request.user, run_id)
+    if actions.call_off(_sequel(request, run)):
         messages.success(request, "No second run follows.")
     else:
         messages.error(request, "The second run is there already. Stop it on its own page.")
-    return redirect("runs:detail", run_id)
+    return redirect("runs:detail", run.pk)
 
 
 def _adoption(candidate: Candidate) -> Adoption | None:
@@ -79,8 +83,8 @@ def _adoption(candidate: Candidate) -> Adoption | None:
     return rows.select_related("candidate__export").first()
 
 
-def _sequel(request: SignedIn, run_id: UUID) -> Sequel:
-    found = sequel_of(get_object_or_404(runs_of(request.user), pk=run_id))
+def _sequel(request: SignedIn, run: Run) -> Sequel:
+    found = sequel_of(run, request.user)
     if found is None:
         raise Http404("no run follows this one")
     return found

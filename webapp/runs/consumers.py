@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from webapp.runs import series
 from webapp.runs.events import group_name
-from webapp.runs.listing import runs_of
+from webapp.sharing.access import runs_of
 
 NOT_SIGNED_IN: Final = 4401
 FOREIGN_PAGE: Final = 4403

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.contrib.auth.models import User
 from django.db.models import Case, Count, F, Max, Q, QuerySet, RowRange, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
@@ -57,11 +56,6 @@ class Row:
     gain: Difference | None
     curve: Curve | None
     elapsed: timedelta
-
-
-def runs_of(user: User) -> QuerySet[Run]:
-    """The runs that this person may see: their own."""
-    return Run.objects.filter(owner=user, deleted_at=None)
 
 
 def filtered(runs: QuerySet[Run], show: str, words: str) -> QuerySet[Run]:

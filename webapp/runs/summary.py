@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.contrib.auth.models import User
 from django.db.models import Count, Max, Min
 
 from webapp.runs import listing
 from webapp.runs.models import ENDED, Evaluation, Run
+from webapp.sharing.access import runs_of
 
 RECENT: Final = 30
 """Finished evaluations from which the speed is taken."""
@@ -29,7 +31,8 @@ class Failure:
 class Summary:
     """A run in numbers. `left` is an estimate of the time that remains; None when there is nothing to estimate from.
 
-    `rivals` are the random searches that it is compared with.
+    `rivals` are the random searches that it is compared with, `rival_of` the run that it is a random search for; both only where whoever
+    looks may see them.
     """
 
     row: listing.Row
@@ -39,6 +42,7 @@ class Summary:
     current: list[Evaluation]
     failures: list[Failure]
     rivals: list[listing.Row]
+    rival_of: Run | None
 
     @property
     def n_generations(self) -> int:
@@ -49,11 +53,10 @@ class Summary:
         return self.row.run.state in ENDED
 
 
-def summary(run: Run) -> Summary:
-    """The summary of `run` as its rows stand."""
-    row, *rivals = listing.rows(
-        [run, *run.baseline_runs.filter(deleted_at=None).order_by("created")], with_curves=False
-    )
+def summary(run: Run, user: User) -> Summary:
+    """The summary of `run` as its rows stand, for this person."""
+    visible = runs_of(user)
+    row, *rivals = listing.rows([run, *visible.filter(baseline_of=run).order_by("created")], with_curves=False)
     failures = _failures(run)
     return Summary(
         row=row,
@@ -63,6 +66,7 @@ def summary(run: Run) -> Summary:
         current=list(run.evaluations.filter(status="leased").select_related("candidate").defer("candidate__recipe")),
         failures=failures,
         rivals=rivals,
+        rival_of=visible.filter(pk=run.baseline_of_id).first() if run.baseline_of_id else None,
     )
 
 

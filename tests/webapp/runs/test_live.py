@@ -88,7 +88,7 @@ def test_a_finished_run_shows_held_out_scores_of_winner_and_parents(owner: User,
 
 def test_the_head_compares_the_best_with_the_best_parent(owner: User) -> None:
     run = make_run(owner, n_generations=2)
-    found = summary(run).row
+    found = summary(run, owner).row
     best = Evaluation.objects.filter(run=run, candidate__kind="evolved").order_by("-fitness")[0]
     parent = Evaluation.objects.filter(run=run, candidate__kind="parent").order_by("-mean")[0]
     assert found.best == best and found.parent == parent
@@ -106,7 +106,7 @@ def test_time_left_follows_the_recent_pace(seconds: list[int], n_left: int, expe
 
 
 def test_nothing_is_estimated_while_paused(owner: User) -> None:
-    assert summary(make_run(owner, state="paused")).left is None
+    assert summary(make_run(owner, state="paused"), owner).left is None
 
 
 def test_the_parts_are_the_same_as_in_the_page(owner: User, owner_client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The buttons of a run: each does one thing to one's own run and says what happened."""
+"""The buttons of a run: each does one thing to it, if one may, and says what happened."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from webapp.accounts.requests import SignedIn
 from webapp.runs import actions
-from webapp.runs.listing import runs_of
 from webapp.runs.models import Run
+from webapp.sharing.access import editable_by, owned_by, run_or_refusal
 
 
 @require_POST
 def pause(request: SignedIn, run_id: UUID) -> HttpResponse:
-    run = _own(request, run_id)
+    run = run_or_refusal(editable_by, request.user, run_id)
     return _said(
         request, run, actions.pause(run), "Pausing: what is being evaluated still counts.", "There is nothing to pause"
     )
@@ -26,19 +26,19 @@ def pause(request: SignedIn, run_id: UUID) -> HttpResponse:
 
 @require_POST
 def resume(request: SignedIn, run_id: UUID) -> HttpResponse:
-    run = _own(request, run_id)
+    run = run_or_refusal(editable_by, request.user, run_id)
     return _said(request, run, actions.resume(run), "Resumed exactly where it stopped.", "It was not paused")
 
 
 @require_POST
 def stop(request: SignedIn, run_id: UUID) -> HttpResponse:
-    run = _own(request, run_id)
+    run = run_or_refusal(editable_by, request.user, run_id)
     return _said(request, run, actions.stop(run), "Stopping: the best so far is kept.", "It cannot be stopped")
 
 
 @require_POST
 def rename(request: SignedIn, run_id: UUID) -> HttpResponse:
-    run, name = _own(request, run_id), request.POST.get("name", "").strip()
+    run, name = run_or_refusal(editable_by, request.user, run_id), request.POST.get("name", "").strip()
     fits = 0 < len(name) <= 200
     if fits:
         actions.rename(run, name)
@@ -47,15 +47,11 @@ def rename(request: SignedIn, run_id: UUID) -> HttpResponse:
 
 @require_POST
 def delete(request: SignedIn, run_id: UUID) -> HttpResponse:
-    run = _own(request, run_id)
+    run = run_or_refusal(owned_by, request.user, run_id)
     if not actions.delete(run):
         return _said(request, run, False, "", "Stop it first")
     messages.success(request, f"{run.name} is deleted.")
     return redirect("runs:list")
-
-
-def _own(request: SignedIn, run_id: UUID) -> Run:
-    return get_object_or_404(runs_of(request.user), pk=run_id)
 
 
 def _said(request: SignedIn, run: Run, done: bool, good: str, bad: str) -> HttpResponse:

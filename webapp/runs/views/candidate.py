@@ -20,9 +20,9 @@ from webapp.accounts.requests import SignedIn
 from webapp.library.actions import key_of
 from webapp.runs import answers, layer_map, paths, slots, standing
 from webapp.runs.config import RunConfig
-from webapp.runs.listing import runs_of
 from webapp.runs.models import ENDED, Candidate, Run
 from webapp.runs.views import compare
+from webapp.sharing.access import runs_of
 
 PER_PAGE: Final = 20
 

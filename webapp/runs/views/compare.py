@@ -13,8 +13,8 @@ from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.runs import layer_map, paths, standing, winners
 from webapp.runs.config import RunConfig
-from webapp.runs.listing import runs_of
 from webapp.runs.models import REFERENCES, Candidate, Run
+from webapp.sharing.access import runs_of
 
 N_OFFERED: Final = 12
 MAX_NUMERALS: Final = 18  # of a 64-bit number

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
@@ -23,9 +24,10 @@ from webapp.lineage.queries import around, open_origins
 from webapp.runs import leaderboard, paths, series, slots, worth
 from webapp.runs.config import RunConfig
 from webapp.runs.layer_map import layer_map
-from webapp.runs.listing import runs_of
 from webapp.runs.models import Candidate, Run
 from webapp.runs.summary import Summary, summary
+from webapp.sharing.access import runs_of
+from webapp.sharing.forms import ROLES
 
 
 @never_cache
@@ -35,9 +37,9 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
 
     Parts that seldom change are only announced there, and answered by their names, such as `?part=slots`.
     """
-    run, part = _own(request, run_id), request.GET.get("part")
+    run, part = _visible(request, run_id), request.GET.get("part")
     config = RunConfig.from_json(run.config)
-    found = summary(run)
+    found = summary(run, request.user)
     if part in LATER:
         context = {"run": run, "summary": found, "row": found.row, "config": config}
         return render(request, f"runs/_{part}.html", context | LATER[part](run, config, found))
@@ -56,16 +58,15 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         return render(request, "runs/_live_parts.html", context | announced)
     for of_part in LATER.values():
         context |= of_part(run, config, found)
-    return render(
-        request, "runs/live.html", context | _settings(config) | _lineage(run, config) | {"seq": run.next_seq - 1}
-    )
+    context |= _settings(config) | _lineage(run, config, request.user) | _people(run, request.user)
+    return render(request, "runs/live.html", context | {"seq": run.next_seq - 1})
 
 
 @never_cache
 @require_safe
 def history(request: SignedIn, run_id: UUID) -> JsonResponse:
     """What the live chart lacks that knows events up to `?after=`; without it, everything."""
-    run = _own(request, run_id)
+    run = _visible(request, run_id)
     return JsonResponse(series.catch_up(run.pk, series.position(request.GET.get("after", ""))))
 
 
@@ -114,10 +115,10 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _lineage(run: Run, config: RunConfig) -> dict[str, Any]:
+def _lineage(run: Run, config: RunConfig, user: User) -> dict[str, Any]:
     """Where its parents come from, and the runs before and after it."""
-    prequel, sequel = around(run)
-    origins = open_origins((parent.folder for parent in config.parents), run.owner)
+    prequel, sequel = around(run, user)
+    origins = open_origins((parent.folder for parent in config.parents), user)
     return {
         "parents": [(parent, origins.get(parent.folder)) for parent in config.parents],
         "prequel": prequel,
@@ -126,5 +127,13 @@ def _lineage(run: Run, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _own(request: SignedIn, run_id: UUID) -> Run:
-    return get_object_or_404(runs_of(request.user).select_related("winner", "owner", "baseline_of"), pk=run_id)
+def _people(run: Run, user: User) -> dict[str, Any]:
+    """For the owner whom it is shared with, for others how it is shared with them."""
+    shares = run.shares.select_related("user")
+    if run.owner_id == user.pk:
+        return {"shares": shares, "roles": ROLES}
+    return {"share": shares.get(user=user)}
+
+
+def _visible(request: SignedIn, run_id: UUID) -> Run:
+    return get_object_or_404(runs_of(request.user).select_related("winner", "owner"), pk=run_id)

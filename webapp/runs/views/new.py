@@ -22,10 +22,10 @@ from webapp.lineage.models import Sequel
 from webapp.runs import actions, estimates
 from webapp.runs.config import PathSettings, RunConfig
 from webapp.runs.forms import RunForm, initial, swapped
-from webapp.runs.listing import runs_of
 from webapp.runs.models import Run
 from webapp.runs.plans import Plan
 from webapp.runs.presets import OWN, PRESETS, Measure, PathPreset, Preset, about, preset
+from webapp.sharing.access import runs_of
 
 
 def new_run(request: SignedIn) -> HttpResponse:

@@ -13,13 +13,13 @@ from django.views.decorators.http import require_POST
 from webapp.accounts.requests import SignedIn
 from webapp.runs import probes
 from webapp.runs.config import RunConfig
-from webapp.runs.listing import runs_of
+from webapp.sharing.access import editable_by, run_or_refusal
 
 
 @require_POST
 def ask(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
-    """Ask for a candidate of one's own search for a path with each of its layers or hops left out, and back to where the bars grow."""
-    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    """Ask for a candidate of a search for a path with each of its layers or hops left out, and back to where the bars grow."""
+    run = run_or_refusal(editable_by, request.user, run_id)
     whole = get_object_or_404(run.candidates, pk=candidate_id)
     if RunConfig.from_json(run.config).path is None:
         raise Http404("this run does not search for a path")

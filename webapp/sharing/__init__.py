@@ -1,0 +1,1 @@
+"""Runs that their owners share, and who may do what with a run."""
