@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from webapp.lineage import progress
-from webapp.runs import transitions
+from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
 from workers import pipeline
@@ -192,6 +192,7 @@ class Supervisor:
             "device": self._device.description,
             "code_version": self._version,
             "seen": Now(),
+            "algo_versions": list(versions.KNOWN),
             "ready": self._device.ready,
             "stopped": None,
             "activity": self._bench.activity,

@@ -20,7 +20,7 @@ from merging.methods import methods
 from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_average
 from webapp.queue import wake
-from webapp.runs import events, ranks, transitions
+from webapp.runs import events, ranks, transitions, versions
 from webapp.runs.config import RunConfig
 from webapp.runs.models import LIVE, Candidate, CandidateKind, Evaluation, Run
 
@@ -47,6 +47,7 @@ def launch(
         "name": name,
         "config": config.to_json(),
         "config_digest": config.digest(),
+        "algo_version": versions.CURRENT,
         "seed": config.seed,
         "budget": config.budget,
     }

@@ -46,7 +46,8 @@ class Run(models.Model):
                                 | ^   `--stop, something scored--> finishing ------------> stopped
                           pause | | resume      stop, nothing scored ------------------> stopped
                                 v |
-                              pausing --no live lease--> paused      (also by itself, with a `message`, when a whole generation failed)
+                              pausing --no live lease--> paused      (also by itself, with a `message`, when a whole generation failed
+                                                                      or the disk is full; then it resumes by itself as well)
         any live state --cannot go on--> failed
 
     In `pausing` nothing new is claimed, and results in flight still count. In `finishing` the finalists, the parents and the baselines are
@@ -64,8 +65,12 @@ class Run(models.Model):
         default=False, help_text="a person ended it before its budget: finishing leads to stopped"
     )
     message = models.TextField(blank=True, help_text="for a person: why it paused or failed, and what to do next")
+    needs_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text="it paused for lack of room, and resumes when the data folder has so much"
+    )
     config = models.JSONField(help_text="webapp.runs.config.RunConfig")
     config_digest = models.CharField(max_length=80)
+    algo_version = models.PositiveSmallIntegerField(default=1, db_default=1, help_text="of webapp.runs.versions")
     seed = models.BigIntegerField()
     budget = models.PositiveIntegerField(help_text="evolved candidates to score on the search split")
     idempotency_key = models.CharField(max_length=64, null=True, blank=True)

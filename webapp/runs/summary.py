@@ -10,7 +10,7 @@ from typing import Final
 from django.contrib.auth.models import User
 from django.db.models import Count, Max, Min
 
-from webapp.runs import listing
+from webapp.runs import listing, versions
 from webapp.runs.models import ENDED, Evaluation, Run
 from webapp.sharing.access import runs_of
 
@@ -30,6 +30,7 @@ class Failure:
 @dataclass(frozen=True)
 class Summary:
     """A run in numbers. `left` is an estimate of the time that remains; None when there is nothing to estimate from.
+    `is_known_to_nobody`: every worker that reports is of another version than the run.
 
     `rivals` are the random searches that it is compared with, `rival_of` the run that it is a random search for; both only where whoever
     looks may see them.
@@ -42,6 +43,7 @@ class Summary:
     current: list[Evaluation]
     failures: list[Failure]
     rivals: list[listing.Row]
+    is_known_to_nobody: bool
     rival_of: Run | None
 
     @property
@@ -66,6 +68,7 @@ def summary(run: Run, user: User) -> Summary:
         current=list(run.evaluations.filter(status="leased").select_related("candidate").defer("candidate__recipe")),
         failures=failures,
         rivals=rivals,
+        is_known_to_nobody=versions.is_known_to_nobody(run),
         rival_of=visible.filter(pk=run.baseline_of_id).first() if run.baseline_of_id else None,
     )
 

@@ -5,6 +5,7 @@ A worker row is a report, not a permission: leases (`webapp.leases`) decide who 
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -16,6 +17,10 @@ class Worker(models.Model):
         max_length=200, help_text="what computes, in words: CPU, 2 cores; or the GPU's name and memory"
     )
     code_version = models.CharField(max_length=80)
+    algo_versions = ArrayField(
+        models.PositiveSmallIntegerField(), default=list, db_default=[1],
+        help_text="webapp.runs.versions: of the runs that it may take",
+    )  # fmt: skip
     started = models.DateTimeField()
     seen = models.DateTimeField()
     ready = models.BooleanField(default=False, help_text="its device process has loaded and waits for work")

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from webapp.leases import Leased
-from webapp.runs import transitions
+from webapp.runs import transitions, versions
 from webapp.runs.models import CLAIMABLE, PROBED, Asked, Attempt, CandidateKind, Evaluation
 from workers.failpoints import around, failpoint
 
@@ -22,7 +22,7 @@ LEASE: Final = timedelta(seconds=45)
 _FAIREST_RUN: Final = """
 SELECT e.run_id
   FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
- WHERE e.status = 'pending' AND r.deleted_at IS NULL AND (
+ WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND (
        r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
  GROUP BY e.run_id
  ORDER BY (SELECT count(*) FROM runs_evaluation l
@@ -122,7 +122,7 @@ def renew(lease: Lease) -> bool:
 
 def _fairest_run() -> UUID | None:
     with connection.cursor() as cursor:
-        cursor.execute(_FAIREST_RUN, [list(CLAIMABLE), list(PROBED)])
+        cursor.execute(_FAIREST_RUN, [list(versions.KNOWN), list(CLAIMABLE), list(PROBED)])
         row = cursor.fetchone()
     return row[0] if row else None
 

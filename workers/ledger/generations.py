@@ -16,7 +16,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from merging.errors import MergingError
-from webapp.runs import events, ranks, transitions
+from webapp.runs import events, ranks, transitions, versions
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
 from workers.failpoints import around, failpoint
 from workers.ledger import fidelities
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # Nothing of the newest generation is open, or a transition waits for nothing any more.
 _DUE: Final = """
 SELECT r.id FROM runs_run r
- WHERE (%(run)s::uuid IS NULL OR r.id = %(run)s) AND r.deleted_at IS NULL AND (
+ WHERE (%(run)s::uuid IS NULL OR r.id = %(run)s) AND r.deleted_at IS NULL AND r.algo_version = ANY(%(known)s) AND (
        r.state IN ('queued', 'running') AND NOT EXISTS (
            SELECT FROM runs_evaluation e JOIN runs_candidate c ON c.id = e.candidate_id
             WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split = 'search' AND c.kind = 'evolved')
@@ -86,7 +86,7 @@ def told_of(generation: Generation) -> dict[int, float]:
 
 def _due(run_id: UUID | None = None) -> list[UUID]:
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, {"run": run_id})
+        cursor.execute(_DUE, {"run": run_id, "known": list(versions.KNOWN)})
         return [row[0] for row in cursor.fetchall()]
 
 

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from webapp.exports.models import Export
-from webapp.runs import transitions
+from webapp.runs import transitions, versions
 from webapp.runs.models import CLAIMABLE, PROBED, Evaluation, Event, Run
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
@@ -52,7 +52,9 @@ def unrelayed() -> list[UUID]:
 def claimable() -> bool:
     """Whether a claim would find anything."""
     whose = Q(run__state__in=CLAIMABLE) | Q(run__state__in=PROBED, split="probe")
-    pending = Evaluation.objects.filter(whose, status="pending", run__deleted_at=None)
+    pending = Evaluation.objects.filter(
+        whose, status="pending", run__deleted_at=None, run__algo_version__in=versions.KNOWN
+    )
     return pending.exists() or Export.objects.filter(status="pending").exists()
 
 
