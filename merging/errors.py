@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+from merging.words import size
+
 MAX_CHARACTERS: Final = 4000
 """Of one message; a table of eight mismatches takes half of it."""
 MAX_NAME: Final = 200
@@ -46,8 +48,22 @@ class BenchmarkError(MergingError):
     """A benchmark or a file of questions that cannot be used."""
 
 
+class AccessError(BenchmarkError):
+    """A data set that the Hub has not, or does not give to everybody."""
+
+
 class EvaluationError(MergingError):
     """An evaluation that cannot be run or cannot count."""
+
+
+class RoomError(MergingError):
+    """A disk without room for what is to be written; keeps how many bytes that is."""
+
+    def __init__(self, folder: str, needed: int, free: int) -> None:
+        self.needed = needed
+        super().__init__(
+            f"the disk is full: {size(needed)} are needed in {folder}, and {size(free)} are free. Remove what is not needed there"
+        )
 
 
 class UnknownNameError(MergingError):

@@ -162,6 +162,11 @@ def secret_key(data: Path) -> str:
         ) from error
 
 
+def old_secret_keys() -> list[str]:
+    """PROGENY_OLD_SECRET_KEYS: keys that were replaced, separated by commas; what was signed or sealed with them is still read."""
+    return words("PROGENY_OLD_SECRET_KEYS")
+
+
 def _write_once(file: Path, text: str) -> None:
     """Write the file complete and with mode 0600, or leave the one that another process wrote in the meantime."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")

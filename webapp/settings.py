@@ -6,6 +6,7 @@ REDIS_URL            a Redis or Valkey to use instead of the embedded one
 PROGENY_URL          where people reach it, such as https://progeny.example.org; https makes cookies secure
 PROGENY_HOSTS        more host names to answer to, separated by commas
 PROGENY_SECRET_KEY   instead of the key in the data folder
+PROGENY_OLD_SECRET_KEYS  keys that it has replaced, separated by commas, until `./progeny reseal` was run
 PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thread of its own, and they share connections
 PROGENY_DEBUG        1 for work on Progeny itself: tracebacks in the page, static files read anew
 """
@@ -24,6 +25,7 @@ BASE_DIR = env.BASE_DIR
 DATA_DIR = env.data_folder()
 DEBUG = env.flag("PROGENY_DEBUG")
 SECRET_KEY = env.secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS = env.old_secret_keys()
 
 # Who may ask. Hosts are checked on every request and on every websocket.
 PUBLIC_URL = env.public_url()

@@ -23,7 +23,7 @@ from merging import plain
 from merging.benchmarks import samples as every_benchmark
 from merging.benchmarks.samples import Sample, Split
 from merging.engines import Progress, TextModel
-from merging.errors import BenchmarkError
+from merging.errors import AccessError, BenchmarkError
 from merging.harness import frozen, index
 from merging.outcomes import SampleOutcome
 
@@ -40,6 +40,7 @@ HUB_SECONDS: Final = 10.0
 HUB: Final = "https://huggingface.co"
 OFFLINE: Final = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 OWN: Final = "merging.errors.BenchmarkError: "
+NO_ACCESS: Final = "datasets.exceptions.DatasetNotFoundError: "
 TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -141,15 +142,18 @@ def freeze(
     seed: int,
     key: str | None = None,
     seconds: float = FREEZE_SECONDS,
+    environment: Mapping[str, str] | None = None,
 ) -> HarnessFolder:
     """Fetch a task's data set and freeze it under a metric (`exact_match,strict-match`) in the folder `path`.
 
     `cache` holds the index of tasks (`merging.harness.index.make_index`). With a key, the final split is sealed.
     Blocks for as long as that takes, and is stopped after `seconds`. When the environment says offline, or the Hub does
-    not answer in `HUB_SECONDS`, only data sets in this machine's cache are tried.
+    not answer in `HUB_SECONDS`, only data sets in this machine's cache are tried. `environment` is added for that process
+    alone: `HF_TOKEN` and `HF_HOME` of somebody who has access.
 
-    UnknownNameError for a name that is not the harness's own, and BenchmarkError for a task or metric that cannot be a
-    benchmark, for data that cannot be had, and for a folder that exists.
+    AccessError when the Hub has no such data set for us, UnknownNameError for a name that is not the harness's own, and
+    BenchmarkError for a task or metric that cannot be a benchmark, for data that cannot be had, and for a folder that
+    exists.
     """
     index.read_index(cache).get(name)
     if path.exists():
@@ -157,11 +161,13 @@ def freeze(
     asked = {"name": name, "metric": metric, "folder": str(path), "cache": str(cache), "seed": seed, "key": key}
     is_offline = _is_offline()
     try:
-        done = _apart("freezing", asked, seconds, _environment(is_offline))
+        done = _apart("freezing", asked, seconds, {**_environment(is_offline), **(environment or {})})
     except subprocess.TimeoutExpired as error:
         raise BenchmarkError(f"{name} was not fetched and frozen in {seconds:.0f} s; try again later") from error
     if done.returncode != 0:
-        raise BenchmarkError(_reason(name, done.stderr.strip() or done.stdout, is_offline))
+        errors = done.stderr.strip() or done.stdout
+        kind = AccessError if NO_ACCESS in errors.rpartition("\n")[2] else BenchmarkError
+        raise kind(_reason(name, errors, is_offline))
     return folder_of(path)
 
 

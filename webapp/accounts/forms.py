@@ -1,18 +1,21 @@
-"""The forms of sign-in and set-up: Django's own, with our words."""
+"""The forms of sign-in, set-up and one's account: Django's own, with our words."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.validators import RegexValidator
 from django.http import HttpRequest
 
 from webapp.accounts import tries
+from webapp.accounts.requests import SignedIn
+from webapp.masking import TOKEN
 
 
 class SignInForm(AuthenticationForm):
@@ -66,3 +69,47 @@ class FirstUserForm(forms.Form):
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return self.cleaned_data
+
+
+class PasswordForm(PasswordChangeForm):
+    """Another password for oneself. The old one may be guessed no oftener than at sign-in."""
+
+    error_messages = {
+        "password_incorrect": "This is not your password.",
+        "password_mismatch": "The two new passwords differ.",
+        "too_many": "Too many tries. Wait a minute, then try again.",
+    }
+
+    def __init__(self, request: SignedIn, data: Any = None) -> None:
+        self._request = request
+        super().__init__(request.user, data)
+        self.fields["old_password"].label = "Your password now"
+        self.fields["new_password1"].label = "The new one"
+        self.fields["new_password1"].help_text = "At least 8 characters, and not a common password."
+        self.fields["new_password2"].label = "The new one again"
+        self.fields["new_password2"].help_text = ""
+        self.fields["old_password"].widget.attrs.pop("autofocus", None)
+
+    def clean_old_password(self) -> str:
+        name = self.user.get_username()
+        if not tries.may_try(self._request, name):
+            raise forms.ValidationError(self.error_messages["too_many"], "too_many")
+        old = super().clean_old_password()
+        tries.forgive(self._request, name)
+        return old
+
+
+class HubTokenForm(forms.Form):
+    """A token of the Hugging Face Hub. It is never shown again, not even after a mistake."""
+
+    token = forms.CharField(
+        label="Access token",
+        max_length=200,
+        help_text="From huggingface.co, Settings, Access Tokens; one that may only read is enough.",
+        validators=[
+            RegexValidator(
+                f"^{TOKEN.pattern}\\Z", "This is no access token: those begin with hf_ and have letters and digits."
+            )
+        ],
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 
@@ -14,3 +15,15 @@ class Tries(models.Model):
 
     def __str__(self) -> str:
         return f"{self.n} tries since {self.opened:%H:%M:%S}"
+
+
+class HubToken(models.Model):
+    """A user's token of the Hugging Face Hub: written, used for their fetches, removed; never shown again."""
+
+    owner = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    sealed = models.TextField(help_text="As webapp.accounts.sealing writes it")
+    ending = models.CharField(max_length=4, help_text="Its last characters, by which its owner knows it")
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"hf_…{self.ending}"

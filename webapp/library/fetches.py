@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -22,12 +23,17 @@ from django.db.models.functions import Now
 
 from merging.benchmarks.harness import HarnessFolder, folder_of, freeze
 from merging.benchmarks.sealed import new_key
-from merging.errors import BenchmarkError, MergingError
+from merging.errors import AccessError, BenchmarkError, MergingError
 from merging.harness.index import Index, harness_version, make_index, read_index
+from webapp.accounts.hub import token_of
 from webapp.library import actions
 from webapp.library.models import Benchmark, Fetch
+from webapp.masking import masked
 
 UNDER_WAY: Final = ("pending", "leased")
+WITHOUT_TOKEN: Final = (
+    "If one has to accept its terms on the Hub, do, give a token of yours under Account, and ask again."
+)
 
 
 def index_folder() -> Path:
@@ -67,19 +73,17 @@ def request_list(owner: User) -> Fetch:
 
 
 def fetch(owner: User, task: str, metric: str, seed: int = 0) -> Benchmark:
-    """Freeze a task, if nobody has before, and add it. Blocks for as long as it takes; MergingError when it cannot be had."""
-    name = f"{task}, {metric}" + (f", seed {seed}" if seed else "")
-    path = _path(task, metric, seed)
-    if frozen := _known(path):
-        return actions.keep_task(owner, name, *frozen)
-    beside, key = path.with_name(f".{path.name}.{uuid4().hex}.part"), _key_for(path) or new_key()
+    """Freeze a task, if nobody has before, and add it. Blocks for as long as it takes; MergingError when it cannot be had.
+
+    What the Hub does not give to everybody is asked for again with the owner's token. Then the frozen task and the data
+    set on this machine are for this owner only: that somebody else has access is for the Hub to say.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        freeze(task, metric, beside, cache=index_folder(), seed=seed, key=key)
-        with transaction.atomic():
-            return _kept(owner, name, beside, path, key)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        return _fetched(owner, task, metric, seed, _shared(), {})
+    except AccessError as error:
+        if (token := token_of(owner)) is None:
+            raise AccessError(f"{error} {WITHOUT_TOKEN}") from error
+        return _fetched(owner, task, metric, seed, _shared() / f"user-{owner.pk}", _as_user(owner, token))
 
 
 def carry_out(fetch_id: int, token: int) -> None:
@@ -107,7 +111,7 @@ def end(held: QuerySet[Fetch], benchmark: Benchmark | None = None) -> None:
 
 def fail(held: QuerySet[Fetch], kind: str, sentence: str) -> None:
     """It cannot be done, and why."""
-    held.update(status="failed", failure_kind=kind, failure=sentence, finished=Now(), lease_until=None)
+    held.update(status="failed", failure_kind=kind, failure=masked(sentence), finished=Now(), lease_until=None)
 
 
 @transaction.atomic
@@ -118,10 +122,38 @@ def _requested(owner: User, task: str, metric: str, seed: int) -> Fetch:
     return same.first() or Fetch.objects.create(owner=owner, task=task, metric=metric, seed=seed)
 
 
-def _path(task: str, metric: str, seed: int) -> Path:
-    """One folder for one task, metric and seed of this version of the harness, whoever asks."""
+def _fetched(owner: User, task: str, metric: str, seed: int, folder: Path, environment: Mapping[str, str]) -> Benchmark:
+    """Freeze a task below `folder`, unless it is there, and add it."""
+    name = f"{task}, {metric}" + (f", seed {seed}" if seed else "")
+    path = folder / _folder_name(task, metric, seed)
+    if frozen := _known(path):
+        return actions.keep_task(owner, name, *frozen)
+    beside, key = path.with_name(f".{path.name}.{uuid4().hex}.part"), _key_for(path) or new_key()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        freeze(task, metric, beside, cache=index_folder(), seed=seed, key=key, environment=environment)
+        with transaction.atomic():
+            return _kept(owner, name, beside, path, key)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _shared() -> Path:
+    """Where what everybody may have is frozen."""
+    return Path(settings.DATA_DIR) / "benchmarks"
+
+
+def _as_user(owner: User, token: str) -> dict[str, str]:
+    """What makes the Hub's library ask as this user, and keep what it is given apart from what everybody may have."""
+    home = Path(settings.DATA_DIR) / "hub" / f"user-{owner.pk}"
+    places = {"HF_HOME": home, "HF_HUB_CACHE": home / "hub", "HF_DATASETS_CACHE": home / "datasets"}
+    return {"HF_TOKEN": token, **{name: str(place) for name, place in places.items()}}
+
+
+def _folder_name(task: str, metric: str, seed: int) -> str:
+    """One for one task, metric and seed of this version of the harness."""
     exact = hashlib.sha256(f"{task}\0{metric}\0{seed}\0{harness_version()}".encode()).hexdigest()[:12]
-    return Path(settings.DATA_DIR) / "benchmarks" / f"{re.sub('[^0-9A-Za-z_-]+', '-', task)[:60]}-{exact}"
+    return f"{re.sub('[^0-9A-Za-z_-]+', '-', task)[:60]}-{exact}"
 
 
 def _key_for(path: Path) -> str | None:

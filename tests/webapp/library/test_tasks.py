@@ -47,7 +47,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, settings: object, tmp_path: Path) -> li
     settings.DATA_DIR = tmp_path / "data"  # type: ignore[attr-defined]
     asked: list[str] = []
 
-    def freeze(name: str, metric: str, path: Path, *, cache: Path, seed: int, key: str) -> HarnessFolder:
+    def freeze(name: str, metric: str, path: Path, *, key: str, **others: object) -> HarnessFolder:
         asked.append(name)
         frozen.write(
             path, task(name, metric), {split: samples(split) for split in ("search", "validation", "final")}, key

@@ -10,6 +10,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
 
 from webapp.accounts import setup
 from webapp.accounts.forms import FirstUserForm, SignInForm
@@ -22,6 +23,7 @@ class SignIn(LoginView):
     template_name = "accounts/login.html"
     authentication_form = SignInForm
     redirect_authenticated_user = True
+    http_method_names = ["get", "head", "post"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"nobody_can_sign_in": setup.nobody_can_sign_in()}
@@ -34,6 +36,7 @@ class SignIn(LoginView):
 
 
 @login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
 def first_user(request: HttpRequest, token: str) -> HttpResponse:
     """Make the first user and sign in. A link that is not valid (any more) says so and leads to sign-in."""
     if not setup.is_valid(token):
