@@ -5,6 +5,10 @@ rows         what a model keeps of rows it has read, and how it reads on
 attention    one query a row, on a CPU
 lean         the forward pass of Llama-like models on a CPU
 completing   greedy completion with continuous batching
+batch        what a batch is, and when a row is done
+growing      a batch in buffers just as large as it needs
+slots        a batch of fixed shapes, whose steps can be recorded
+graphs       recorded steps on a GPU
 likelihoods  of continuations
 by_library   the same with the library's own `generate`, for models whose memory cannot be moved from row to row
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import torch
@@ -20,9 +25,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from merging.engines import Completion, Decided, Likelihood, Progress
 from merging.engines.transformers import by_library
-from merging.engines.transformers.completing import Row, Rules, Sizes, complete
+from merging.engines.transformers.batch import Row, Rules
+from merging.engines.transformers.completing import Sizes, complete
+from merging.engines.transformers.graphs import Recorder, graphs_on
 from merging.engines.transformers.likelihoods import Pair, likelihoods
 from merging.engines.transformers.rows import Tokens, can_move_rows
+from merging.engines.transformers.slot_attention import can_use_slots
+from merging.engines.transformers.slots import Slots, columns_for
 from merging.engines.transformers.texts import AskedInText, Texts, end_tokens, first_stop, max_length, positions
 from merging.errors import EvaluationError
 from merging.threads import TINY, threads_for
@@ -36,6 +45,8 @@ GPU_TOKENS: Final = 16384
 """Tokens of prompts in one pass."""
 MEMORY_SHARE: Final = 0.25
 """Of all memory, for keys and values. Not of what is free: how rows are batched, and with it every bit, would depend on the moment."""
+READ_SHARE: Final = 0.25
+"""Of that, at most, for prompts that were just read and do not stand in their slots yet."""
 
 
 class TransformersEngine(AskedInText):
@@ -43,6 +54,8 @@ class TransformersEngine(AskedInText):
 
     `batch_size` is how many rows are computed at once, by default as many as a share of the memory takes.
     `batch_share`, (0, 1], makes less of that, and of the tokens of prompts in one pass: where it did not fit.
+    `recorder` says what records the steps of completions on a device, if anything: graphs on a GPU, for models whose steps
+    are always the same (`can_use_slots`). The model's tensors are then written to in place.
     """
 
     def __init__(
@@ -51,17 +64,23 @@ class TransformersEngine(AskedInText):
         tokenizer: PreTrainedTokenizerBase,
         batch_size: int | None = None,
         batch_share: float = 1.0,
+        recorder: Recorder = graphs_on,
     ) -> None:
         self._model = model
         self._texts = Texts(tokenizer)
         self._batch_size, self._batch_share = batch_size, batch_share
         self._end_tokens = end_tokens(model, tokenizer)
         self._n_parameters = model.num_parameters()
-        self._kinds = (complete, likelihoods) if can_move_rows(model) else (by_library.complete, by_library.likelihoods)
+        record = recorder(model.device)
+        self._slots = Slots(model, record) if record and can_use_slots(model) else None
+        movable = (partial(complete, slots=self._slots), likelihoods)
+        self._kinds = movable if can_move_rows(model) else (by_library.complete, by_library.likelihoods)
 
     def layers_changed(self, n_parameters: int) -> None:
         """The model has other layers of the same kinds now, with so many parameters; those of repeated layers count again."""
         self._n_parameters = n_parameters
+        if self._slots:
+            self._slots.forget()
 
     @property
     def max_length(self) -> int:
@@ -128,14 +147,17 @@ class TransformersEngine(AskedInText):
                 )
 
     def _sizes(self, longest: int) -> Sizes:
-        """How many rows of `longest` tokens fit, if nobody said."""
+        """How many rows of `longest` tokens fit, if nobody said; with slots, beside the prompts that are on their way into them."""
         device = self._model.device
         on_gpu = device.type == "cuda"
         memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else _main_memory()
-        fitting = int(memory * MEMORY_SHARE) // (longest * _cache_bytes_per_token(self._model))
+        n_fitting = int(memory * MEMORY_SHARE) // _cache_bytes_per_token(self._model)
+        n_tokens, width = GPU_TOKENS if on_gpu else CPU_TOKENS, longest
+        if self._slots:
+            n_tokens, width = min(n_tokens, int(n_fitting * READ_SHARE)), columns_for(longest)
+            n_fitting -= n_tokens
         most = MAX_BATCH if on_gpu else TINY_BATCH if self._n_parameters < TINY else CPU_BATCH
-        n_rows = self._batch_size or min(most, fitting)
-        n_tokens = GPU_TOKENS if on_gpu else CPU_TOKENS
+        n_rows = self._batch_size or min(most, n_fitting // width)
         return Sizes(*(max(1, int(n * self._batch_share)) for n in (n_rows, n_tokens)))
 
 

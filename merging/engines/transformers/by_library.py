@@ -11,7 +11,8 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from merging.engines import Likelihood
-from merging.engines.transformers.completing import Row, Rules, Sizes
+from merging.engines.transformers.batch import Row, Rules
+from merging.engines.transformers.completing import Sizes
 from merging.engines.transformers.likelihoods import Pair, judged
 from merging.engines.transformers.rows import Tokens
 

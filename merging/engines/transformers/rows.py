@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
 Tokens = Sequence[int]
 
@@ -134,7 +134,7 @@ class ByLibrary:
         """See `Forward`."""
         cache.layer_class_to_replicate = partial(Columns, mask.shape[1])  # type: ignore[assignment]  # it is only called
         extra: dict[str, Any] = {"position_ids": positions, "logits_to_keep": n_logits}
-        known = _arguments(type(self._model).forward)
+        known = arguments(type(self._model).forward)
         output = self._model(
             input_ids=tokens,
             attention_mask=mask,
@@ -157,7 +157,7 @@ def can_move_rows(model: PreTrainedModel) -> bool:
     )
 
 
-def cache_of(layers: Sequence[Columns]) -> DynamicCache:
+def cache_of(layers: Sequence[CacheLayerMixin]) -> DynamicCache:
     """The library's cache with our layers in it. Made without the model's configuration, which takes it as long as a small layer."""
     cache = DynamicCache()
     cache.layers = list(layers)
@@ -196,7 +196,8 @@ def _states(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @lru_cache
-def _arguments(forward: Callable[..., object]) -> frozenset[str]:
+def arguments(forward: Callable[..., object]) -> frozenset[str]:
+    """By name."""
     return frozenset(inspect.signature(forward).parameters)
 
 
