@@ -4,7 +4,7 @@ A number that depends on switches says nothing while they are off, whatever was 
 the step fits the numbers that matter. The spread of one that is hardly ever on falls as well, which only small populations pay
 for: `docs/data-flow.md` has it measured.
 
-The library is imported when a search starts, not before: it imports scipy. Its version is pinned, because here are names of its own.
+The library is imported when a search begins, not before: it imports scipy. Its version is pinned, because here are names of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from merging.errors import GenomeError
 from merging.search.cma_es import SIGMA
-from merging.search.search import Search, SearchKind, best_first, check_size, check_told, generator
+from merging.search.search import SearchKind, best_first, check_size, check_told, generator
 from merging.spaces import Axes, Genome
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MAX_NUMBERS: Final = 500
 
 class CatCma:
     """See `Search`. A switch's gene is p / 2 when it is off and (1 + p) / 2 when on: p is how likely it was to be on, so that of
-    two switches that are on the surer has the higher gene.
+    two switches that are on the surer has the higher gene. Sigma begins at 1/6.
 
     Numbers are told as `CmaEs` tells genes: as ranks, and without borders, by the same transformation.
     """
@@ -86,16 +86,15 @@ class CatCma:
         self._strategy.tell([(self._solution(c=c, _v_raw=v), float(rank)) for rank, (c, v) in enumerate(rows)])
 
 
-def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:
-    """Sigma 1/6 and population 4 + floor(3 ln n) unless given, as CMA-ES; GenomeError without switches or for more than 500 numbers."""
+def size(axes: Axes, population_size: int | None = None) -> int:
+    """4 + floor(3 ln n) unless given, as CMA-ES; GenomeError without switches or for more than 500 numbers."""
     if not axes.switches:
         raise GenomeError(f"{SEARCH.title} chooses what is on and off, and here is nothing to switch: choose CMA-ES")
     if len(axes.numbers) > MAX_NUMBERS:
         raise GenomeError(
             f"{SEARCH.title} takes up to {MAX_NUMBERS} numbers beside switches, found {len(axes.numbers)}: choose sep-CMA-ES"
         )
-    size = check_size(axes.n_genes, population_size, min_genes=1, min_population=4, title=SEARCH.title)
-    return CatCma(axes, seed, size)
+    return check_size(axes.n_genes, population_size, min_genes=1, min_population=4, title=SEARCH.title)
 
 
 def within_borders(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,6 +130,7 @@ SEARCH = SearchKind(
     title="CatCMAwM",
     summary="Learns how likely each layer is to be on, and scales as CMA-ES does; scales of layers that are off do not mislead it.",
     source="Hamano et al., CatCMA with Margin, 2025, https://arxiv.org/abs/2504.07884; by cmaes, https://github.com/CyberAgentAILab/cmaes",
-    start=start,
+    size=size,
+    begin=CatCma,
     needs_switches=True,
 )

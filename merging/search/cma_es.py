@@ -1,6 +1,6 @@
 """CMA-ES by the library pycma, made deterministic and deaf to everything but the order of fitnesses.
 
-The library is imported when a search starts, not before: it costs half a second, and forms only need the declaration
+The library is imported when a search begins, not before: it costs half a second, and forms only need the declaration
 below.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from merging.errors import GenomeError
-from merging.search.search import Search, SearchKind, best_first, check_size, check_told, generator
+from merging.search.search import SearchKind, best_first, check_size, check_told, generator
 from merging.spaces import Axes, Genome
 
 if TYPE_CHECKING:
@@ -80,12 +80,11 @@ class CmaEs:
         self._strategy.tell([np.array(genome) for genome in genomes], ranks.tolist())
 
 
-def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:
-    """Sigma 1/6, population 4 + floor(3 ln n) unless given: the paper's settings. Switches are numbers to it, as in the paper."""
+def size(axes: Axes, population_size: int | None = None) -> int:
+    """4 + floor(3 ln n) unless given, the paper's setting. Switches count as numbers, as in the paper."""
     if axes.n_genes > MAX_GENES:
         raise GenomeError(f"{SEARCH.title} takes up to {MAX_GENES} genes, found {axes.n_genes}: choose sep-CMA-ES")
-    size = check_size(axes.n_genes, population_size, min_genes=2, min_population=4, title=SEARCH.title)
-    return CmaEs(axes, seed, size)
+    return check_size(axes.n_genes, population_size, min_genes=2, min_population=4, title=SEARCH.title)
 
 
 SEARCH = SearchKind(
@@ -93,7 +92,8 @@ SEARCH = SearchKind(
     title="CMA-ES",
     summary="Learns which genes move together and how far to step. The paper's choice; strong up to some hundred genes.",
     source="Hansen, The CMA evolution strategy: a tutorial, 2016, https://arxiv.org/abs/1604.00772; by pycma, https://github.com/CMA-ES/pycma",
-    start=start,
+    size=size,
+    begin=CmaEs,
 )
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from merging.search.search import Search, SearchKind, check_size, check_told, generator
+from merging.search.search import SearchKind, check_size, check_told, generator
 from merging.spaces import Axes, Genome
 
 
 class RandomSearch:
     """Learns nothing; see `Search`."""
 
-    def __init__(self, n_genes: int, seed: int, population_size: int) -> None:
+    def __init__(self, axes: Axes, seed: int, population_size: int) -> None:
         self.population_size = population_size
         self.sigma = None
-        self._n_genes, self._seed = n_genes, seed
+        self._n_genes, self._seed = axes.n_genes, seed
 
     def ask(self, generation: int) -> list[Genome]:
         drawn = generator(self._seed, generation).random((self.population_size, self._n_genes))
@@ -24,10 +24,9 @@ class RandomSearch:
         check_told(genomes, fitnesses, self.population_size, self._n_genes)
 
 
-def start(axes: Axes, seed: int, population_size: int | None = None) -> Search:
-    """Populations have the size of CMA-ES's by default, so that the two compare generation by generation."""
-    size = check_size(axes.n_genes, population_size, min_genes=1, min_population=1, title=SEARCH.title)
-    return RandomSearch(axes.n_genes, seed, size)
+def size(axes: Axes, population_size: int | None = None) -> int:
+    """That of CMA-ES by default, so that the two compare generation by generation."""
+    return check_size(axes.n_genes, population_size, min_genes=1, min_population=1, title=SEARCH.title)
 
 
 SEARCH = SearchKind(
@@ -35,5 +34,6 @@ SEARCH = SearchKind(
     title="Random search",
     summary="Independent genomes, uniform in their ranges. A baseline that cannot be misled.",
     source="Bergstra and Bengio, Random search for hyper-parameter optimization, 2012, https://jmlr.org/papers/v13/bergstra12a.html",
-    start=start,
+    size=size,
+    begin=RandomSearch,
 )

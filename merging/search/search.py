@@ -48,10 +48,18 @@ class Search(Protocol):
         ...
 
 
-class Start(Protocol):
-    """Begins a search along these axes. GenomeError for axes or a size that the algorithm cannot work with."""
+class Size(Protocol):
+    """How many genomes populations have, where so many are wanted, or None for the algorithm's own number. GenomeError for axes or a size
+    that it cannot work with. Imports no library.
+    """
 
-    def __call__(self, axes: Axes, seed: int, population_size: int | None = None) -> Search: ...
+    def __call__(self, axes: Axes, population_size: int | None = None) -> int: ...
+
+
+class Begin(Protocol):
+    """Begins a search along axes and with a size that `Size` allows."""
+
+    def __call__(self, axes: Axes, seed: int, population_size: int) -> Search: ...
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,13 @@ class SearchKind:
     title: str
     summary: str
     source: str
-    start: Start
+    size: Size
+    begin: Begin
     needs_switches: bool = False
+
+    def start(self, axes: Axes, seed: int, population_size: int | None = None) -> Search:
+        """GenomeError for axes or a size that the algorithm cannot work with."""
+        return self.begin(axes, seed, self.size(axes, population_size))
 
     def suits(self, axes: Axes) -> bool:
         return bool(axes.switches) or not self.needs_switches

@@ -358,4 +358,4 @@ def _check_numbers(draft: Draft, problems: _Problems) -> None:
 
 
 def _population_size(config: RunConfig, space: Space) -> int:
-    return searches.get(config.search).start(space.axes, config.seed, config.population_size).population_size
+    return searches.get(config.search).size(space.axes, config.population_size)

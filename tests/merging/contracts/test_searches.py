@@ -64,6 +64,12 @@ def test_genes_stay_in_the_unit_cube_and_populations_have_their_size(kind: Searc
 
 
 @ALL
+def test_the_size_is_known_before_the_search_begins(kind: SearchKind) -> None:
+    for wanted in (None, 17):
+        assert kind.size(axes(kind, 6), wanted) == len(kind.start(axes(kind, 6), 1, wanted).ask(0))
+
+
+@ALL
 def test_seeds_decide_and_nothing_else(kind: SearchKind) -> None:
     np.random.seed(3)
     first = run(kind, 5, seed=1, generations=5)
