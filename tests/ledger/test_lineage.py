@@ -296,15 +296,17 @@ def test_a_winner_that_cannot_be_built_halts_the_second_run_until_somebody_tries
     followed(both)
 
 
-def test_a_second_run_that_cannot_be_launched_says_why(both: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"groups": "9"}, "layer groups are '9'"), ({"of_tomorrow": 1}, "of_tomorrow")]
+)
+def test_a_second_run_that_cannot_be_launched_says_why(both: Run, change: dict[str, object], reason: str) -> None:
     world.work(both)
     progress.go_on()
     build()
-    settings = Sequel.objects.get().config | {"groups": "9"}
-    Sequel.objects.update(config=settings)
+    Sequel.objects.update(config=Sequel.objects.get().config | change)
     assert progress.go_on() == []
     sequel = Sequel.objects.get()
-    assert sequel.state == "failed" and "layer groups are '9'" in sequel.reason
+    assert sequel.state == "failed" and reason in sequel.reason
     assert Run.objects.count() == 1 and Parent.objects.count() == 1
 
 

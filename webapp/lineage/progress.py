@@ -30,6 +30,8 @@ from webapp.runs.models import Candidate
 
 N_MARK: Final = 8
 """Characters of a run's id that tell its candidate from another of the same name."""
+UNLUCKY: Final = (MergingError, OSError, ArithmeticError, LookupError, TypeError, ValueError)
+"""What folders and rows of another version raise. It is said on the page, and nobody else's work waits for it."""
 ADVISORY_LOCK: Final = 0x6C696E65  # "line"
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def _launched() -> Iterator[UUID]:
     for pk in _ready().values_list("pk", flat=True):
         try:
             run_id = _follow(pk)
-        except (MergingError, OSError) as error:
+        except UNLUCKY as error:
             log.warning("the run after %s cannot be launched: %s", pk, error)
             Sequel.objects.filter(pk=pk, run=None).update(failure=str(error))
         else:
@@ -100,7 +102,7 @@ def _register(pk: int) -> None:
             return
         try:
             parent = _registered(adoption.candidate)
-        except (MergingError, OSError) as error:
+        except UNLUCKY as error:
             log.warning("candidate of adoption %s cannot be a parent: %s", pk, error)
             Adoption.objects.filter(pk=pk, parent=None).update(failure=str(error))
         except IntegrityError as error:  # its name was taken at the same moment: the next time it gets another
