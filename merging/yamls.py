@@ -43,7 +43,7 @@ def read_yaml(text: str, what: str, error: type[MergingError]) -> Mapping[str, o
         raise error(f"{what} has {size} bytes; expected at most {MAX_BYTES}")
     try:
         # a number of 5,000 digits and a month 13 are ValueErrors
-        content: Any = yaml.load(text, Loader=_Loader)  # which is a SafeLoader
+        content: Any = yaml.load(text, Loader=_Loader)  # nosec B506  # it is a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as found:
         raise error(f"{what} is no YAML: {' '.join(str(found).split())}") from found
     if not _is_bounded(content):

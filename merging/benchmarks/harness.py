@@ -225,7 +225,7 @@ def _is_offline() -> bool:
         return True
     try:
         request = urllib.request.Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD")
-        urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
+        urllib.request.urlopen(request, timeout=HUB_SECONDS).close()  # nosec B310  # the operator's address
     except urllib.error.HTTPError:
         return False  # it answers, if only to say no to this question
     except (OSError, ValueError, http.client.HTTPException):  # nobody there, no address, or no web server

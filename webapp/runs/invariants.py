@@ -266,7 +266,7 @@ def _broken_winners() -> Iterator[str]:
 
 def _asked(invariant: Invariant) -> Violation | None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT what, count(*) OVER () FROM ({invariant.query}) broken (what) LIMIT {N_EXAMPLES}")
+        cursor.execute(f"SELECT what, count(*) OVER () FROM ({invariant.query}) broken (what) LIMIT {N_EXAMPLES}")  # nosec B608
         rows = cursor.fetchall()
     if not rows:
         return None
