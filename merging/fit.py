@@ -26,7 +26,7 @@ from merging.plans import SCALED_BY_NUMBER
 from merging.recipes import Parent, Recipe, Tokenizer, check_parents
 from merging.tokenizers import SETTINGS, chat_template
 from merging.vocabularies import Vocabulary, read_vocabulary
-from merging.words import counted, joined
+from merging.words import counted, joined, size
 
 T = TypeVar("T")
 Level = Literal["error", "warning", "info"]
@@ -534,7 +534,7 @@ class _Comparison:
         yield Finding(
             "info",
             names,
-            f"the largest model has {most:,} parameters; a merge reads {_size(n_bytes)}",
+            f"the largest model has {most:,} parameters; a merge reads {size(n_bytes)}",
             "room on the disk for one more model",
             "Nothing is copied before a merge, and parents are only read.",
         )
@@ -676,10 +676,6 @@ def _grouped(values: Sequence[tuple[str, str]]) -> str:
         groups.setdefault(value, []).append(model)
     first, *others = groups.items()
     return " and ".join(f"{value} in {', '.join(models)}" for value, models in (*others, first))
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _is(names: Sequence[str]) -> str:

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from merging.errors import MergingError
+from merging.errors import MergingError, RoomError
+
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+BLOCK_BYTES: Final = 512
+"""What `st_blocks` counts, on every system."""
 
 SUMS: Final = "SHA256SUMS"
 """The manifest of a folder; `sha256sum -c` reads it."""
@@ -46,6 +50,24 @@ def complete_or_absent(folder: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
     _flush(folder.parent)
+
+
+@contextmanager
+def room_for(n_bytes: int, folder: Path) -> Iterator[None]:
+    """For a block that writes so much into a folder. RoomError before it when there is less room, or when the disk fills up meanwhile."""
+    if (room := _room(folder)) < n_bytes:
+        raise RoomError(str(folder.parent), n_bytes, room)
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise RoomError(str(folder.parent), n_bytes, _room(folder)) from error
+        raise
+
+
+def _room(folder: Path) -> int:
+    """Bytes that are free, and what the files of the folder take."""
+    return shutil.disk_usage(folder).free + sum(path.stat().st_blocks * BLOCK_BYTES for path in folder.iterdir())
 
 
 def abandoned(beside: Path) -> list[Path]:

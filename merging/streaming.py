@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from merging.assembly import NamedTensor, assemble
 from merging.elements import AnyTensor, as_tensor
+from merging.folders import room_for
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
 from merging.plans import TensorJob, TensorOf
@@ -138,7 +139,12 @@ def write_model(
     A second thread writes; whatever ends the work, it has ended too when this returns. Then, too, an error of either
     side is raised, and the folder is worth nothing.
     """
-    with TensorWriter(folder, planned, shard_bytes, hashes) as writer, ThreadPoolExecutor(1, "writer") as thread:
+    n_bytes = sum(tensor.n_bytes for tensor in planned)
+    with (
+        room_for(n_bytes, folder),
+        TensorWriter(folder, planned, shard_bytes, hashes) as writer,
+        ThreadPoolExecutor(1, "writer") as thread,
+    ):
         belt = _Belt(planned, heard)
         try:
             for name, tensor in tensors:

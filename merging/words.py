@@ -10,6 +10,11 @@ def joined(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def size(n_bytes: int) -> str:
+    """`1.3 GB`, or `4.2 MB` for less than one of those."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
+
+
 def counted(n: int, noun: str, several: str = "") -> str:
     """`1 layer`, `2 layers`; `several` for a noun that takes more than an s."""
     return f"{n} {noun if n == 1 else several or f'{noun}s'}"

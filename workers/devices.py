@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 
@@ -29,6 +29,7 @@ from workers.failures import is_out_of_memory
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
 GIB: Final = 2**30
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class WorkbenchComputer:
             if not is_out_of_memory(error):
                 raise
             self._bench.ask_less()
-            scores, positions = score_of(self._bench.model(recipe, progress))
+            scores, positions = _once_more(lambda: score_of(self._bench.model(recipe, progress)))
         evaluate_seconds = sum(score.seconds for score in scores)
         merge_seconds = time.perf_counter() - began - evaluate_seconds
         seconds = {"merge_seconds": merge_seconds, "evaluate_seconds": evaluate_seconds}
@@ -83,6 +84,16 @@ class WorkbenchComputer:
         recipe = Recipe.from_json(request["recipe"])
         files = self._bench.build(recipe, Path(request["folder"]), request["texts"], progress)
         return {"files": [asdict(file) for file in files]}
+
+
+def _once_more(score: Callable[[], T]) -> T:
+    """The score, or an error that says that this was the second try."""
+    try:
+        return score()
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            error.add_note("also with half the batch")
+        raise
 
 
 def evaluate_all(model: TextModel, asks: Sequence[Ask], split: Split, progress: Reporter) -> list[Evaluation]:

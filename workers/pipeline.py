@@ -257,7 +257,8 @@ def _accept_failure(claim: Claim, failure: Failure) -> bool:
 
 def _pause(run_id: UUID, failure: Failure) -> bool:
     """Nothing of the run can be computed until somebody mends it."""
-    return transitions.pause(run_id, f"{failure.sentence} Mend it and resume.")
+    after = "Mend it and resume." if failure.needs_bytes is None else "The run then goes on by itself."
+    return transitions.pause(run_id, f"{failure.sentence} {after}", failure.needs_bytes)
 
 
 def _if_answered(ask: Callable[[], T], otherwise: T) -> T:

@@ -25,7 +25,7 @@ from workers import pipeline
 from workers.events import Publisher
 from workers.failpoints import failpoint
 from workers.fetching import Fetching
-from workers.ledger import claims, exports, generations, repairs
+from workers.ledger import claims, exports, generations, housekeeping, repairs
 from workers.ledger.searches import Searches, load_libraries
 from workers.pipeline import Bench, Ending
 from workers.runtime import Device
@@ -93,9 +93,11 @@ class Supervisor:
         else:
             self._advance(generations.due())
         for run_id in repairs.unrelayed():
+        self._tell(housekeeping.resume_where_there_is_room())
             self._publisher.announce(run_id)
         repairs.sweep_exports()
 
+        housekeeping.purge_deleted()
     def _step(self) -> bool:
         """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some."""
         pipeline.deliver()

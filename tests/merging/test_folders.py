@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from merging.errors import MergingError
-from merging.folders import SUMS, abandoned, complete_or_absent, with_sums
+from merging.errors import MergingError, RoomError
+from merging.folders import SUMS, abandoned, complete_or_absent, room_for, with_sums
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +56,7 @@ def test_a_killed_process_leaves_no_folder_and_the_next_attempt_succeeds(tmp_pat
 WRITER = """
 import sys
 from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 from merging.folders import complete_or_absent
 
@@ -130,3 +132,52 @@ def test_files_are_described_by_name_size_and_hash_and_a_manifest_is_added(tmp_p
 def test_a_hash_that_is_known_is_not_computed_again(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12")
     assert {file.name: file.sha256 for file in with_sums(tmp_path, {"a": "f" * 64})}["a"] == "f" * 64
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("this user may not mount a file system of 8 MB")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(small_disk: Path) -> None:
+    with (
+        pytest.raises(RoomError, match=r"12\.0 MB are needed in .*disk, and 8\.\d MB are free") as caught,
+        complete_or_absent(small_disk / "m") as partial,
+        room_for(12_000_000, partial),
+    ):
+        (partial / "never.bin").touch()
+    assert caught.value.needed == 12_000_000
+    assert os.listdir(small_disk) == []
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_nothing_and_says_what_was_needed(small_disk: Path) -> None:
+    """Somebody else writes 4 MB after 6 MB were promised."""
+    with (
+        pytest.raises(RoomError, match=r"6\.0 MB are needed in .*disk, and 4\.\d MB are free"),
+        complete_or_absent(small_disk / "m") as partial,
+        room_for(6_000_000, partial),
+    ):
+        (partial / "begun.bin").write_bytes(bytes(2_000_000))
+        (small_disk / "others.bin").write_bytes(bytes(4_000_000))
+        (partial / "more.bin").write_bytes(bytes(4_000_000))
+    assert os.listdir(small_disk) == ["others.bin"]
+
+
+def test_what_fits_is_written(small_disk: Path) -> None:
+    with complete_or_absent(small_disk / "m") as partial, room_for(6_000_000, partial):
+        (partial / "all.bin").write_bytes(bytes(6_000_000))
+    assert (small_disk / "m" / "all.bin").stat().st_size == 6_000_000
+
+
+def test_another_error_of_the_disk_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output"), room_for(1, tmp_path):
+        raise OSError(5, "Input/output error")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from merging import streaming
 from merging.assembly import NamedTensor, assemble
 from merging.elements import as_tensor
+from merging.errors import RoomError
 from merging.indexes import SINGLE, parent_facts
 from merging.mappings import MappedFiles
 from merging.methods import methods
@@ -151,7 +152,7 @@ def test_an_error_on_either_side_ends_both(tmp_path: Path, monkeypatch: pytest.M
     if where == "write":
         monkeypatch.setattr(os, "write", full)
     before = threading.active_count()
-    with pytest.raises(OSError if where == "write" else Trouble):
+    with pytest.raises(RoomError if where == "write" else Trouble):
         write_model(breaking(), PLANNED, tmp_path, heard)
     assert threading.active_count() == before
 

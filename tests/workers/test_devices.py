@@ -14,6 +14,7 @@ from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.engines import Completion, Progress
 from merging.fidelity import History, Part, Pool, fidelities
 from merging.recipes import Parent, passthrough_recipe
+from workers import failures
 from workers.devices import WorkbenchComputer
 
 RECIPE = passthrough_recipe(Parent("a", "/models/a", "sha256:a"))
@@ -87,9 +88,10 @@ def test_what_does_not_fit_is_asked_again_with_half_the_batch_and_so_are_the_can
 
 def test_there_is_no_third_try() -> None:
     bench = SmallBench(room=3)
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(RuntimeError, match="out of memory") as caught:
         score(bench)
     assert bench.small.asked == [8, 4]
+    assert failures.of_error(caught.value).sentence.startswith("Out of memory, also with half the batch. It asked for")
 
 
 def test_another_error_is_not_tried_again() -> None:

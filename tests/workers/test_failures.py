@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shutil
+from pathlib import Path
 
 import pytest
 
-from merging.errors import BenchmarkError, EvaluationError, ParentError, RecipeError, TensorError
+from merging.errors import BenchmarkError, EvaluationError, ParentError, RecipeError, RoomError, TensorError
 from workers import failures
 from workers.failures import Failure
 
@@ -54,3 +56,32 @@ def test_the_end_of_the_process_is_told_by_how_it_ended(code: int, words: str) -
 def test_failures_travel_as_json() -> None:
     failure = Failure("run", "disk", "The disk is full.")
     assert Failure.from_json(failure.to_json()) == failure
+
+
+def test_out_of_memory_names_what_was_tried_and_what_was_asked_for() -> None:
+    on_gpu = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.50 GiB free")
+    on_gpu.add_note("also with half the batch")
+    elsewhere = RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4200000000 bytes.")
+    assert failures.of_error(on_gpu).sentence.startswith(
+        "Out of memory, also with half the batch. It asked for 2.00 GiB at once."
+    )
+    assert failures.of_error(elsewhere).sentence.startswith("Out of memory. It asked for 4.2 GB at once.")
+
+
+def test_a_full_disk_names_what_is_needed_and_what_is_free() -> None:
+    failure = failures.of_error(RoomError("/data/exports", 1_300_000_000, 12_000_000))
+    assert (failure.fault, failure.kind, failure.needs_bytes) == ("run", "disk", 1_300_000_000)
+    assert failure.sentence == (
+        "The disk is full: 1.3 GB are needed in /data/exports, and 12.0 MB are free. Remove what is not needed there."
+    )
+
+
+def test_a_write_of_unknown_size_that_found_no_room_waits_for_a_little_more(tmp_path: Path) -> None:
+    failure = failures.of_error(OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "cache" / "x")))
+    assert failure.kind == "disk" and str(tmp_path) in failure.sentence
+    assert failure.needs_bytes and failure.needs_bytes > shutil.disk_usage(tmp_path).free
+
+
+def test_a_full_disk_that_is_not_the_data_folders_waits_for_a_person() -> None:
+    failure = failures.of_error(OSError(errno.ENOSPC, "No space left on device", "/proc/1/x"))
+    assert (failure.kind, failure.needs_bytes) == ("disk", None)

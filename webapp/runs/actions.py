@@ -11,7 +11,6 @@ from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models.functions import Now
 
 from merging.fit import fit
 from merging.hops import Hop, LayerPath
@@ -22,7 +21,7 @@ from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_ave
 from webapp.queue import wake
 from webapp.runs import events, ranks, transitions, versions
 from webapp.runs.config import RunConfig
-from webapp.runs.models import LIVE, Candidate, CandidateKind, Evaluation, Run
+from webapp.runs.models import Candidate, CandidateKind, Evaluation, Run
 
 UNIFORM_AVERAGE: Final = "uniform average"
 STARTING_POINT: Final = "starting point"
@@ -90,8 +89,8 @@ def rename(run: Run, name: str) -> None:
 
 
 def delete(run: Run) -> bool:
-    """Take an ended run off every list. False while it is live."""
-    return bool(Run.objects.filter(pk=run.pk, deleted_at=None).exclude(state__in=LIVE).update(deleted_at=Now()))
+    """End the run, if it is live, and take it off every list. False when it is deleted already."""
+    return transitions.delete(run.pk)
 
 
 def _transition(run: Run, changed: bool) -> bool:

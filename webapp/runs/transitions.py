@@ -29,14 +29,15 @@ def locked(run_id: UUID) -> Run:
 
 
 @transaction.atomic
-def pause(run_id: UUID, message: str = "") -> bool:
+def pause(run_id: UUID, message: str = "", needs_bytes: int | None = None) -> bool:
     """Claim nothing new; what is in flight still counts, and when nothing is, it is paused at once.
 
-    `message` says why, when it was not a person.
+    `message` says why, when it was not a person. With `needs_bytes` it resumes by itself when the data folder has so much room.
     """
     run = locked(run_id)
     if run.state not in SEARCHING:
         return False
+    run.needs_bytes = needs_bytes
     _enter(run, "pausing", message=message)
     _settle(run)
     return True
@@ -64,6 +65,22 @@ def stop(run_id: UUID) -> bool:
     if not finish_search(run):
         _drop(run, Q())
         _end(run, "stopped", "Nothing was scored before it was stopped.")
+    return True
+
+
+@transaction.atomic
+def delete(run_id: UUID) -> bool:
+    """Take it off every list. A live run ends at once and without an exam; who computes something for it learns that at the next renewal.
+
+    Its rows go when nothing needs them any more: `housekeeping.purge_deleted`, of the workers.
+    """
+    run = locked(run_id)
+    if run.deleted_at is not None:
+        return False
+    _drop(run, Q())
+    if run.state in LIVE:
+        _end(run, "stopped", "It was deleted before it had ended.")
+    Run.objects.filter(pk=run_id).update(deleted_at=Now())
     return True
 
 
@@ -187,7 +204,9 @@ def _drop(run: Run, which: Q) -> None:
 
 def _enter(run: Run, state: RunState, message: str) -> None:
     run.state, run.message = state, message
-    run.save(update_fields=["state", "message"])
+    if state not in ("pausing", "paused"):
+        run.needs_bytes = None
+    run.save(update_fields=["state", "message", "needs_bytes"])
     events.record(run.pk, "run.state", {"state": state, "message": message, "stopping": run.stopping})
 
 

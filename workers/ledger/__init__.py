@@ -5,6 +5,7 @@
     exports       the same three for models that are built for download
     generations   a complete generation is told, the next one is opened, the search is finished
     repairs       what crashes leave behind: expired leases, complete generations, events that nobody relayed
+    housekeeping  what time brings: room on a full disk, the end of deleted runs
 
 Every function is one short transaction (or none), may be called by any number of processes at any moment, and locks the
 run's row before any evaluation. No transaction is open while anything is computed. Knows no Celery, device or torch.

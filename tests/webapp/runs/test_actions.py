@@ -145,9 +145,9 @@ def test_pause_and_resume_wake_workers_only_when_something_changed(
     assert len(sent) == 2
 
 
-def test_only_an_ended_run_is_deleted(owner: User, config: RunConfig) -> None:
+def test_a_run_is_deleted_once_and_ends_with_it(owner: User, config: RunConfig) -> None:
     run = actions.launch(owner, config, "my run")
-    assert not actions.delete(run)
-    assert actions.stop(run)
-    assert actions.delete(run)
-    assert Run.objects.get(pk=run.pk).deleted_at is not None
+    assert (actions.delete(run), actions.delete(run)) == (True, False)
+    run.refresh_from_db()
+    assert (run.state, run.winner) == ("stopped", None)
+    assert run.deleted_at is not None and run.ended is not None

@@ -48,8 +48,7 @@ def rename(request: SignedIn, run_id: UUID) -> HttpResponse:
 @require_POST
 def delete(request: SignedIn, run_id: UUID) -> HttpResponse:
     run = run_or_refusal(owned_by, request.user, run_id)
-    if not actions.delete(run):
-        return _said(request, run, False, "", "Stop it first")
+    actions.delete(run)
     messages.success(request, f"{run.name} is deleted.")
     return redirect("runs:list")
 
