@@ -12,7 +12,7 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast, get_args
+from typing import Final, Literal, cast, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from merging.engines import EngineName
@@ -20,6 +20,8 @@ from merging.engines import EngineName
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 MAX_SOCKET_PATH: Final = 103  # bytes, with the final NUL 104 on macOS; Linux allows 107
 POSTGRES_SOCKET: Final = ".s.PGSQL.5432"
+MIN_TOKEN: Final = 20
+LogForm = Literal["text", "json"]
 
 
 class SetupError(Exception):
@@ -56,6 +58,24 @@ def n_cpu_workers() -> int:
     if not (chosen.isascii() and chosen.isdigit() and 1 <= int(chosen) <= n_cores):
         raise SetupError(f"PROGENY_CPU_WORKERS is {chosen!r}, expected a number from 1 to {n_cores}, the cores here")
     return int(chosen)
+
+
+def log_form() -> LogForm:
+    """PROGENY_LOG: how log records are written; text when unset."""
+    chosen = os.environ.get("PROGENY_LOG", "").strip() or "text"
+    if chosen not in get_args(LogForm):
+        raise SetupError(f"PROGENY_LOG is {chosen!r}, expected {' or '.join(get_args(LogForm))}")
+    return cast(LogForm, chosen)
+
+
+def metrics_token() -> str:
+    """PROGENY_METRICS_TOKEN: what Prometheus brings; empty when unset."""
+    token = os.environ.get("PROGENY_METRICS_TOKEN", "")
+    if token and not (len(token) >= MIN_TOKEN and token.isascii() and token.isprintable() and " " not in token):
+        raise SetupError(
+            f"PROGENY_METRICS_TOKEN is too short or has blanks in it, expected {MIN_TOKEN} letters or more"
+        )
+    return token
 
 
 def data_folder() -> Path:

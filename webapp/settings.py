@@ -8,6 +8,8 @@ PROGENY_HOSTS        more host names to answer to, separated by commas
 PROGENY_SECRET_KEY   instead of the key in the data folder
 PROGENY_OLD_SECRET_KEYS  keys that it has replaced, separated by commas, until `./progeny reseal` was run
 PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thread of its own, and they share connections
+PROGENY_LOG          json for log records that machines read; text by default
+PROGENY_METRICS_TOKEN  what Prometheus brings to /metrics; without one only staff may read it
 PROGENY_DEBUG        1 for work on Progeny itself: tracebacks in the page, static files read anew
 """
 
@@ -19,7 +21,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
-from webapp import env
+from webapp import env, logs
 
 BASE_DIR = env.BASE_DIR
 DATA_DIR = env.data_folder()
@@ -97,9 +99,14 @@ TEMPLATES = [
     },
 ]
 
-# Postgres. Nothing may hold a lock or a transaction for long: one frozen session would otherwise stall a run.
+# Postgres. Nothing may hold a lock or a transaction for long: one frozen session would otherwise stall a run. What is committed is on
+# disk, whatever the server does by default.
 _database = env.database_address(DATA_DIR)
 _limits = {"statement_timeout": "10s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "15s"}
+_limits["synchronous_commit"] = "on"
+# A pool of connections for the web server. While the database is away, who asks hears so after four seconds, and each of them tries anew:
+# the pool's own attempts would come less and less often.
+_pool = {"min_size": 1, "max_size": 20, "timeout": 4, "reconnect_timeout": 2}
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
@@ -110,7 +117,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "PORT": _database.port,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
-            "pool": {"min_size": 1, "max_size": 20, "timeout": 10} if env.flag("PROGENY_DATABASE_POOL") else None,
+            "pool": _pool if env.flag("PROGENY_DATABASE_POOL") else None,
             "connect_timeout": 5,
             "keepalives_idle": 10,
             "options": " ".join(f"-c {name}={value}" for name, value in _limits.items()),
@@ -157,15 +164,10 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_IMMUTABLE_FILE_TEST = (lambda path, url: False) if DEBUG else (lambda path, url: True)
 
+METRICS_TOKEN = env.metrics_token()
+
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {name: {"level": "INFO"} for name in ("webapp", "workers", "celery")},
-}
+LOGGING = logs.configuration(env.log_form())

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from webapp.system.views import health
+from webapp.system.views import health, metrics
 
 urlpatterns = [
     path("", include("webapp.runs.urls")),
@@ -13,4 +13,6 @@ urlpatterns = [
     path("", include("webapp.sharing.urls")),
     path("system/", include("webapp.system.urls")),
     path("healthz", health, name="health"),
+    path("metrics", metrics, name="metrics"),
 ]
+handler500 = "webapp.system.errors.server_error"

@@ -8,12 +8,14 @@ not mind.
 
 from __future__ import annotations
 
+import logging.config
 import os
 import sys
 from typing import Any, Final
 
 from celery import Celery, bootsteps
-from celery.signals import worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_shutting_down
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
@@ -45,6 +47,14 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _told_to_end(self, **_: object) -> None:
         self._supervisor.stop_claiming()
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def write_records_as_the_web_server_does(**_: object) -> None:
+    """From the first warning on. Celery leaves its own way of writing them when somebody listens to the second signal."""
+    logging.config.dictConfig(settings.LOGGING)
+    logging.captureWarnings(True)
 
 
 app.steps["worker"].add(SupervisorStep)

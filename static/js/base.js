@@ -71,7 +71,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 const away = document.querySelector(".away");
 document.addEventListener("htmx:sendError", () => { away.hidden = false; });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  away.hidden = true;
+  away.hidden = event.detail.xhr.status !== 503;
   if (new URL(event.detail.xhr.responseURL).pathname !== away.dataset.signIn) return;
   event.preventDefault();
   location.reload();

@@ -21,7 +21,7 @@ from webapp.system.processes import Child, Command
 EVERYWHERE: Final = ("0.0.0.0", "::")
 WARNING: Final = "warning: "
 """How a line of `prepare` begins that whoever started it passes on."""
-_WORKER_IS_READY: Final = re.compile(r"@\S+ ready\.$", re.MULTILINE)
+_WORKER_IS_READY: Final = re.compile(r'@\S+ ready\.(?:$|")', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _check_vllm(gpus: list[str]) -> None:
 
 
 def _worker_command(device: str, environment: dict[str, str]) -> Command:
-    celery = (sys.executable, "-m", "celery", "-A", "workers.celery", "worker")
+    celery = (sys.executable, "-m", "celery", "-A", "workers.celery", "--quiet", "worker")
     options = ("--pool", "threads", "--concurrency", "1", "--hostname", f"{device}@%h", "--loglevel", "INFO")
     return Command(
         f"worker-{device}",

@@ -1,11 +1,34 @@
-"""What a person reads when something is wrong with a request."""
+"""What a person reads, or a machine gets, when something is wrong with a request."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import DatabaseError, OperationalError, connection
 from django.template.loader import render_to_string
 from django.test import Client
+
+from webapp.runs.views import listing
+
+
+@pytest.fixture
+def no_database(member_client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Somebody who was signed in before the database went away."""
+
+    def away(*_: object) -> None:
+        raise OperationalError('connection to server at "127.0.0.1", port 5432 failed: Connection refused')
+
+    for name in ("cursor", "chunked_cursor"):
+        monkeypatch.setattr(connection, name, away)
+    return _as_people_see_it(member_client)
+
+
+def _as_people_see_it(client: Client) -> Client:
+    """Errors become answers."""
+    client.raise_request_exception = False
+    return client
 
 
 def test_a_page_that_is_not_there_says_so_and_leads_home(member_client: Client) -> None:
@@ -28,6 +51,58 @@ def test_a_form_from_an_old_page_is_refused_in_words(owner: User) -> None:
     assert "nothing was changed" in answer.content.decode()
 
 
-@pytest.mark.parametrize("template", ["404.html", "403.html", "500.html"])
+@pytest.mark.parametrize("template", ["404.html", "403.html", "500.html", "503.html"])
 def test_an_error_page_needs_no_request(template: str) -> None:
     assert "<h1>" in render_to_string(template)
+
+
+def test_a_page_without_the_database_comes_back_by_itself(no_database: Client) -> None:
+    answer = no_database.get("/")
+    assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (503, "10", "no-store")
+    page = answer.content.decode()
+    assert "Back in a moment" in page
+    assert '<meta http-equiv="refresh" content="10">' in page
+    assert "Traceback" not in page
+    assert "127.0.0.1" not in page
+
+
+def test_a_form_without_the_database_says_that_nothing_was_done_and_is_not_sent_again(no_database: Client) -> None:
+    answer = no_database.post("/runs/new/", {})
+    assert answer.status_code == 503
+    assert "was not done" in answer.content.decode()
+    assert "http-equiv" not in answer.content.decode()
+
+
+def test_who_asks_for_json_or_for_a_part_of_a_page_gets_it(no_database: Client) -> None:
+    answer = no_database.get("/", headers={"Accept": "application/json"})
+    assert (answer.status_code, list(answer.json())) == (503, ["error"])
+    answer = no_database.get("/", headers={"HX-Request": "true"})
+    assert answer.status_code == 503
+    assert "<html" not in answer.content.decode()
+
+
+def test_machines_are_still_told_how_things_are_without_the_database(no_database: Client, settings: Any) -> None:
+    assert no_database.get("/healthz").status_code == 503
+    settings.METRICS_TOKEN = "t" * 20
+    answer = no_database.get("/metrics", headers={"Authorization": f"Bearer {'t' * 20}"})
+    assert answer.status_code == 200
+    assert 'progeny_up{server="database"} 0.0' in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("FATAL: sorry, too many clients already"), 503),
+        (OperationalError("could not extend file: No space left on device"), 503),
+        (DatabaseError("syntax error"), 500),
+        (RuntimeError("a defect"), 500),
+    ],
+)
+def test_only_a_database_that_is_away_or_full_is_no_defect_of_ours(
+    member_client: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(listing, "rows", fail)
+    assert _as_people_see_it(member_client).get("/").status_code == status
