@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from merging.recipes import Parent
+from merging.threads import threads_for
 from tests.merging.models import parent, write_parent, write_relative
 
 
@@ -28,3 +29,10 @@ def quiet_library() -> Iterator[None]:
     logging.set_verbosity_error()
     yield
     logging.set_verbosity(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For models so small that a second thread only waits."""
+    with threads_for(0):
+        yield

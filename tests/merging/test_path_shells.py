@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,6 @@ from merging.recipes import (
     uniform_average,
 )
 from merging.shelves import ParentShelf
-from merging.threads import threads_for
 from merging.workbench import Workbench
 from tests.merging.contracts.test_families import TOKENS, VARIANTS, loaded, logits, saved
 from tests.merging.models import config, edit_json, parent, set_config, write_parent
@@ -53,12 +52,6 @@ EVERY_FAMILY = pytest.mark.parametrize(
 
 
 pytestmark = pytest.mark.usefixtures("quiet_library", "one_thread")
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    with threads_for(0):
-        yield
 
 
 def two(folder: Path, model_type: str = "llama", changes: Mapping[str, Any] | None = None) -> tuple[Parent, Parent]:
