@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from webapp.lineage import progress
+from webapp.logs import about
 from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
@@ -102,10 +103,12 @@ class Supervisor:
         """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some."""
         pipeline.deliver()
         if export := exports.claim_export(self.name):
-            pipeline.build(export, self._bench)
+            with about(run=export.run_id, export=export.export_id, attempt=export.lease.token):
+                pipeline.build(export, self._bench)
         elif claim := claims.claim(self.name, self._version):
             self._publisher.announce(claim.run_id)
-            pipeline.evaluate(claim, self._bench)
+            with about(run=claim.run_id, candidate=claim.candidate_id, attempt=claim.lease.token):
+                pipeline.evaluate(claim, self._bench)
             failpoint("before_relay")
             self._publisher.announce(claim.run_id)
             self._advance([claim.run_id])
