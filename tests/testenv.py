@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -21,34 +22,59 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 
 
 class Services:
-    """Started at once; `stop` ends them and removes their files."""
+    """Started at once; `stop` ends them and removes their files. A test may crash them and start them anew."""
 
     def __init__(self) -> None:
         self.data = Path(tempfile.mkdtemp(prefix="progeny-test-"))
         self.data.chmod(0o755)
         self.sockets = create_socket_folder(self.data)
-        logs = self.data / "logs"
-        logs.mkdir()
-        self._children: list[Child | None] = []
+        self._logs = self.data / "logs"
+        self._logs.mkdir()
+        self.valkey: Child | None = None
+        self.postgres: Child | None = None
         try:
-            self._children.append(Valkey(self.sockets).start(logs / "valkey.log", lambda: False))
-            self._children.append(Postgres(self.data, self.sockets, FAST).start(logs / "postgres.log", lambda: False))
+            self.start()
         except BaseException:
             self.stop()
             raise
 
+    def start(self) -> None:
+        """Start what does not run."""
+        if self.valkey is None:
+            self.valkey = Valkey(self.sockets).start(self._logs / "valkey.log", lambda: False)
+        if self.postgres is None:
+            self.postgres = Postgres(self.data, self.sockets, FAST).start(self._logs / "postgres.log", lambda: False)
+
+    def crash_postgres(self) -> None:
+        """End it as `pg_ctl stop -m immediate` does: nothing is written any more, and it recovers when it starts."""
+        if self.postgres:
+            os.kill(self.postgres.pid, signal.SIGQUIT)
+            self.postgres.stop()
+            self.postgres = None
+
+    def crash_valkey(self) -> None:
+        """End it as `kill -9` does: all that it held is lost."""
+        if self.valkey:
+            os.kill(self.valkey.pid, signal.SIGKILL)
+            self.valkey.stop()
+            self.valkey = None
+
     def stop(self) -> None:
-        for child in self._children:
+        for child in (self.postgres, self.valkey):
             if child:
                 child.stop()
         shutil.rmtree(self.data, ignore_errors=True)
         shutil.rmtree(self.sockets, ignore_errors=True)
 
 
+SERVICES = pytest.StashKey[Services]()
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     services = Services()
     early_config.add_cleanup(services.stop)
+    early_config.stash[SERVICES] = services
     os.environ["PROGENY_DATA"] = str(services.data)
     for name in ("DATABASE_URL", "REDIS_URL", "PROGENY_DEBUG", "PROGENY_URL", "PROGENY_HOSTS"):
         os.environ.pop(name, None)

@@ -15,7 +15,8 @@ from merging.fidelity import Answers, ask_by, fidelities, plan_from_json
 from merging.objectives import estimated
 from merging.statistics import wilson
 from tests.ledger import world
-from tests.ledger.scores import score, share
+from tests.ledger.scores import score
+from tests.ledger.shares import share
 from webapp.runs import leaderboard, winners
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run

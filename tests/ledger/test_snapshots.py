@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from merging.fidelity import plan_from_json
 from tests.ledger import world
-from tests.ledger.scores import share
+from tests.ledger.shares import share
 from tests.ledger.test_fidelities import N, asked
 from tests.ledger.test_fidelities import launch as launch_with
 from webapp.runs import transitions, winners

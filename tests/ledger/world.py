@@ -18,7 +18,8 @@ from merging.objectives import Objective
 from merging.recipes import Parent
 from merging.search import searches
 from merging.spaces import population_digest
-from tests.ledger.scores import N_SAMPLES, score, share
+from tests.ledger.scores import score
+from tests.ledger.shares import N_SAMPLES, share
 from webapp.runs import actions, invariants
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run
@@ -114,7 +115,14 @@ def populations(run: Run) -> list[str]:
 
 
 def uninterrupted(run: Run) -> list[str]:
-    """The populations of the same run in one process without any row: the oracle."""
+    """The populations of the same run in one process: the oracle. All that it knows of the rows is which candidates failed; they count as
+    the worst of their generation.
+    """
+    failed = set(
+        run.evaluations.filter(split="search", status="failed", candidate__kind="evolved").values_list(
+            "candidate__name", flat=True
+        )
+    )
     frozen = RunConfig.from_json(run.config)
     space = frozen.space()
     search = searches.get(frozen.search).start(space.axes, frozen.seed, frozen.population_size)
@@ -124,7 +132,10 @@ def uninterrupted(run: Run) -> list[str]:
         digests.append(population_digest(genomes[:n_left]))
         n_left -= len(genomes)
         if n_left > 0:
-            search.tell(genomes, [share(space.decode(genome).to_json()) for genome in genomes])
+            scores = [share(space.decode(genome).to_json()) for genome in genomes]
+            missing = [f"g{len(digests) - 1}.{index}" in failed for index in range(len(genomes))]
+            worst = min(score for score, is_missing in zip(scores, missing, strict=True) if not is_missing)
+            search.tell(genomes, [worst if gone else score for score, gone in zip(scores, missing, strict=True)])
     return digests
 
 

@@ -42,10 +42,10 @@ class Staff:
         }
         self.plan.write_text(json.dumps({"seconds": seconds, "trouble": digests}))
 
-    def fork(self, name: str = "w1", point: str | None = None) -> ForkProcess:
-        """A worker that may kill itself at a point."""
+    def fork(self, name: str = "w1", traps: str = "") -> ForkProcess:
+        """A worker with traps at its failpoints."""
         log = self.folder / f"{name}.log"
-        process = FORK.Process(target=fake_worker.run_forked, args=(name, self.plan, point, log))
+        process = FORK.Process(target=fake_worker.run_forked, args=(name, fake_worker.command(self.plan), traps, log))
         process.start()
         self.forked.append(process)
         return process

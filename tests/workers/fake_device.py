@@ -14,7 +14,8 @@ from pathlib import Path
 
 from merging.errors import ParentError, TensorError
 from merging.recipes import Recipe
-from tests.ledger.scores import score, share
+from tests.ledger.scores import score
+from tests.ledger.shares import share
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
 

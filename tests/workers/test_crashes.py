@@ -24,15 +24,15 @@ from workers.ledger import generations
 from workers.ledger.searches import Searches
 
 POINTS = (
-    "after claim",
-    "before commit",
-    "inside commit",
-    "after commit",
-    "inside advance",
-    "after advance",
-    "inside snapshot",
+    "after_claim",
+    "before_result",
+    "inside_result",
+    "after_result",
+    "inside_opening",
+    "after_advance",
+    "inside_closing",
 )
-AT_THE_END = "inside exam"
+AT_THE_END = "inside_finishing"
 
 
 def outcomes(run: Run) -> list[str]:
@@ -60,7 +60,7 @@ def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(
     undisturbed = world.work(world.launch(owner, tmp_path, fidelity=fidelity))
     run = world.launch(owner, tmp_path, fidelity=fidelity)
     for point in (*POINTS, AT_THE_END):
-        process = staff.fork("w1", point)
+        process = staff.fork("w1", f"{point}:kill")
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, point
         world.check(run)
