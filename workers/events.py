@@ -26,7 +26,7 @@ from webapp.runs.events import group_name
 from webapp.runs.models import Event, Run
 from webapp.runs.task_names import DRAIN
 
-PERIOD_SECONDS: Final = 0.25
+PERIOD_SECONDS: Final = 0.1
 SEND_SECONDS: Final = 5.0
 WAKE_EXPIRES_SECONDS: Final = 60
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Publisher:
         self._loop.call_soon_threadsafe(self._note, run_id, None)
 
     def progress(self, run_id: UUID, progress: Progress | ExportProgress) -> None:
-        """Tell watchers how far the current work is; only the latest of a quarter of a second is sent."""
+        """Tell watchers how far the current work is; only the latest of a tenth of a second is sent."""
         kind = "run.progress" if isinstance(progress, Progress) else "run.export"
         self._loop.call_soon_threadsafe(self._note, run_id, {"type": kind, **asdict(progress)})
 

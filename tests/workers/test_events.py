@@ -18,7 +18,7 @@ from tests.workers.conftest import wait_for
 from webapp.env import redis_address
 from webapp.runs.events import group_name
 from webapp.runs.models import Run
-from workers.events import ExportProgress, Progress, Publisher
+from workers.events import PERIOD_SECONDS, ExportProgress, Progress, Publisher
 from workers.ledger import repairs
 
 STEP = Progress(candidate=1, name="g0.0", split="search", stage="evaluate", done=0, total=100)
@@ -57,16 +57,18 @@ def test_watchers_hear_how_many_events_exist(run: Run, publisher: Publisher) -> 
     assert not run.events.filter(relayed=None).exists()
 
 
-def test_a_storm_is_coalesced_to_four_a_second(run: Run, publisher: Publisher) -> None:
+def test_a_storm_is_coalesced_to_ten_a_second(run: Run, publisher: Publisher) -> None:
     def storm() -> None:
         for done in range(200):
             publisher.announce(run.pk)
             publisher.progress(run.pk, Progress(1, "g0.0", "search", "evaluate", done, 200))
             time.sleep(0.005)
 
+    began = time.monotonic()
     heard = listen(run, storm, 1.0)
+    most = 2 + (time.monotonic() - began) / PERIOD_SECONDS
     for kind in ("run.events", "run.progress"):
-        assert 2 <= sum(message["type"] == kind for message in heard) <= 10
+        assert 2 <= sum(message["type"] == kind for message in heard) <= most
     assert [m for m in heard if m["type"] == "run.progress"][-1]["done"] == 199
 
 

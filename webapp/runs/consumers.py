@@ -1,128 +1,155 @@
 """The websocket of a live run: what a watcher missed, then what is new, numbered without gap. Reads rows; decides nothing.
 
 Frames are JSON: a snapshot or events (`series.Snapshot`, `series.Events`), or a hint of type `progress` or `export`, which may be lost.
-Close codes: 4401 not signed in (any more), 4403 opened by another site's page, 4404 no such run of yours, 1013 no queue: try later.
+Close codes: 4401 not signed in (any more), 4403 opened by another site's page, 4404 no such run of yours, 4008 too slow: come back and
+catch up, 4029 too many pages open, 1003 a message came and none is expected, 1013 no queue: try later.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any, Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from channels.auth import get_user
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 from webapp.runs import series
-from webapp.runs.events import group_name
+from webapp.runs.audiences import Audience, Watcher, watching
 from webapp.sharing.access import runs_of
 
 NOT_SIGNED_IN: Final = 4401
 FOREIGN_PAGE: Final = 4403
 NOT_FOUND: Final = 4404
+TOO_SLOW: Final = 4008
+TOO_MANY: Final = 4029
+NOTHING_EXPECTED: Final = 1003
 TRY_LATER: Final = 1013
 TICK_SECONDS: Final = 10.0
 """How often a socket asks whether it still may listen, and whether a hint was lost."""
+SLOW_SECONDS: Final = 10.0
+"""What a frame may take to leave: the network's buffers are full for so long only when nobody reads."""
+MAX_SOCKETS: Final = 20
+"""Of one person in one process; a page that gets none asks for history instead."""
 
 Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 log = logging.getLogger(__name__)
+_n_sockets: Counter[int] = Counter()
 
 
-class Readings:
-    """The watchers of a run ask the same question at the same moment: one query answers all of them."""
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[UUID, int, int], asyncio.Task[tuple[int, str]]] = {}
-
-    async def frame(self, run_id: UUID, after: int, seq: int) -> tuple[int, str]:
-        """The frame for a watcher that knows events up to `after` and has heard that `seq` exists; and the number up to which it tells."""
-        key = (run_id, after, seq)
-        task = self._open.get(key)
-        if task is None:
-            task = self._open[key] = asyncio.create_task(_read(run_id, after))
-            task.add_done_callback(lambda _: self._open.pop(key, None))
-        return await asyncio.shield(task)
+async def watch_run(scope: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI application of one socket. `?last=` is the number of the newest event that it knows; without it, it knows nothing."""
+    await receive()  # websocket.connect
+    await _RunSocket(scope, receive, _until_closed(send)).serve()
 
 
-class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """One watcher of one run. `?last=` is the number of the newest event that it knows; without it, it knows nothing."""
+class _RunSocket:
+    """One watcher of one run."""
 
-    readings = Readings()
-    _ticker: asyncio.Task[None] | None = None
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._run_id: UUID = scope["url_route"]["kwargs"]["run_id"]
+        self._watcher = Watcher(_last(scope))
 
-    async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Send) -> None:
-        """Serve the socket. Without queue or database there is nothing to listen to: the page asks for history instead."""
-        send = _until_closed(send)
-        try:
-            await super().__call__(scope, receive, send)
-        except (RedisError, OSError, DatabaseError, InterfaceError) as error:
-            log.warning("a watcher was sent away: %s", error)
-            await send({"type": "websocket.close", "code": TRY_LATER})
-        finally:
-            if self._ticker:
-                self._ticker.cancel()
-
-    async def connect(self) -> None:
-        """Let in whoever may see the run, listen, and only then send what was missed: nothing falls between."""
-        self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
-        self._last = _last(self.scope)
-        self._reading = asyncio.Lock()
-        await self.accept()
-        refusal = FOREIGN_PAGE if not _same_origin(self.scope) else await _refusal(self.scope, self._run_id)
-        if refusal:
-            await self.close(refusal)
-            return
-        await self.channel_layer.group_add(group_name(self._run_id), self.channel_name)
-        await self._send_new(series.NOTHING_SEEN)
-        self._ticker = asyncio.create_task(self._tick())
-
-    async def disconnect(self, code: int) -> None:
-        """Stop listening."""
-        await self.channel_layer.group_discard(group_name(self._run_id), self.channel_name)
-
-    async def run_events(self, message: dict[str, Any]) -> None:
-        """Events up to a number exist."""
-        if message["seq"] > self._last:
-            await self._send_new(message["seq"])
-
-    async def run_progress(self, message: dict[str, Any]) -> None:
-        """What a worker does just now."""
-        await self.send(text_data=_text(message | {"type": "progress"}))
-
-    async def run_export(self, message: dict[str, Any]) -> None:
-        """How far a build for download is."""
-        await self.send(text_data=_text(message | {"type": "export"}))
-
-    async def _send_new(self, seq: int) -> None:
-        async with self._reading:
-            upto, frame = await self.readings.frame(self._run_id, self._last, seq)
-            if upto > self._last or seq == series.NOTHING_SEEN:
-                await self.send(text_data=frame)
-                self._last = upto
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
+    async def serve(self) -> None:
+        """Without queue or database there is nothing to listen to: the page asks for history instead."""
+        await self._send({"type": "websocket.accept"})
+        with ExitStack() as seat:  # kept until the peer is gone: one that reads nothing hears of its end late or never
             try:
-                if refusal := await _refusal(self.scope, self._run_id):
-                    await self.close(refusal)
-                    return
-                newest = await database_sync_to_async(series.newest_seq)(self._run_id)
-                if newest > self._last:
-                    await self._send_new(newest)
+                code = await self._watch(seat)
+            except (RedisError, OSError, DatabaseError, InterfaceError) as error:
+                log.warning("a watcher was sent away: %s", error)
+                code = TRY_LATER
+            if code is not None:
+                await self._send({"type": "websocket.close", "code": code})
+
+    async def _watch(self, seat: ExitStack) -> int | None:
+        """Let in whoever may see the run, listen, and only then send what was missed: nothing falls between. The close code, or None."""
+        if not _same_origin(self._scope):
+            return FOREIGN_PAGE
+        person, refusal = await _person(self._scope, self._run_id)
+        if refusal:
+            return refusal
+        if seat.enter_context(_counted(person)):
+            return TOO_MANY
+        async with watching(self._run_id, self._watcher) as audience:
+            return await _first(self._hear(), self._tell(audience), self._tick())
+
+    async def _hear(self) -> int | None:
+        """Until the peer leaves. Pages of ours say nothing; what others say is read no further."""
+        message = await self._receive()
+        return None if message["type"] == "websocket.disconnect" else NOTHING_EXPECTED
+
+    async def _tell(self, audience: Audience) -> int | None:
+        """A first frame in any case, so that the page knows that the line is open; then whatever is new."""
+        watcher = self._watcher
+        try:
+            watcher.last, frame = await audience.frame(watcher.last, series.NOTHING_SEEN)
+            await self._send_text(frame)
+            while True:
+                for hint in await watcher.told():
+                    await self._send_text(hint)
+                if watcher.newest > watcher.last:
+                    upto, frame = await audience.frame(watcher.last, watcher.newest)
+                    if upto > watcher.last:
+                        watcher.last = upto
+                        await self._send_text(frame)
+        except TimeoutError:
+            return TOO_SLOW
+
+    async def _send_text(self, frame: str) -> None:
+        async with asyncio.timeout(SLOW_SECONDS):
+            await self._send({"type": "websocket.send", "text": frame})
+
+    async def _tick(self) -> int | None:
+        """At moments of each socket's own, so that many do not ask the database together."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS * random.uniform(0.8, 1.2))
+            try:
+                _, refusal = await _person(self._scope, self._run_id)
+                if refusal:
+                    return refusal
+                self._watcher.tell(await database_sync_to_async(series.newest_seq)(self._run_id))
             except (DatabaseError, InterfaceError) as error:
                 log.warning("a watcher waits for the database: %s", error)
+
+
+async def _first(*works: Coroutine[Any, Any, int | None]) -> int | None:
+    """What the first of these to end returns or raises; the others are ended."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return done.pop().result()
+
+
+@contextmanager
+def _counted(person: int) -> Iterator[bool]:
+    """Count a socket of this person. True when it is one too many."""
+    _n_sockets[person] += 1
+    try:
+        yield _n_sockets[person] > MAX_SOCKETS
+    finally:
+        _n_sockets[person] -= 1
+        if not _n_sockets[person]:
+            del _n_sockets[person]
 
 
 def _until_closed(send: Send) -> Send:
@@ -142,15 +169,6 @@ def _until_closed(send: Send) -> Send:
     return send_if_open
 
 
-async def _read(run_id: UUID, after: int) -> tuple[int, str]:
-    found = await database_sync_to_async(series.catch_up)(run_id, after)
-    return found["seq"], _text(found)
-
-
-def _text(frame: Any) -> str:
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-
-
 def _last(scope: Scope) -> int:
     return series.position(parse_qs(scope["query_string"].decode("latin1")).get("last", [""])[-1])
 
@@ -160,18 +178,20 @@ def _same_origin(scope: Scope) -> bool:
     headers = dict(scope["headers"])
     origin = headers.get(b"origin", b"").decode("latin1")
     host = headers.get(b"host", b"").decode("latin1")
-    return origin in (f"http://{host}", f"https://{host}") or origin in settings.CSRF_TRUSTED_ORIGINS
+    schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
+    return origin in [f"{scheme}://{host}" for scheme in schemes] or origin in settings.CSRF_TRUSTED_ORIGINS
 
 
-async def _refusal(scope: Scope, run_id: UUID) -> int | None:
-    """Why this socket may not listen (any more), as a close code. The session is read anew: people sign out."""
-    session = import_module(settings.SESSION_ENGINE).SessionStore(scope["session"].session_key)
-    user = await get_user({"session": session})
-    if not user.is_authenticated:
-        return NOT_SIGNED_IN
-    return None if await _may_watch(user, run_id) else NOT_FOUND
+async def _person(scope: Scope, run_id: UUID) -> tuple[int, int | None]:
+    """Whose socket this is, and why it may not listen (any more), as a close code. The session is read anew: people sign out."""
+    found: tuple[int, int | None] = await database_sync_to_async(_person_now)(scope, run_id)
+    return found
 
 
-@database_sync_to_async  # type: ignore[untyped-decorator]
-def _may_watch(user: User, run_id: UUID) -> bool:
-    return runs_of(user).filter(pk=run_id).exists()
+def _person_now(scope: Scope, run_id: UUID) -> tuple[int, int | None]:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(scope["session"].session_key)
+    user = get_user(request)
+    if not isinstance(user, User):
+        return 0, NOT_SIGNED_IN
+    return user.pk, None if runs_of(user).filter(pk=run_id).exists() else NOT_FOUND

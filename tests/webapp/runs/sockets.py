@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,8 @@ SECONDS = 5
 class Socket:
     """One connection. `close_code` is set once the application has closed it, or refused it before it was open.
 
-    `is_gone` is a peer that has vanished: as with uvicorn, whatever is sent to it raises an OSError.
+    `is_gone` is a peer that has vanished: as with uvicorn, whatever is sent to it raises an OSError. While `reads` is not set, it reads
+    nothing: as with uvicorn, whatever is sent to it waits.
     """
 
     def __init__(self, address: str, headers: list[tuple[bytes, bytes]]) -> None:
@@ -31,9 +33,12 @@ class Socket:
         self._communicator = ApplicationCommunicator(self._serve, scope)
         self.close_code: int | None = None
         self.is_gone = False
+        self.reads = asyncio.Event()
+        self.reads.set()
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_unless_gone(message: Any) -> None:
+            await self.reads.wait()
             if self.is_gone:
                 raise ConnectionResetError
             await send(message)
@@ -43,7 +48,7 @@ class Socket:
     async def open(self) -> bool:
         """False when the handshake was refused."""
         await self._communicator.send_input({"type": "websocket.connect"})
-        return await self._answer() == {"type": "websocket.accept", "subprotocol": None}
+        return (await self._answer())["type"] == "websocket.accept"
 
     async def frame(self) -> Any:
         """The next frame."""
@@ -59,6 +64,9 @@ class Socket:
 
     async def is_silent(self, seconds: float) -> bool:
         return bool(await self._communicator.receive_nothing(timeout=seconds))
+
+    async def say(self, words: str) -> None:
+        await self._communicator.send_input({"type": "websocket.receive", "text": words})
 
     async def leave(self) -> None:
         await self._communicator.send_input({"type": "websocket.disconnect", "code": 1000})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -11,15 +12,15 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.models import Session
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.webapp.runs.rows import make_run
 from tests.webapp.runs.sockets import Socket
-from webapp.runs import consumers, events
-from webapp.runs.models import Run
+from webapp.runs import audiences, consumers, events
+from webapp.runs.models import Event, Run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOST = "127.0.0.1"
@@ -162,7 +163,7 @@ async def test_a_tick_ends_quietly_when_the_watcher_has_left(
     await opened(watcher)
     watcher.is_gone = True
     await asyncio.sleep(0.05)
-    [ticker] = [task for task in asyncio.all_tasks() if "RunConsumer._tick" in str(task.get_coro())]
+    [ticker] = [task for task in asyncio.all_tasks() if "_RunSocket._tick" in str(task.get_coro())]
     await (Session.objects.all().adelete() if signs_out else record(run, announce=False))
     await asyncio.sleep(0.5)
     await watcher.leave()
@@ -260,6 +261,121 @@ async def test_without_the_queue_a_watcher_is_told_to_come_back(
         raise RedisConnectionError("gone")
 
     monkeypatch.setattr(get_channel_layer(), "new_channel", away)
+    assert await code_of(socket(run.pk, owner_client)) == consumers.TRY_LATER
+
+
+async def test_a_storm_of_hints_is_ten_frames_a_second_at_most(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    began = time.monotonic()
+    hint = {"type": "run.progress", "candidate": 1}
+    for done in range(300):
+        await get_channel_layer().group_send(events.group_name(run.pk), {**hint, "done": done})
+        await asyncio.sleep(0.002)
+    heard = [await watcher.frame()]
+    while heard[-1]["done"] < 299:
+        heard.append(await watcher.frame())
+    assert 3 <= len(heard) <= 2 + (time.monotonic() - began) / audiences.PERIOD_SECONDS
+    await watcher.leave()
+
+
+async def test_a_storm_of_events_reaches_everybody_whole_within_five_seconds(run: Run, owner_client: Client) -> None:
+    """As events, or in a snapshot that is newer than they are."""
+    watchers = [socket(run.pk, owner_client, last=run.next_seq - 1) for _ in range(20)]
+    for watcher in watchers:
+        await opened(watcher)
+    newest = run.next_seq - 1
+    for _ in range(10):
+        newest = await asyncio.to_thread(_storm, run, newest, 500)
+        await get_channel_layer().group_send(events.group_name(run.pk), {"type": "run.events", "seq": newest})
+    async with asyncio.timeout(5):
+        for watcher in watchers:
+            known = run.next_seq - 1
+            while known < newest:
+                frame = await watcher.frame()
+                assert frame["type"] == "snapshot" or [e["seq"] for e in frame["events"]][0] == known + 1
+                known = frame["seq"]
+    for watcher in watchers:
+        await watcher.leave()
+
+
+def _storm(run: Run, newest: int, n: int) -> int:
+    try:
+        with transaction.atomic():
+            rows = [
+                Event(run=run, seq=newest + i, kind="run.state", payload={"state": "running"}) for i in range(1, n + 1)
+            ]
+            Event.objects.bulk_create(rows)
+            Run.objects.filter(pk=run.pk).update(next_seq=newest + n + 1)
+        return newest + n
+    finally:
+        connection.close()
+
+
+async def test_who_reads_nothing_is_dropped_and_catches_up_when_it_comes_back(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "SLOW_SECONDS", 0.3)
+    stalled, other = (socket(run.pk, owner_client, last=run.next_seq - 1) for _ in range(2))
+    for watcher in (stalled, other):
+        await opened(watcher)
+    stalled.reads.clear()
+    first = await record(run)
+    assert (await other.frame())["seq"] == first
+    await asyncio.sleep(0.5)
+    second = await record(run)
+    assert (await other.frame())["seq"] == second
+    stalled.reads.set()
+    assert await stalled.closed() == consumers.TOO_SLOW
+    back = socket(run.pk, owner_client, last=first - 1)
+    assert [event["seq"] for event in (await opened(back))["events"]] == [first, second]
+    for watcher in (stalled, other, back):
+        await watcher.leave()
+
+
+async def test_a_slow_reader_gets_what_has_come_meanwhile_in_one_frame(run: Run, owner_client: Client) -> None:
+    watcher = socket(run.pk, owner_client, last=run.next_seq - 1)
+    await opened(watcher)
+    watcher.reads.clear()
+    numbers = []
+    for _ in range(5):
+        numbers.append(await record(run))
+        await asyncio.sleep(1.5 * audiences.PERIOD_SECONDS)
+    watcher.reads.set()
+    frames = [await watcher.frame(), await watcher.frame()]
+    assert [event["seq"] for frame in frames for event in frame["events"]] == numbers
+    await watcher.leave()
+
+
+async def test_a_person_has_so_many_sockets_and_room_again_when_one_leaves(
+    run: Run, owner_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_SOCKETS", 2)
+    watchers = [socket(run.pk, owner_client) for _ in range(2)]
+    for watcher in watchers:
+        await opened(watcher)
+    assert await code_of(socket(run.pk, owner_client)) == consumers.TOO_MANY
+    await watchers.pop().leave()
+    watchers.append(socket(run.pk, owner_client))
+    await opened(watchers[-1])
+    for watcher in watchers:
+        await watcher.leave()
+
+
+async def test_who_talks_is_sent_away(run: Run, owner_client: Client) -> None:
     watcher = socket(run.pk, owner_client)
-    assert not await watcher.open()
-    assert watcher.close_code == consumers.TRY_LATER
+    await opened(watcher)
+    await watcher.say("x" * 1000)
+    assert await watcher.closed() == consumers.NOTHING_EXPECTED
+    await watcher.leave()
+
+
+async def test_nothing_is_kept_of_a_run_that_nobody_watches(run: Run, owner_client: Client) -> None:
+    watchers = [socket(run.pk, owner_client) for _ in range(3)]
+    for watcher in watchers:
+        await opened(watcher)
+    layer = get_channel_layer()
+    assert list(audiences._audiences) == [run.pk] and len(layer.channels) == 1
+    for watcher in watchers:
+        await watcher.leave()
+    assert (audiences._audiences, layer.channels, layer.groups, consumers._n_sockets) == ({}, {}, {}, {})
