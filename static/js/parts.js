@@ -2,6 +2,7 @@
 
 const PAUSE_MS = 1000;
 const MOVE_MS = 350;
+const FOCUSABLE = "a[href], button, summary, select, input, [tabindex]";
 
 export class Parts {
   #timer = 0;
@@ -81,9 +82,21 @@ export class Parts {
     const before = new Map(rows(current).map((row) => [row.dataset.candidate, row.getBoundingClientRect().top]));
     if (this.#held?.current === current) this.#held = null;
     for (const { id } of current.querySelectorAll("details[id][open]")) next.querySelector(`#${id}`)?.setAttribute("open", "");
+    const settle = keepPlace(current, next);
     current.replaceWith(next);
+    settle();
     if (!this.reduced.matches && before.size) rows(next).forEach((row) => move(row, before.get(row.dataset.candidate)));
   }
+}
+
+/** What, called when `next` stands in the place of `current`, has the keyboard and what was scrolled sideways where they were. */
+function keepPlace(current, next) {
+  const places = [...current.querySelectorAll(".scroll")].map(({ scrollLeft }) => scrollLeft);
+  const at = [...current.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+  return () => {
+    next.querySelectorAll(".scroll").forEach((box, i) => { box.scrollLeft = places[i] ?? 0; });
+    if (at >= 0) next.querySelectorAll(FOCUSABLE)[at]?.focus({ preventScroll: true });
+  };
 }
 
 const rows = (part) => [...part.querySelectorAll("tr[data-candidate]")];

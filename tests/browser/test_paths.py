@@ -70,6 +70,16 @@ def test_the_route_of_a_new_best_appears_without_reload(watched: Any, run: Run) 
     assert watched.locator("#route-table table").is_visible()  # what was open stays open
 
 
+def test_a_new_best_leaves_the_keyboard_and_what_was_scrolled_where_they_were(watched: Any, run: Run) -> None:
+    watched.set_viewport_size({"width": 360, "height": 740})
+    watched.locator(".route > .scroll").focus()
+    watched.evaluate("document.activeElement.scrollLeft = 30")
+    one_more_generation(run)
+    watched.get_by_role("heading", name=f"The route through {best_of(run).name}").wait_for()
+    assert watched.evaluate("document.activeElement.matches('.route > .scroll')")
+    assert watched.evaluate("document.activeElement.scrollLeft") == 30
+
+
 def test_the_keyboard_walks_along_the_route_and_says_every_hop(watched: Any) -> None:
     said = watched.locator(".route [data-said]")
     watched.locator(".route > .scroll").focus()
