@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from merging.benchmarks import BenchmarkSpec, Questions
@@ -40,12 +40,14 @@ TEMPLATES: Final = {
 }
 
 
+@require_safe
 def benchmarks(request: SignedIn) -> HttpResponse:
     """The benchmarks that one may choose."""
     rows = Benchmark.objects.visible_to(request.user)
     return render(request, "library/benchmarks.html", {"benchmarks": rows})
 
 
+@require_safe
 def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
     """One benchmark with its first questions; of the final split only how many there are."""
     row = get_object_or_404(Benchmark.objects.visible_to(request.user), pk=benchmark_id)
@@ -68,6 +70,7 @@ def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
     return render(request, "library/benchmark.html", context | about)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def benchmark_new(request: SignedIn) -> HttpResponse:
     """A file of questions is checked and shown; posted again with what was shown, it is added. Nothing is kept in between."""
     form = BenchmarkForm(request.POST, request.FILES) if request.method == "POST" else BenchmarkForm()
@@ -88,6 +91,7 @@ def benchmark_new(request: SignedIn) -> HttpResponse:
     return render(request, template, context)
 
 
+@require_safe
 def benchmark_template(request: SignedIn, form: str) -> HttpResponse:
     """A file to begin with."""
     if form not in TEMPLATES:

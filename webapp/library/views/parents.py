@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from merging.errors import ParentError
 from webapp.accounts.requests import SignedIn
@@ -25,10 +25,11 @@ from webapp.lineage.queries import open_origins
 NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def parents(request: SignedIn) -> HttpResponse:
     """The models that one may choose, and whether those ticked fit; staff may post a folder to register."""
     if request.method == "POST" and not request.user.is_staff:
-        raise PermissionDenied("only staff registers folders of the server")
+        raise PermissionDenied("On this server only staff registers folders: ask somebody who looks after it.")
     form = ParentForm(request.POST or None)
     if form.is_valid() and (parent := _registered(request.user, form)):
         messages.success(request, f"{parent.name} can be chosen now.")

@@ -8,7 +8,7 @@ from typing import Final
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from merging.benchmarks import paper
@@ -26,6 +26,7 @@ SUGGESTED: Final = (
 )  # fmt: skip
 
 
+@require_safe
 def tasks(request: SignedIn) -> HttpResponse:
     """The tasks whose names hold what is looked for; at first a few that many use."""
     known = fetches.known_tasks()
@@ -46,6 +47,7 @@ def tasks(request: SignedIn) -> HttpResponse:
     )
 
 
+@require_safe
 def task_requests(request: SignedIn) -> HttpResponse:
     """One's own requests as they stand; when the list of tasks has come, the page is asked for anew."""
     context = _requests(request)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -14,6 +16,8 @@ from webapp.accounts.requests import SignedIn
 from webapp.runs import actions
 from webapp.runs.models import Run
 from webapp.sharing.access import editable_by, owned_by, run_or_refusal
+
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @require_POST
@@ -39,10 +43,10 @@ def stop(request: SignedIn, run_id: UUID) -> HttpResponse:
 @require_POST
 def rename(request: SignedIn, run_id: UUID) -> HttpResponse:
     run, name = run_or_refusal(editable_by, request.user, run_id), request.POST.get("name", "").strip()
-    fits = 0 < len(name) <= 200
+    fits = 0 < len(name) <= 200 and not CONTROL.search(name)
     if fits:
         actions.rename(run, name)
-    return _said(request, run, fits, "Renamed.", f"A name has 1 to 200 characters, this one {len(name)}")
+    return _said(request, run, fits, "Renamed.", "A name is one line of 1 to 200 characters")
 
 
 @require_POST
@@ -62,4 +66,4 @@ def _said(request: SignedIn, run: Run, done: bool, good: str, bad: str) -> HttpR
         messages.error(request, f"{bad}: {run.name} is {state}.")
     back = request.POST.get("back", "")
     safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())
-    return redirect(back) if safe else redirect("runs:detail", run.pk)
+    return HttpResponseRedirect(back) if safe else redirect("runs:detail", run.pk)

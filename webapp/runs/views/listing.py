@@ -19,7 +19,7 @@ SHOWN = ("all", "live", "ended")
 def runs(request: SignedIn) -> HttpResponse:
     """One's own runs and those shared with one, newest first; htmx gets the list alone. What is shown is in the address."""
     visible = runs_of(request.user)
-    show, words = request.GET.get("show", "all"), request.GET.get("q", "").strip()
+    show, words = request.GET.get("show", "all"), request.GET.get("q", "").replace("\x00", "").strip()
     chosen = listing.filtered(visible, show, words).select_related("owner")
     page = Paginator(chosen, listing.PER_PAGE).get_page(request.GET.get("page"))
     context = {

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from merging import plain
 from merging.errors import UnknownNameError
@@ -28,6 +28,7 @@ from webapp.runs.presets import OWN, PRESETS, Measure, PathPreset, Preset, about
 from webapp.sharing.access import runs_of
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def new_run(request: SignedIn) -> HttpResponse:
     """The form, filled in from `?preset=NAME`, from one's own run `?like=ID` or with the model `?parent=ID`; posted, the run.
 
