@@ -1,0 +1,39 @@
+"""`./progeny account NAME`: an account for one more person, with whom runs can be shared then."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from getpass import getpass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError
+
+from webapp.accounts.forms import FirstUserForm
+from webapp.system.services import ensure_services
+
+
+class Command(BaseCommand):
+    help = "Add an account. The password is asked for, or read from the first line of a pipe; its owner can change it."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument("--staff", action="store_true", help="may register folders of the server, for everybody")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        form = FirstUserForm({"username": options["name"], "password": _password()})
+        if not form.is_valid():
+            raise CommandError(" ".join(str(error) for errors in form.errors.values() for error in errors))
+        with ensure_services(self.stderr.write):
+            try:
+                User.objects.create_user(**form.cleaned_data, is_staff=options["staff"])
+            except IntegrityError as error:
+                raise CommandError(f"{options['name']} has an account already") from error
+        self.stdout.write(f"{options['name']} can sign in now.")
+
+
+def _password() -> str:
+    return getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
