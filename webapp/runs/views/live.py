@@ -132,7 +132,7 @@ def _people(run: Run, user: User) -> dict[str, Any]:
     shares = run.shares.select_related("user")
     if run.owner_id == user.pk:
         return {"shares": shares, "roles": ROLES}
-    return {"share": shares.get(user=user)}
+    return {"share": shares.filter(user=user).first()}
 
 
 def _visible(request: SignedIn, run_id: UUID) -> Run:
