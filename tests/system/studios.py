@@ -18,10 +18,10 @@ from webapp.env import BASE_DIR
 READY = "Ctrl-C stops it"
 
 
-def manage(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def manage(data: Path, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """A command on this data folder, to its end."""
     command = [sys.executable, str(BASE_DIR / "manage.py"), *words]
-    return subprocess.run(command, env=_environment(data), capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=_environment(data), capture_output=True, text=True, check=False, timeout=seconds)
 
 
 class RunningStudio:

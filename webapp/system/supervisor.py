@@ -117,7 +117,8 @@ class Supervisor(ABC):
             self.say(f"  {name:<24}{time.monotonic() - self._began:5.1f} s")
 
     def launch(self, command: Command) -> Member:
-        """Start a program that writes to a log of its own name."""
+        """Start a program that writes to a log of its own name; SetupError while the data folder is half restored."""
+        instance.check_restored(self.data)
         return Member(command, Child(command, self._log(command.name)))
 
     def launch_workers(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,19 +11,20 @@ from django.db import DatabaseError, OperationalError, connection
 from django.template.loader import render_to_string
 from django.test import Client
 
-from webapp.runs.views import listing
+from webapp.runs import listing
 
 
 @pytest.fixture
-def no_database(member_client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+def no_database(member_client: Client) -> Iterator[Client]:
     """Somebody who was signed in before the database went away."""
 
     def away(*_: object) -> None:
         raise OperationalError('connection to server at "127.0.0.1", port 5432 failed: Connection refused')
 
-    for name in ("cursor", "chunked_cursor"):
-        monkeypatch.setattr(connection, name, away)
-    return _as_people_see_it(member_client)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("cursor", "chunked_cursor"):
+            patch.setattr(connection, name, away)
+        yield _as_people_see_it(member_client)
 
 
 def _as_people_see_it(client: Client) -> Client:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from webapp.system import servers
+from webapp.system.instance import check_restored
 from webapp.system.programs import Address, web_command
 
 
@@ -20,6 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         address = Address(options["host"], options["port"])
+        check_restored(settings.DATA_DIR)
         address.check_free()
         servers.check_at_start(self.stderr.write)
         web_command(address).become()

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from webapp.system import servers
+from webapp.system.instance import check_restored
 from webapp.system.locks import FileLock
 from webapp.system.processes import Command as Program
 from webapp.system.programs import worker_commands
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        check_restored(settings.DATA_DIR)
         servers.check_at_start(self.stderr.write)
         program, lock = self._free_device()
         lock.keep_over_exec()
