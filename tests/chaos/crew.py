@@ -37,13 +37,14 @@ class Crew:
         self._n_lives = 0
         self.plan()
 
-    def plan(self, slowest: float = 0.09, **trouble: str) -> None:
+    def plan(self, slowest: float = 0.09, bad: float = 0.0, dying: float = 0.0, **trouble: str) -> None:
         """`slowest` is how long the slowest candidate takes, in seconds; `trouble` what goes wrong with candidates, by their names in the
-        newest run: die, bad or slow.
+        newest run: bad or slow.
         """
         answers = {split: [score(split, n / N_SAMPLES).to_json() for n in range(N_SAMPLES + 1)] for split in SPLITS}
         troubled = {key(_named(name).recipe): what for name, what in trouble.items()}
-        self._plan.write_text(json.dumps({"answers": answers, "slowest": slowest, "trouble": troubled}))
+        plan = {"answers": answers, "slowest": slowest, "bad": bad, "dying": dying, "trouble": troubled}
+        self._plan.write_text(json.dumps(plan))
 
     def start(self, name: str, traps: str = "", prepare: Callable[[], None] = lambda: None) -> ForkProcess:
         """A worker of this name, whatever became of the last one. `traps` are as FAILPOINTS has them."""
@@ -113,9 +114,14 @@ def pid_of(process: ForkProcess) -> int:
 
 
 def children(process: ForkProcess) -> list[int]:
-    """All that it started: threads start children, so every thread's are asked for."""
+    """All that it started."""
+    return children_of(pid_of(process))
+
+
+def children_of(pid: int) -> list[int]:
+    """Threads start children, so every thread's are asked for; none of a process that has ended."""
     try:
-        lists = list(Path(f"/proc/{process.pid}/task").glob("*/children"))
+        lists = list(Path(f"/proc/{pid}/task").glob("*/children"))
         return [int(pid) for found in lists for pid in found.read_text().split()]
     except FileNotFoundError:
         return []

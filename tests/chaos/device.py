@@ -1,8 +1,8 @@
 """A device process that is there in a tenth of a second and answers from a table: its scores are a function of the recipe, tied in fifths.
 
 python -m tests.chaos.device PLAN, where PLAN holds {"answers": {split: [a score for 0, 1, ... right answers]}, "slowest": seconds,
-"trouble": {recipe key: what}}. How long it takes is a function of the recipe too, from a fifth of the slowest on: candidates finish out of
-order, always in the same one.
+"bad": the share of recipes that fail, "dying": the share of evaluations that end this process, "trouble": {recipe key: what}}. How long it
+takes is a function of the recipe too, from a fifth of the slowest on: candidates finish out of order, always in the same one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from tests.ledger.shares import N_SAMPLES, share
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
 STEP_SECONDS = 0.05
+SLOW_SECONDS = 3.0
 MEGABYTE = bytes(1 << 20)
 
 
@@ -39,14 +41,14 @@ class TableDevice:
 
     def evaluate(self, request: Message, progress: Reporter) -> Message:
         name = key(request["recipe"])
-        seconds = self._plan["slowest"] * (0.2 + 0.8 * int(name[:4], 16) / 0xFFFF)
+        seconds = self._plan["slowest"] * (0.2 + 0.8 * _share(name[:4]))
         trouble = self._plan["trouble"].get(name)
-        if trouble == "die":
+        if random.random() < self._plan["dying"]:
             os.kill(os.getpid(), signal.SIGKILL)
-        if trouble == "bad":
+        if trouble == "bad" or _share(name[4:8]) < self._plan["bad"]:
             raise TensorError("q_proj holds NaN")
         if trouble == "slow":
-            seconds += 4.0
+            seconds = SLOW_SECONDS
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             progress("evaluate", 0, 1)
@@ -65,6 +67,11 @@ class TableDevice:
             files.append({"name": name, "n_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
             progress("write", len(files), 2)
         return {"files": files}
+
+
+def _share(digits: str) -> float:
+    """Hexadecimal digits as a number in [0, 1)."""
+    return int(digits, 16) / 16 ** len(digits)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import redis
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
 
 from merging.recipes import Recipe
 from tests.chaos.crew import Crew
@@ -28,7 +29,6 @@ from webapp.runs import invariants
 from webapp.runs.models import ENDED, Attempt, Evaluation, Run
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 90.0
 WORKLESS = ("accepted", "failed")
 """Outcomes of attempts that were worth their time."""
 
@@ -42,6 +42,7 @@ class Stage:
     services: Services
     crew: Crew
     figures: Figures
+    patience_seconds: float = 120.0
     runs: list[Run] = field(default_factory=list)
 
     def launch(self, seed: int, **changes: Any) -> Run:
@@ -79,12 +80,12 @@ class Stage:
         """Until all runs are over, with invariants that hold all the while."""
         self.wait_for(lambda: all(self.has_ended(run) for run in self.runs), "every run ends")
 
-    def wait_for(self, condition: Callable[[], object], claim: str, seconds: float = PATIENCE_SECONDS) -> float:
+    def wait_for(self, condition: Callable[[], object], claim: str) -> float:
         """Until it holds, with invariants that hold all the while. Returns how many seconds it took."""
         began = time.monotonic()
         while not answered(condition):
-            if time.monotonic() - began > seconds:
-                pytest.fail(f"in {seconds:.0f} s it did not come about that {claim}")
+            if time.monotonic() - began > self.patience_seconds:
+                pytest.fail(f"in {self.patience_seconds:.0f} s it did not come about that {claim}")
             self.check()
             time.sleep(0.05)
         return time.monotonic() - began
@@ -95,22 +96,24 @@ class Stage:
         assert not found, "\n".join(map(str, found))
 
     def judge(self, faults: int) -> dict[str, int]:
-        """What became of the runs, each compared with the same run uninterrupted. `faults` may have cost one attempt for each worker that
-        they hit. Returns what is worth telling.
+        """What became of the runs, each compared with the same run uninterrupted. Each fault may have cost an attempt. Returns what is
+        worth telling.
         """
         found = answered(invariants.deep_violations)
         assert not found, "\n".join(map(str, found))
         assert not (errors := self.crew.tracebacks()), errors[0]
         for run in self.runs:
             answered(run.refresh_from_db)
-            assert (run.state, run.message) == ("done", "")
-            assert world.populations(run) == world.uninterrupted(run)
+            assert (run.state, run.message) == ("done", ""), (run.state, run.message)
+            assert world.populations(run) == world.uninterrupted(run), (
+                "populations are not those of the uninterrupted run"
+            )
             assert run.candidates.filter(kind="evolved").count() == run.budget
             _check_scores(run)
         check_exports()
         outcomes = Counter(Attempt.objects.values_list("outcome", flat=True))
         wasted = sum(n for outcome, n in outcomes.items() if outcome not in WORKLESS)
-        assert wasted <= faults, (outcomes, faults)
+        assert wasted <= faults, f"{faults} faults have wasted {wasted} attempts: {dict(outcomes)}"
         poisoned = Evaluation.objects.filter(failure_kind="poison").count()
         return {
             "evaluations": Evaluation.objects.filter(status="done").count(),
@@ -118,6 +121,15 @@ class Stage:
             "fenced": outcomes["fenced"],
             "poisoned": poisoned,
         }
+
+    def n_done(self) -> int:
+        """How much is done."""
+        return answered(Evaluation.objects.filter(status="done").count)
+
+    def busy(self) -> set[str]:
+        """Workers that hold a lease."""
+        leased = Evaluation.objects.filter(status="leased", lease_until__gt=Now())
+        return set(answered(lambda: list(leased.values_list("lease_owner", flat=True))))
 
     def spared(self) -> set[str]:
         """Workers whose work another kill would end for good: a candidate that kills three is poison, by design."""

@@ -162,6 +162,14 @@ INVARIANTS: Final = (
         """,
     ),
     Invariant(
+        "attempts_closed",
+        "An open attempt holds the lease of its work, or the work was dropped meanwhile.",
+        f"""
+        SELECT {_EVALUATION} FROM runs_attempt a JOIN runs_evaluation e ON e.id = a.evaluation_id
+         WHERE a.outcome = '' AND e.status <> 'dropped' AND (e.status, e.lease_token) IS DISTINCT FROM ('leased', a.token)
+        """,
+    ),
+    Invariant(
         "tokens_from_the_sequence",
         "No token is greater than the last that was given out: a later holder's is.",
         """

@@ -1,0 +1,52 @@
+"""The harness is able to fail: each bug of `bugs.py`, planted in all workers, is caught, and by what it should be caught by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos import bugs
+from tests.chaos.stage import Stage
+from webapp.runs.models import Attempt
+
+ALWAYS = (bugs.no_fence, bugs.told_in_the_order_of_completion, bugs.an_event_is_lost)
+PLANTED = [
+    pytest.param(bug, said, marks=[] if bug in ALWAYS else [pytest.mark.chaos], id=bug.__name__)
+    for bug, said in bugs.BUGS.items()
+]
+pytestmark = pytest.mark.timeout(300)
+
+
+def play(stage: Stage, prepare: Callable[[], None]) -> None:
+    """One worker freezes beyond its lease and wakes while another computes the same; one is killed; some candidates fail."""
+    run = stage.launch(3, budget=24, population_size=8)
+    stage.crew.plan(a="slow")
+    stage.crew.start("frozen", "before_result:freeze", prepare)
+    stage.wait_for(lambda: stage.crew.is_frozen("frozen"), "the worker is frozen")
+    attempts = Attempt.objects.filter(evaluation__run=run, evaluation__candidate__name="a")
+    stage.crew.start("w1", prepare=prepare)
+    stage.wait_for(lambda: attempts.filter(outcome="lost").exists(), "its work is given up for lost")
+    stage.wait_for(lambda: attempts.filter(worker="w1").exists(), "another takes it")
+    stage.crew.wake("frozen")
+    stage.wait_for(lambda: attempts.get(worker="frozen").outcome == "fenced", "it is fenced when it wakes")
+    stage.crew.kill("frozen")
+    stage.crew.plan(bad=0.2)
+    for name in ("w2", "w3"):
+        stage.crew.start(name, prepare=prepare)
+    stage.wait_for(lambda: "w1" in stage.busy(), "the first worker works")
+    stage.crew.kill("w1")
+    stage.wait_for_ends()
+    stage.judge(faults=3)
+
+
+def test_without_a_bug_nothing_is_caught(stage: Stage) -> None:
+    play(stage, lambda: None)
+
+
+@pytest.mark.parametrize(("bug", "said"), PLANTED)
+def test_a_bug_is_caught(stage: Stage, bug: Callable[[], None], said: str) -> None:
+    stage.patience_seconds = 45.0
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=said):
+        play(stage, bug)
+    stage.figures.add("planted bugs", caught=1)
