@@ -56,6 +56,23 @@ class Tape(TorchDispatchMode):
                     before.copy_(after)
 
 
+class Crossings(TorchDispatchMode):
+    """Operations inside the block that take from one device and give to another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        found = function(*arguments, **(named or {}))
+        tensors = [*_tensors(arguments), *_tensors(list((named or {}).values())), *_tensors(found)]
+        if len({tensor.device for tensor in tensors}) > 1:
+            self.found.append(str(function))
+        return found
+
+
 class Tapes:
     """A `Record`. Counts what it recorded and what was repeated."""
 
@@ -77,5 +94,6 @@ class Tapes:
 
 
 def _tensors(found: Any) -> list[torch.Tensor]:
-    values = found if isinstance(found, (tuple, list)) else [found]
-    return [value for value in values if isinstance(value, torch.Tensor)]
+    if isinstance(found, (tuple, list)):
+        return [tensor for one in found for tensor in _tensors(one)]
+    return [found] if isinstance(found, torch.Tensor) else []

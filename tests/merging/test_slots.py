@@ -5,8 +5,10 @@ On a CPU these are repeated by a tape, which forbids and freezes what a CUDA gra
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +19,15 @@ from transformers import PreTrainedModel
 
 from merging.engines import Completion
 from merging.engines.transformers import TransformersEngine
-from merging.engines.transformers.graphs import CudaGraphs, no_graphs
+from merging.engines.transformers.batch import Part, Row, Rules
+from merging.engines.transformers.graphs import CudaGraphs, Step, no_graphs
+from merging.engines.transformers.rows import ByLibrary, Past, read
 from merging.engines.transformers.slot_attention import can_use_slots
-from merging.engines.transformers.slots import MAX_RECORDED, MIN_COLUMNS, columns_for, rounded_up
+from merging.engines.transformers.slots import MAX_RECORDED, MIN_COLUMNS, Slots, columns_for, rounded_up
 from merging.families import families
 from tests.merging.contracts.test_families import VARIANTS, described
 from tests.merging.models import tokenizer
-from tests.merging.tapes import ForbiddenInGraphs, Tapes
+from tests.merging.tapes import Crossings, ForbiddenInGraphs, Tapes
 from tests.merging.test_path_shells import MIXED, SCALES, recipe, shell, two
 
 DRAW: Final = random.Random(0)
@@ -76,7 +80,6 @@ def write_in_place(made: PreTrainedModel, other: PreTrainedModel) -> None:
 def test_every_family_says_the_same_from_a_tape(model_type: str, changes: Mapping[str, Any]) -> None:
     made = model(model_type, changes)
     expected = TransformersEngine(made, TOKENIZER, SLOTS).complete(PROMPTS, N_TOKENS, decided=decided)
-    assert len({completion.n_tokens for completion in expected}) > 1
     engine, tapes = taping(made)
     assert engine.complete(PROMPTS, N_TOKENS, decided=decided) == expected
     n_recorded = tapes.n_recorded
@@ -85,17 +88,37 @@ def test_every_family_says_the_same_from_a_tape(model_type: str, changes: Mappin
     assert tapes.n_recorded == n_recorded
 
 
+@EVERY_FAMILY
+def test_a_step_takes_nothing_from_the_host(model_type: str, changes: Mapping[str, Any]) -> None:
+    """On a device that holds no numbers, where asking for one is an error too."""
+    made: Any = model(model_type, changes)
+    with torch.inference_mode():
+        _, read_here = read(ByLibrary(made), [[1] * 10, [2] * 7, [3] * 5])
+    past = Past([(keys.to("meta"), values.to("meta")) for keys, values in read_here.layers], read_here.lengths)
+    made.to("meta")
+    steps: list[Step] = []
+    slots = Slots(made, lambda step: steps.append(step) or step).opened(3, 3, 40)
+    with torch.inference_mode():
+        slots.renew([Part([Row([1] * n, [5]) for n in past.lengths], past, [0, 1, 2])])
+        with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+            slots.step(Rules(4, frozenset(), None))  # asks for the tokens, after the step
+        with Crossings() as crossings:
+            steps[0]()
+    assert crossings.found == []
+
+
 @pytest.mark.parametrize("model_type", ["llama", "gemma3_text", "gpt2", "qwen3_moe"])
 def test_candidates_written_in_place_are_what_the_tape_computes_with(model_type: str) -> None:
-    made = model(model_type)
+    made, candidates = model(model_type), [model(model_type, seed=seed) for seed in (4, 5)]
     engine, tapes = taping(made)
-    engine.complete(PROMPTS, N_TOKENS)
-    n_recorded = tapes.n_recorded
-    for seed in (4, 5):
-        other = model(model_type, seed=seed)
-        write_in_place(made, other)
-        assert engine.complete(PROMPTS, N_TOKENS) == plain(other)
-    assert tapes.n_recorded == n_recorded
+    expected = [plain(candidate) for candidate in candidates]
+    n_recorded = 0
+    for is_known in (False, True):
+        for candidate, texts in zip(candidates, expected, strict=True):
+            write_in_place(made, candidate)
+            assert engine.complete(PROMPTS, N_TOKENS) == texts
+        assert (tapes.n_recorded == n_recorded) == is_known
+        n_recorded = tapes.n_recorded
 
 
 def test_a_candidate_that_is_not_a_number_leaves_nothing_behind() -> None:
@@ -164,6 +187,19 @@ def test_a_call_that_was_interrupted_leaves_no_row_behind() -> None:
     with pytest.raises(ZeroDivisionError):
         engine.complete(PROMPTS, N_TOKENS, progress=lambda done, total: 1 // (4 - done))
     assert engine.complete(PROMPTS, N_TOKENS) == plain(made)
+
+
+def test_an_engine_that_nobody_has_gives_its_memory_back_at_once() -> None:
+    """Two models may not fit on a card."""
+    engine = TransformersEngine(model(), TOKENIZER, SLOTS, recorder=lambda device: lambda step: step)
+    engine.complete(PROMPTS, 4)
+    slots = weakref.ref(engine._slots)
+    gc.disable()
+    try:
+        del engine
+        assert slots() is None
+    finally:
+        gc.enable()
 
 
 def turning(rope_type: str, **others: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ in use, rounded up: every such shape is recorded when it first comes, over the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -34,7 +34,7 @@ class Slots:
     """
 
     def __init__(self, model: PreTrainedModel, record: Record) -> None:
-        self._model, self._forward, self._record = model, ByLibrary(model), record
+        self._model, self._record = model, record
         self._recorded: dict[tuple[int, int, int, int], Step] = {}
         self._addresses: list[int] = []
         self._memory: list[Tensor] = []  # of keys, then of values, layer by layer
@@ -57,7 +57,7 @@ class Slots:
             self._addresses = addresses
         if n_slots > len(self._last):
             self.forget()
-            self._last = torch.zeros(n_slots, dtype=torch.long, device=self._forward.device)
+            self._last = torch.zeros(n_slots, dtype=torch.long, device=self._last.device)
             self._positions = torch.zeros_like(self._last)
         return self
 
@@ -104,26 +104,15 @@ class Slots:
             if len(self._recorded) == MAX_RECORDED:
                 self.forget()
             before = self._last.clone(), self._positions.clone()
-            self._recorded[shape] = self._record(partial(self._advance, n_rows, n_columns))
+            self._recorded[shape] = self._record(self._step(n_rows, n_columns))
             self._last.copy_(before[0])
             self._positions.copy_(before[1])
         return self._recorded[shape]
 
-    def _advance(self, n_rows: int, n_columns: int) -> None:
-        """What is recorded. A row that is done may have run out of columns: it stays at the last one."""
-        positions = self._positions[:n_rows].clamp(max=n_columns - 1)
+    def _step(self, n_rows: int, n_columns: int) -> Step:
+        """It does not know the slots: they keep what was recorded, and the memory of both is needed once nobody asks any more."""
         used = [buffer[:n_rows, :, :n_columns] for buffer in self._buffers]
-        layers = [SlotLayer(keys, values, positions) for keys, values in zip(used[::2], used[1::2], strict=True)]
-        with slot_attention(self._model):
-            logits = self._forward(
-                self._last[:n_rows, None],
-                mask=positions.new_ones(n_rows, n_columns, dtype=torch.bool),  # without one, some look for padding
-                positions=positions[:, None],
-                cache=cache_of(layers),
-                n_logits=1,
-            )
-        self._last[:n_rows].copy_(logits[:, -1].argmax(dim=-1))
-        self._positions[:n_rows].add_(1)
+        return partial(_advance, self._model, self._last[:n_rows], self._positions[:n_rows], used)
 
     def _enter(self, part: Part) -> None:
         """Rows into the first slots that are free; 0 where they do not reach: a mask does not save from NaN."""
@@ -133,7 +122,7 @@ class Slots:
         slots = [slot for slot, _ in zip(free, part.rows, strict=False)]
         for slot, row in zip(slots, part.rows, strict=True):
             self._rows[slot] = row
-        device, width = self._forward.device, max(part.lengths)
+        device, width = self._last.device, max(part.lengths)
         lengths = torch.tensor(part.lengths, device=device)[:, None]
         columns = torch.arange(width, device=device)
         sources = (columns + part.past.width - lengths).clamp(max=part.past.width - 1)  # [rows, columns]
@@ -165,6 +154,23 @@ class Slots:
         if sources:
             for buffer in self._buffers:
                 buffer[targets] = buffer[sources]
+
+
+def _advance(model: PreTrainedModel, last: Tensor, positions: Tensor, used: Sequence[Tensor]) -> None:
+    """What is recorded. A row that is done may have run out of columns: it stays at the last one."""
+    n_rows, _, n_columns, _ = used[0].shape
+    at = positions.clamp(max=n_columns - 1)
+    layers = [SlotLayer(keys, values, at) for keys, values in zip(used[::2], used[1::2], strict=True)]
+    with slot_attention(model):
+        logits = ByLibrary(model)(
+            last[:, None],
+            mask=at.new_ones(n_rows, n_columns, dtype=torch.bool),  # without one, some look for padding
+            positions=at[:, None],
+            cache=cache_of(layers),
+            n_logits=1,
+        )
+    last.copy_(logits[:, -1].argmax(dim=-1))
+    positions.add_(1)
 
 
 def columns_for(n: int) -> int:
