@@ -181,6 +181,8 @@ def test_a_demo_preset_can_be_launched_as_it_is(db: None, owner_client: Client, 
     usual = {key: field.initial for key, field in RunForm(owner).fields.items() if field.initial}
     start = usual | initial(owner, preset(name), "k1")
     sent = {key: value.pk if isinstance(value, Parent) else value for key, value in start.items() if value is not None}
+    warns = "are few" in owner_client.post(f"{NEW}summary/", sent).content.decode()
+    assert warns == (name == "both")  # what was measured needs no warning; its second run was not
     answer = owner_client.post(NEW, sent)
     run = Run.objects.get()
     assert answer.url == f"/runs/{run.pk}/"
