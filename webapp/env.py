@@ -20,8 +20,22 @@ from merging.engines import EngineName
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 MAX_SOCKET_PATH: Final = 103  # bytes, with the final NUL 104 on macOS; Linux allows 107
 POSTGRES_SOCKET: Final = ".s.PGSQL.5432"
+MAX_DIGITS: Final = 9
 MIN_TOKEN: Final = 20
 LogForm = Literal["text", "json"]
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """What one user may take: `n_runs` that are not over, `budget` and `population` of one run, `n_benchmarks` of questions of one's own,
+    `export_bytes` of models that are built for download.
+    """
+
+    n_runs: int
+    budget: int
+    population: int
+    n_benchmarks: int
+    export_bytes: int
 
 
 class SetupError(Exception):
@@ -76,6 +90,24 @@ def metrics_token() -> str:
             f"PROGENY_METRICS_TOKEN is too short or has blanks in it, expected {MIN_TOKEN} letters or more"
         )
     return token
+
+
+def quotas() -> Quotas:
+    """PROGENY_MAX_RUNS and its like, each a whole number of at least 1."""
+    return Quotas(
+        n_runs=_limit("PROGENY_MAX_RUNS", 50),
+        budget=_limit("PROGENY_MAX_BUDGET", 100_000),
+        population=_limit("PROGENY_MAX_POPULATION", 10_000),
+        n_benchmarks=_limit("PROGENY_MAX_BENCHMARKS", 1000),
+        export_bytes=_limit("PROGENY_MAX_EXPORT_GB", 2000) * 10**9,
+    )
+
+
+def _limit(name: str, usual: int) -> int:
+    chosen = os.environ.get(name, "").strip() or str(usual)
+    if not (chosen.isascii() and chosen.isdigit() and len(chosen) <= MAX_DIGITS and int(chosen) >= 1):
+        raise SetupError(f"{name} is {chosen!r}, expected a whole number of at least 1")
+    return int(chosen)
 
 
 def data_folder() -> Path:

@@ -7,6 +7,7 @@ PROGENY_URL          where people reach it, such as https://progeny.example.org;
 PROGENY_HOSTS        more host names to answer to, separated by commas
 PROGENY_SECRET_KEY   instead of the key in the data folder
 PROGENY_OLD_SECRET_KEYS  keys that it has replaced, separated by commas, until `./progeny reseal` was run
+PROGENY_MAX_RUNS, PROGENY_MAX_BUDGET, PROGENY_MAX_POPULATION, PROGENY_MAX_BENCHMARKS, PROGENY_MAX_EXPORT_GB  what one user may take
 PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thread of its own, and they share connections
 PROGENY_LOG          json for log records that machines read; text by default
 PROGENY_METRICS_TOKEN  what Prometheus brings to /metrics; without one only staff may read it
@@ -161,6 +162,8 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 SESSION_COOKIE_NAME = "progeny_session"
 CSRF_COOKIE_NAME = "progeny_csrf"
+
+QUOTAS = env.quotas()
 
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_VERSION = "debug" if DEBUG else env.fingerprint(BASE_DIR / "static", version("django-htmx"))

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
@@ -19,6 +20,7 @@ from merging.fingerprints import Inventory, take_inventory
 from merging.indexes import parent_facts
 from webapp.library.models import Benchmark, Parent
 from webapp.library.question_files import frozen, remove_plain
+from webapp.quotas import QuotaError, hold
 
 Row = TypeVar("Row", Parent, Benchmark)
 MAX_NAME: Final = 200
@@ -64,12 +66,16 @@ def keep_questions(owner: User, questions: Questions, is_public_test: bool = Fal
     """
     check_name(owner, questions)
     with frozen(questions) as (spec, key):
-        User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # one at a time, so that a name is taken once
+        hold(owner)  # one at a time, so that a name is taken once
         known = check_name(owner, questions)
         facts = _described(spec, questions) | {"key": key, "is_public_test": is_public_test}
         if known:  # what was once said to be public stays so
             return _changed(
                 known, facts | {"hidden_at": None, "is_public_test": is_public_test or known.is_public_test}
+            )
+        if Benchmark.objects.filter(owner=owner).count() >= (most := settings.QUOTAS.n_benchmarks):
+            raise QuotaError(
+                f"{most} benchmarks of one's own are all that one may have here: ask who looks after this server"
             )
         return Benchmark.objects.create(owner=owner, name=questions.name, title=questions.title, **facts)
 
@@ -92,7 +98,7 @@ def keep_task(owner: User, name: str, folder: HarnessFolder, key: str) -> Benchm
     """
     task = folder.read(name)
     spec = BenchmarkSpec(name, task.digest, harness=folder)
-    User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    hold(owner)
     known = Benchmark.objects.filter(owner=owner, name=name).first()
     if known and "harness" not in known.spec:
         raise BenchmarkError(f"questions of your own are named {name} already: ask for the task with another seed")

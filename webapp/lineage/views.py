@@ -17,6 +17,7 @@ from webapp.accounts.requests import SignedIn
 from webapp.lineage import actions
 from webapp.lineage.models import Adoption, Sequel
 from webapp.lineage.queries import sequel_of
+from webapp.quotas import QuotaError
 from webapp.runs.models import Candidate, Run
 from webapp.sharing.access import owned_by, run_or_refusal, runs_of
 
@@ -28,7 +29,11 @@ def as_parent(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpRespons
     run = run_or_refusal(owned_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates.exclude(kind="parent").select_related("run__owner"), pk=candidate_id)
     if request.method == "POST":
-        actions.adopt(candidate)
+        try:
+            actions.adopt(candidate)
+        except QuotaError as error:
+            messages.error(request, str(error))
+            return redirect("runs:candidate", run.pk, candidate.pk)
         return redirect("lineage:as_parent", run.pk, candidate.pk)
     adoption = _adoption(candidate)
     if adoption and adoption.state == "ready":

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -19,9 +20,10 @@ from merging.methods import methods
 from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_average
 from webapp.queue import wake
+from webapp.quotas import QuotaError, hold
 from webapp.runs import events, ranks, transitions, versions
 from webapp.runs.config import RunConfig
-from webapp.runs.models import Candidate, CandidateKind, Evaluation, Run
+from webapp.runs.models import LIVE, Candidate, CandidateKind, Evaluation, Run
 
 UNIFORM_AVERAGE: Final = "uniform average"
 STARTING_POINT: Final = "starting point"
@@ -39,9 +41,11 @@ def launch(
     parents one after the other, and where the search begins. `with_random_search` launches a second run that differs in the search alone,
     unless that is random.
 
-    The same key of the same owner gives the run that it gave the first time, whatever else is asked.
+    The same key of the same owner gives the run that it gave the first time, whatever else is asked. QuotaError when the owner has as many
+    runs as one may have.
     """
     references = _references(config)
+    hold(owner)
     frozen = {
         "name": name,
         "config": config.to_json(),
@@ -55,6 +59,7 @@ def launch(
     else:
         run, is_new = Run.objects.get_or_create(owner=owner, idempotency_key=idempotency_key, defaults=frozen)
     if is_new:
+        _check_quota(owner)
         _add_references(run, references)
         events.record(run.pk, "run.state", {"state": run.state, "message": "", "stopping": False})
         transaction.on_commit(lambda: wake(run.pk))
@@ -97,6 +102,14 @@ def _transition(run: Run, changed: bool) -> bool:
     if changed:
         transaction.on_commit(lambda: wake(run.pk))
     return changed
+
+
+def _check_quota(owner: User) -> None:
+    n, most = Run.objects.filter(owner=owner, state__in=LIVE, deleted_at=None).count(), settings.QUOTAS.n_runs
+    if n > most:
+        raise QuotaError(
+            f"{most} runs at a time are all that one may have here: wait for one to end, or stop one, and launch again"
+        )
 
 
 def _launch_random_search(run: Run, config: RunConfig) -> None:

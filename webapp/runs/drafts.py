@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
+from django.conf import settings
+
 from merging.benchmarks import BenchmarkSpec, Split
 from merging.errors import MergingError, ParentError
 from merging.fidelity import DEFAULT as FULL
@@ -348,8 +350,13 @@ def _fidelity_settings(draft: Draft, problems: _Problems) -> tuple[tuple[str, fl
 
 def _check_numbers(draft: Draft, problems: _Problems) -> None:
     """The budget, the finalists, and the seed by the rule for every recipe."""
-    if draft.budget < 1:
-        problems.found["budget"].append(f"the budget is {draft.budget} candidates; expected at least 1")
+    if not 1 <= draft.budget <= settings.QUOTAS.budget:
+        problems.found["budget"].append(
+            f"the budget is {draft.budget} candidates; expected 1 to {settings.QUOTAS.budget}"
+        )
+    if draft.population_size is not None and draft.population_size > settings.QUOTAS.population:
+        found = f"the population is {draft.population_size} candidates; expected at most {settings.QUOTAS.population}"
+        problems.found["population_size"].append(found)
     if not 1 <= draft.n_finalists <= MAX_FINALISTS:
         found = f"{draft.n_finalists} finalists; expected 1 to {MAX_FINALISTS}"
         problems.found["n_finalists"].append(found)

@@ -19,6 +19,7 @@ from webapp.library.models import Parent
 from webapp.library.views.parents import NUMBER
 from webapp.lineage.actions import launch_both
 from webapp.lineage.models import Sequel
+from webapp.quotas import QuotaError
 from webapp.runs import actions, estimates
 from webapp.runs.config import PathSettings, RunConfig
 from webapp.runs.forms import RunForm, initial, swapped
@@ -43,7 +44,11 @@ def new_run(request: SignedIn) -> HttpResponse:
     form = RunForm(request.user, request.POST)
     if not form.is_valid() or form.planned is None:
         return render(request, "runs/new.html", _context(form, start))
-    return redirect("runs:detail", _launch(request.user, form, form.planned).pk)
+    try:
+        return redirect("runs:detail", _launch(request.user, form, form.planned).pk)
+    except QuotaError as error:
+        form.add_error(None, str(error))
+        return render(request, "runs/new.html", _context(form, start))
 
 
 def _launch(user: User, form: RunForm, planned: Plan) -> Run:

@@ -27,6 +27,7 @@ from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
 from webapp.lineage.actions import launch_both
 from webapp.lineage.models import Sequel
+from webapp.quotas import QuotaError
 from webapp.runs import actions
 from webapp.runs.config import Override
 from webapp.runs.console import ProgressLine, leaderboard
@@ -215,9 +216,12 @@ def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
     except (DraftError, MergingError) as error:
         raise CommandError(str(error)) from error
     name = chosen.title if chosen is not OWN else planned.sentence[:200]
-    if follows:
-        return launch_both(owner, planned.config, follows.config, name, uuid4().hex, options["random_search"])
-    return actions.launch(owner, planned.config, name, with_random_search=options["random_search"])
+    try:
+        if follows:
+            return launch_both(owner, planned.config, follows.config, name, uuid4().hex, options["random_search"])
+        return actions.launch(owner, planned.config, name, with_random_search=options["random_search"])
+    except QuotaError as error:
+        raise CommandError(str(error)) from error
 
 
 def _numbers(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
