@@ -94,7 +94,7 @@ class Questions:
         """See `Benchmark`. Where a completion can be right no more, it may be stored as far as it went until then."""
         prompts = [self.rendered(sample) for sample in samples]
         if self.as_chat:
-            prompts = [model.as_chat(prompt) for prompt in prompts]
+            prompts = model.as_chats(prompts)
         judge, started = self.judge, time.perf_counter()
         if isinstance(judge, ChoiceScorer):
             completions = self._choose(judge, model, samples, prompts, progress)

@@ -81,10 +81,10 @@ class TextModel(Protocol):
         """
         ...
 
-    def as_chat(self, question: str) -> str:
-        """The question as a user's turn in the model's chat template, up to where the answer starts.
+    def as_chats(self, questions: Sequence[str]) -> list[str]:
+        """Each question as a user's turn in the model's chat template, up to where the answer starts.
 
-        EvaluationError when the tokenizer has no template, or its template cannot say this.
+        EvaluationError when the tokenizer has no template, or its template cannot say this with a little time and memory.
         """
         ...
 

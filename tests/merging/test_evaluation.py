@@ -56,8 +56,8 @@ class Speaker:
         self.asked += [*pairs]
         return [Likelihood(number, 2, False) for number in self.numbers]
 
-    def as_chat(self, question: str) -> str:
-        return f"<user>{question}<model>"
+    def as_chats(self, questions: Sequence[str]) -> list[str]:
+        return [f"<user>{question}<model>" for question in questions]
 
 
 def test_every_kind_of_outcome_is_told_apart() -> None:

@@ -271,10 +271,10 @@ def test_memory_that_is_no_keys_and_values_is_left_to_the_library():
 
 def test_a_model_without_a_chat_template_says_so(tokenizer):
     with pytest.raises(EvaluationError, match="no chat template"):
-        TransformersEngine(llama(seed=7), tokenizer).as_chat("Hi")
+        TransformersEngine(llama(seed=7), tokenizer).as_chats(["Hi"])
 
 
 def test_a_question_is_a_turn_of_the_chat_template(tokenizer):
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
     chatting = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, chat_template=template)
-    assert TransformersEngine(llama(seed=7), chatting).as_chat("Hi") == "<user>Hi<model>"
+    assert TransformersEngine(llama(seed=7), chatting).as_chats(["Hi"]) == ["<user>Hi<model>"]

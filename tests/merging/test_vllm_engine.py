@@ -202,7 +202,7 @@ def test_long_contexts_lose_their_beginning(vllm: FakeVllm, relatives: dict[str,
         (lambda engine: engine.likelihoods_of_tokens([([1], [])]), "pair 0 has a continuation of 0 tokens"),
         (lambda engine: engine.likelihoods_of_tokens([([], [1])]), "pair 0 has a context without tokens"),
         (lambda engine: engine.likelihoods([("a", "x" * 127)]), "127 tokens; expected 1 to 126"),
-        (lambda engine: engine.as_chat("Why?"), "no chat template"),
+        (lambda engine: engine.as_chats(["Why?"]), "no chat template"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_name(
@@ -220,7 +220,7 @@ def test_a_model_without_tensors_is_not_asked(vllm: FakeVllm, relatives: dict[st
 def test_a_question_becomes_a_turn_of_a_chat(vllm: FakeVllm, relatives: dict[str, Parent]) -> None:
     engine = engine_of(relatives["one"])
     engine.tokenizer.chat_template = CHAT
-    assert engine.as_chat("Why?") == "<user>Why?<assistant>"
+    assert engine.as_chats(["Why?"]) == ["<user>Why?<assistant>"]
 
 
 class Stop(Exception):

@@ -1,6 +1,7 @@
 """The reference engine: completions and log-likelihoods of any causal model of `transformers`. Knows no benchmark.
 
 texts        text to tokens and back
+chats        questions in a model's chat template, rendered by a program of its own
 rows         what a model keeps of rows it has read, and how it reads on
 attention    one query a row, on a CPU
 lean         the forward pass of Llama-like models on a CPU

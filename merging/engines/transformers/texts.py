@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from merging.engines import Completion, Decided, Likelihood, Progress
+from merging.engines.transformers.chats import chats
 from merging.engines.transformers.rows import Tokens
 from merging.errors import EvaluationError
 
@@ -77,15 +78,15 @@ class Texts:
         whole = self.tokens(context + continuation)
         return whole[:n], whole[n:]
 
-    def as_chat(self, question: str) -> str:
+    def as_chats(self, questions: Sequence[str]) -> list[str]:
         """See `TextModel`."""
         if not self.tokenizer.chat_template:
             raise EvaluationError("the model's tokenizer has no chat template; ask the benchmark without it")
         try:
-            turns = [{"role": "user", "content": question}]
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        except TemplateError as error:
-            raise EvaluationError(f"the chat template cannot take a single user's turn: {error}") from error
+            template = self.tokenizer.get_chat_template()
+        except ValueError as error:
+            raise EvaluationError(f"the tokenizer has several chat templates and no default: {error}") from error
+        return list(chats(template, json.dumps(self.tokenizer.special_tokens_map, default=str), tuple(questions)))
 
     def text(self, tokens: Sequence[int]) -> str:
         """Without special tokens."""
@@ -107,9 +108,9 @@ class AskedInText(ABC):
         """See `TokenModel`."""
         return self._texts.prefix_token
 
-    def as_chat(self, question: str) -> str:
+    def as_chats(self, questions: Sequence[str]) -> list[str]:
         """See `TextModel`."""
-        return self._texts.as_chat(question)
+        return self._texts.as_chats(questions)
 
     def complete(
         self,
