@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from merging.recipes import Recipe
 from tests.ledger.scores import score
 from tests.ledger.shares import share
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+
+HELD_SECONDS = 4
 
 
 class FakeDevice:
@@ -56,6 +59,8 @@ class FakeDevice:
             for _ in range(600):
                 progress("evaluate", 0, 1)
                 time.sleep(0.1)
+        elif what == "hold the GIL":
+            ctypes.PyDLL(None).sleep(HELD_SECONDS)
         elif what == "NaN tensors":
             raise TensorError("q_proj holds NaN")
         elif what == "parent gone":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import sys
 import time
+from pathlib import Path
 
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
@@ -36,6 +39,14 @@ class Scripted:
                 time.sleep(0.02)
         elif word == "freeze":
             time.sleep(60)
+        elif word == "hang in native code":
+            ctypes.PyDLL(None).sleep(60)  # holds the GIL: no other thread of this process runs meanwhile
+        elif word == "hold the GIL":
+            ctypes.PyDLL(None).usleep(2_500_000)
+        elif word == "ask for too much":
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, resource.RLIM_INFINITY))
+            bytearray(2**30)
         elif word == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif word == "out of memory":

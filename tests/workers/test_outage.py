@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -31,6 +33,8 @@ from workers.ledger import repairs, results
 from workers.pipeline import Ending
 from workers.spool import Kept
 
+MAX_CONNECTIONS = 20
+
 
 class OwnPostgres:
     """A server for one test, which may be stopped and started."""
@@ -39,7 +43,7 @@ class OwnPostgres:
         self.sockets = folder / "s"
         self.sockets.mkdir(mode=0o711)
         self._log = folder / "postgres.log"
-        self._server = Postgres(folder, self.sockets, FAST)
+        self._server = Postgres(folder, self.sockets, {**FAST, "max_connections": str(MAX_CONNECTIONS)})
         self._child: Child | None = None
 
     def start(self) -> None:
@@ -109,6 +113,31 @@ def test_what_was_finished_while_the_database_was_away_counts(
     assert set(Attempt.objects.values_list("outcome", flat=True)) == {"accepted"}
     assert stored() == []
     assert world.populations(run) == world.uninterrupted(run)
+    world.check(run)
+
+
+def test_a_worker_that_gets_no_connection_waits_for_one(
+    postgres: OwnPostgres, lone_staff: Staff, tmp_path: Path
+) -> None:
+    run = world.launch(User.objects.create(username="owner"), tmp_path, budget=8)
+    given = connection.get_connection_params()
+    wanted = {name: given[name] for name in ("dbname", "user", "host")}
+    others: list[psycopg.Connection] = []
+    with contextlib.suppress(psycopg.OperationalError):
+        while True:
+            others.append(psycopg.connect(**wanted))
+    assert len(others) > MAX_CONNECTIONS - 10
+    worker = lone_staff.fork("w1")
+    wait_for(lambda: "too many clients" in (lone_staff.folder / "w1.log").read_text())
+    assert not Attempt.objects.exists()
+    for other in others:
+        other.close()
+    began = time.monotonic()
+    wait_for(lambda: Attempt.objects.exists())
+    assert time.monotonic() - began < 10
+    wait_for(lambda: has_ended(run), 60)
+    assert worker.is_alive()
+    assert "Traceback" not in (lone_staff.folder / "w1.log").read_text()
     world.check(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -97,6 +98,36 @@ def test_a_silent_child_counts_as_hung_and_is_replaced(device: Device) -> None:
     assert "in stage evaluate" in caught.value.failure.sentence
     assert time.monotonic() - began < NO_PROGRESS_SECONDS + 2
     wait_for(lambda: device.ready and device.pid != first)
+
+
+def test_native_code_that_hangs_is_ended_although_no_thread_of_the_child_runs(device: Device) -> None:
+    first = device.pid
+    with pytest.raises(Failed) as caught:
+        device.work(ask(1, "hang in native code"), ignore)
+    assert caught.value.failure.kind == "hung"
+    wait_for(lambda: device.ready and device.pid != first)
+
+
+def test_the_handle_ticks_while_the_child_holds_the_gil() -> None:
+    """Leases are renewed by ticks: no child can starve them."""
+    device = Device(COMMAND, lambda: None, no_progress_seconds=30.0)
+    device.keep()
+    wait_for(lambda: device.ready)
+    ticks: list[float] = []
+    device.work(ask(1, "hold the GIL"), lambda step: ticks.append(time.monotonic()))
+    device.close()
+    assert len(ticks) >= 4
+    assert max(later - earlier for earlier, later in itertools.pairwise(ticks)) < 1.5
+
+
+def test_a_child_that_has_no_room_for_what_it_asks_stays(device: Device) -> None:
+    """Under a real limit of its address space."""
+    first = device.pid
+    with pytest.raises(Failed) as caught:
+        device.work(ask(1, "ask for too much"), ignore)
+    assert (caught.value.failure.fault, caught.value.failure.kind) == ("candidate", "out_of_memory")
+    assert caught.value.failure.sentence.startswith("Out of memory. Use a device with more memory")
+    assert device.work(ask(2), ignore)["scores"]["pid"] == first
 
 
 def test_progress_keeps_a_slow_child_alive(device: Device) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
+from psycopg.errors import LockNotAvailable
 
 from webapp.leases import Leased
 from webapp.runs import transitions, versions
@@ -17,12 +20,13 @@ from webapp.runs.models import CLAIMABLE, PROBED, Asked, Attempt, CandidateKind,
 from workers.failpoints import around, failpoint
 
 LEASE: Final = timedelta(seconds=45)
+log = logging.getLogger(__name__)
 
 # Fair: the run with the fewest live leases first, then whichever is behind. Of a run that has ended only probes are left.
 _FAIREST_RUN: Final = """
 SELECT e.run_id
   FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
- WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND (
+ WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND r.id <> ALL(%s::uuid[]) AND (
        r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
  GROUP BY e.run_id
  ORDER BY (SELECT count(*) FROM runs_evaluation l
@@ -79,9 +83,21 @@ class Claim:
 
 @around("claim")
 def claim(worker: str, code_version: str) -> Claim | None:
-    """Lease the next evaluation of the run whose turn it is; None when nothing is pending. The first claim of a run starts it."""
-    while (run_id := _fairest_run()) is not None:
-        taken = _claim_of(run_id, worker, code_version)
+    """Lease the next evaluation of the run whose turn it is; None when nothing is pending. The first claim of a run starts it.
+
+    Runs of a version that this code does not know are left to others, and so is a run whose row somebody holds for longer than
+    the database lets wait.
+    """
+    held: list[UUID] = []
+    while (run_id := _fairest_run(held)) is not None:
+        try:
+            taken = _claim_of(run_id, worker, code_version)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            log.warning("the row of run %s is held by a session that does nothing: %s", run_id, error)
+            held.append(run_id)
+            continue
         if taken is not None:
             return taken
     return None
@@ -120,9 +136,9 @@ def renew(lease: Lease) -> bool:
     return held.update(lease_until=Now() + LEASE) == 1
 
 
-def _fairest_run() -> UUID | None:
+def _fairest_run(but: Sequence[UUID]) -> UUID | None:
     with connection.cursor() as cursor:
-        cursor.execute(_FAIREST_RUN, [list(versions.KNOWN), list(CLAIMABLE), list(PROBED)])
+        cursor.execute(_FAIREST_RUN, [list(versions.KNOWN), list(but), list(CLAIMABLE), list(PROBED)])
         row = cursor.fetchone()
     return row[0] if row else None
 

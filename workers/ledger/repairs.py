@@ -32,7 +32,7 @@ def reap() -> int:
     with transaction.atomic():
         if not _alone():
             return 0
-        expired = Evaluation.objects.filter(status="leased", lease_until__lt=Now())
+        expired = Evaluation.objects.filter(_is_over())
         runs = list(expired.order_by("run_id").values_list("run_id", flat=True).distinct())
         return sum(_reap_run(run_id) for run_id in runs) + _reap_exports()
 
@@ -75,6 +75,12 @@ def sweep_exports() -> int:
     return len(orphans)
 
 
+def _is_over() -> Q:
+    """The lease has ended; or it ends later than any can, because the database's clock was set back since."""
+    now = Now()
+    return Q(status="leased") & (Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * LEASE))
+
+
 def _alone() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ADVISORY_LOCK])
@@ -93,12 +99,12 @@ def _reap_run(run_id: UUID) -> int:
 
 
 def _late(run: Run) -> QuerySet[Evaluation]:
-    late = run.evaluations.filter(status="leased", lease_until__lt=Now())
+    late = run.evaluations.filter(_is_over())
     return late.select_related("candidate").select_for_update(of=("self",))
 
 
 def _reap_exports() -> int:
-    expired = Export.objects.filter(status="leased", lease_until__lt=Now()).select_for_update(skip_locked=True)
+    expired = Export.objects.filter(_is_over()).select_for_update(skip_locked=True)
     return sum(return_export(export, _lost(export.lease_owner)) for export in expired)
 
 
