@@ -28,6 +28,7 @@ MAX_WIDTH: Final = 2**31 - 1
 MAX_COUNTED: Final = 200_000
 """Experts or heads, in all layers together. A trillion parameters have 61 layers of 384."""
 
+MAX_SHOWN: Final = 100
 COMMON: Final[Mapping[str, object]] = {"num_attention_heads": None, "num_key_value_heads": None, "head_dim": None}
 """Arithmetic of all families: what no tensor's shape shows and must agree. Each family adds its own."""
 ROTARY: Final[Mapping[str, float]] = {"rope_theta": 10000.0, "partial_rotary_factor": 1.0}
@@ -69,9 +70,9 @@ def read_config(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> ModelCon
     A `model_type` that no family has makes a family of its own, from the tensors alone.
     """
     value = read_json(folder / "config.json", MAX_CONFIG_BYTES)
-    if "auto_map" in value:
+    if code := _code_in(value):
         raise ParentError(
-            f"{folder.name} brings its own code (auto_map in config.json); only built-in models can be used"
+            f"{folder.name} brings its own code ({code} in config.json); only built-in models can be used"
         )
     if "quantization_config" in value:
         raise ParentError(f"{folder.name} is quantised; merge the unquantised model and quantise the result")
@@ -230,6 +231,21 @@ def _unlisted(model_type: str, value: Mapping[str, object], shapes: Mapping[str,
         arithmetic={},
         chosen={name: plain.canonical(item) for name, item in value.items() if not HARMLESS.fullmatch(name)},
     )
+
+
+def _code_in(value: Mapping[str, object]) -> str:
+    """The key, at any depth, that has the library import a program: of the folder, or of a repository with kernels; "" if none does."""
+    rest: list[object] = [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, Mapping):
+            for key, inside in one.items():
+                if key == "auto_map" or (key.endswith("_implementation") and "/" in json.dumps(inside)):
+                    return str(key)[:MAX_SHOWN]
+            rest.extend(one.values())
+        elif isinstance(one, list):
+            rest.extend(one)
+    return ""
 
 
 def _integer(value: object, what: str) -> int:

@@ -158,7 +158,8 @@ def freeze(
     index.read_index(cache).get(name)
     if path.exists():
         raise BenchmarkError(f"{path} exists already; expected a new folder for the frozen task {name}")
-    asked = {"name": name, "metric": metric, "folder": str(path), "cache": str(cache), "seed": seed, "key": key}
+    places = {"folder": str(path.absolute()), "cache": str(cache.absolute())}
+    asked = {"name": name, "metric": metric, "seed": seed, "key": key, **places}
     is_offline = _is_offline()
     try:
         done = _apart("freezing", asked, seconds, {**_environment(is_offline), **(environment or {})})
@@ -206,17 +207,22 @@ def export_results(
 
 
 def _apart(module: str, asked: Mapping[str, object], seconds: float, environment: dict[str, str]) -> Completed:
-    """Run a program of `merging.harness` with what is asked in its standard input, where nobody can read keys."""
+    """Run a program of `merging.harness` with what is asked in its standard input, where nobody can read keys.
+
+    It begins in an empty folder: Python would import from where we are, and a data set's name may be that of a folder there.
+    """
     command = [sys.executable, "-m", f"merging.harness.{module}"]
-    return subprocess.run(
-        command,
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env=environment,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as empty:
+        return subprocess.run(
+            command,
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=environment,
+            cwd=empty,
+            check=False,
+        )
 
 
 def _is_offline() -> bool:
