@@ -93,12 +93,12 @@ class Supervisor:
             self._tell([run_id for run_id in generations.due() if transitions.settle(run_id)])
         else:
             self._advance(generations.due())
-        for run_id in repairs.unrelayed():
         self._tell(housekeeping.resume_where_there_is_room())
+        for run_id in repairs.unrelayed():
             self._publisher.announce(run_id)
         repairs.sweep_exports()
-
         housekeeping.purge_deleted()
+
     def _step(self) -> bool:
         """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some."""
         pipeline.deliver()
@@ -196,8 +196,8 @@ class Supervisor:
         facts = {
             "device": self._device.description,
             "code_version": self._version,
-            "seen": Now(),
             "algo_versions": list(versions.KNOWN),
+            "seen": Now(),
             "ready": self._device.ready,
             "stopped": None,
             "activity": self._bench.activity,
