@@ -46,14 +46,14 @@ class Database:
         self._child = None
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    folder = tmp_path / "database"
-    folder.mkdir()
-    server = Database(folder)
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    server = Database(tmp_path_factory.mktemp("database"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 class Web:
@@ -67,7 +67,6 @@ class Web:
             [*manage, "prepare"], cwd=BASE_DIR, env={**os.environ, **environment}, check=True, capture_output=True
         )
         self.child = Child(Command("web", (*manage, "web", "--port", str(port)), environment, BASE_DIR), log)
-        wait_for(lambda: self.status() == 302, "the web server answers", 60)
 
     def get(self, **headers: str) -> tuple[HTTPResponse, str]:
         client = HTTPConnection("127.0.0.1", self._port, timeout=30)
@@ -92,11 +91,15 @@ class Web:
         return time.monotonic() - began
 
 
-@pytest.fixture
-def web(database: Database, tmp_path: Path) -> Iterator[Web]:
-    served = Web(free_port(), tmp_path / "web.log", database.url, tmp_path / "data")
-    yield served
-    served.child.stop()
+@pytest.fixture(scope="module")
+def web(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    folder = tmp_path_factory.mktemp("web")
+    served = Web(free_port(), folder / "web.log", database.url, folder / "data")
+    try:
+        wait_for(lambda: served.status() == 302, "the web server answers", 120)
+        yield served
+    finally:
+        served.child.stop()
 
 
 def check_maintenance(web: Web) -> None:

@@ -10,6 +10,7 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from merging.words import joined
 from webapp import env
 from webapp.env import SetupError
 from webapp.system.programs import WARNING
@@ -36,14 +37,11 @@ class Postgres:
     n_connections: int
 
     def faults(self) -> list[str]:
-        """What would lose results when power is lost, as settings to change."""
-        wrong = {"fsync": self.fsync, "full_page_writes": self.full_page_writes}
-        wrong["synchronous_commit"] = self.synchronous_commit
-        return [
-            f"Postgres has {name} = off: a power cut loses results or breaks the database. Set {name} = on"
-            for name, is_on in wrong.items()
-            if not is_on
-        ]
+        """What would lose results when power is lost, with what to do about it."""
+        is_on = {"fsync": self.fsync, "full_page_writes": self.full_page_writes}
+        is_on["synchronous_commit"] = self.synchronous_commit
+        off = [name for name, on in is_on.items() if not on]
+        return [f"A power cut loses results or breaks the database: switch on {joined(off)} in Postgres"] if off else []
 
 
 @dataclass(frozen=True)
