@@ -9,6 +9,13 @@ from django.contrib.auth.models import User
 
 from tests.ledger import world
 from webapp.runs.models import Run
+from workers.ledger.searches import load_libraries
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> None:
+    """On a busy machine they take longer to import than a session may idle in a test's transaction."""
+    load_libraries()
 
 
 @pytest.fixture
