@@ -79,11 +79,11 @@ def fetch(owner: User, task: str, metric: str, seed: int = 0) -> Benchmark:
     set on this machine are for this owner only: that somebody else has access is for the Hub to say.
     """
     try:
-        return _fetched(owner, task, metric, seed, _shared(), {})
+        return _fetched(owner, task, metric, seed, _path(task, metric, seed), {})
     except AccessError as error:
         if (token := token_of(owner)) is None:
             raise AccessError(f"{error} {WITHOUT_TOKEN}") from error
-        return _fetched(owner, task, metric, seed, _shared() / f"user-{owner.pk}", _as_user(owner, token))
+        return _fetched(owner, task, metric, seed, _path(task, metric, seed, owner), _as_user(owner, token))
 
 
 def carry_out(fetch_id: int, token: int) -> None:
@@ -122,10 +122,9 @@ def _requested(owner: User, task: str, metric: str, seed: int) -> Fetch:
     return same.first() or Fetch.objects.create(owner=owner, task=task, metric=metric, seed=seed)
 
 
-def _fetched(owner: User, task: str, metric: str, seed: int, folder: Path, environment: Mapping[str, str]) -> Benchmark:
-    """Freeze a task below `folder`, unless it is there, and add it."""
+def _fetched(owner: User, task: str, metric: str, seed: int, path: Path, environment: Mapping[str, str]) -> Benchmark:
+    """Freeze a task at `path`, unless it is there, and add it."""
     name = f"{task}, {metric}" + (f", seed {seed}" if seed else "")
-    path = folder / _folder_name(task, metric, seed)
     if frozen := _known(path):
         return actions.keep_task(owner, name, *frozen)
     beside, key = path.with_name(f".{path.name}.{uuid4().hex}.part"), _key_for(path) or new_key()
@@ -138,11 +137,6 @@ def _fetched(owner: User, task: str, metric: str, seed: int, folder: Path, envir
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _shared() -> Path:
-    """Where what everybody may have is frozen."""
-    return Path(settings.DATA_DIR) / "benchmarks"
-
-
 def _as_user(owner: User, token: str) -> dict[str, str]:
     """What makes the Hub's library ask as this user, and keep what it is given apart from what everybody may have."""
     home = Path(settings.DATA_DIR) / "hub" / f"user-{owner.pk}"
@@ -150,10 +144,11 @@ def _as_user(owner: User, token: str) -> dict[str, str]:
     return {"HF_TOKEN": token, **{name: str(place) for name, place in places.items()}}
 
 
-def _folder_name(task: str, metric: str, seed: int) -> str:
-    """One for one task, metric and seed of this version of the harness."""
-    exact = hashlib.sha256(f"{task}\0{metric}\0{seed}\0{harness_version()}".encode()).hexdigest()[:12]
-    return f"{re.sub('[^0-9A-Za-z_-]+', '-', task)[:60]}-{exact}"
+def _path(task: str, metric: str, seed: int, owner: User | None = None) -> Path:
+    """One folder for one task, metric and seed of this version of the harness: an owner's, or everybody's."""
+    exact = f"{task}\0{metric}\0{seed}\0{harness_version()}" + (f"\0{owner.pk}" if owner else "")
+    name = f"{re.sub('[^0-9A-Za-z_-]+', '-', task)[:60]}-{hashlib.sha256(exact.encode()).hexdigest()[:12]}"
+    return Path(settings.DATA_DIR) / "benchmarks" / name
 
 
 def _key_for(path: Path) -> str | None:
