@@ -16,6 +16,7 @@ function follow() {
   for (const field of form.querySelectorAll("[data-shown-with-several]")) {
     field.hidden = chosenOf(field.dataset.shownWithSeveral).length < 2 && !("wrong" in field.dataset);
   }
+  form.querySelector("[data-swap]").disabled = !form.elements.model_b.value;
   form.querySelector("[data-public-test-notice]").hidden = !form.querySelector("[data-public-test] :checked");
 }
 
@@ -32,7 +33,6 @@ function isChosen(words) {
 form.querySelector("[data-swap]").addEventListener("click", (event) => {
   const { model_a: a, model_b: b } = form.elements;
   event.preventDefault();
-  if (!b.value) return;
   [a.value, b.value] = [b.value, a.value];
   b.dispatchEvent(new Event("change", { bubbles: true }));
 });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from merging.hops import Hop, LayerPath
 from merging.paths import path_recipe
 from merging.recipes import Parent as Model
 from merging.recipes import Recipe, passthrough_recipe
+from tests.webapp.runs.path_rows import make_path_run
 from tests.webapp.runs.rows import make_config, make_run
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
-from webapp.library.models import Parent
+from webapp.library.actions import install_demo_pack
+from webapp.library.models import Benchmark, Parent
 from webapp.lineage.models import Adoption, Sequel
 from webapp.queue import queue
+from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Run
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +92,20 @@ def test_a_parent_that_is_there_opens_a_new_run_with_it(candidate: Candidate, ow
     new = f"{reverse('runs:new')}?parent={adoption.parent_id}"
     assert owner_client.get(address(candidate)).url == new
     assert owner_client.get(address(candidate), headers=HTMX).headers["HX-Redirect"] == new
+
+
+@pytest.mark.parametrize(("make", "space"), [(make_run, "numbers"), (make_path_run, "path")])
+def test_a_new_run_with_a_bred_model_goes_on_where_its_run_ended(
+    owner: User, owner_client: Client, make: Callable[..., Run], space: str
+) -> None:
+    install_demo_pack()
+    run = make(owner, n_generations=1)
+    adoption = registered(run.candidates.get(name="g0.0"))
+    page = owner_client.get(f"{reverse('runs:new')}?parent={adoption.parent_id}").content.decode()
+    assert re.search(rf'name="space" value="{space}"[^>]* checked', page)
+    asked = Benchmark.objects.get(name=RunConfig.from_json(run.config).objectives[0].spec.name)
+    assert re.search(rf'name="benchmarks" value="{asked.pk}"[^>]* checked', page)
+    assert "Start my own" not in page.split('name="name"')[1].split(">")[0]
 
 
 def test_what_failed_says_why_and_can_be_tried_again(candidate: Candidate, owner_client: Client) -> None:

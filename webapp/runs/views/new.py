@@ -13,19 +13,21 @@ from django.views.decorators.http import require_http_methods, require_POST
 from merging import plain
 from merging.errors import UnknownNameError
 from merging.objectives import shares
+from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.library.fit import fit_of
 from webapp.library.models import Parent
 from webapp.library.views.parents import NUMBER
 from webapp.lineage.actions import launch_both
 from webapp.lineage.models import Sequel
+from webapp.lineage.queries import open_origins
 from webapp.quotas import QuotaError
 from webapp.runs import actions, estimates
 from webapp.runs.config import PathSettings, RunConfig
 from webapp.runs.forms import RunForm, initial, swapped
 from webapp.runs.models import Run
 from webapp.runs.plans import Plan
-from webapp.runs.presets import OWN, PRESETS, Measure, PathPreset, Preset, about, preset
+from webapp.runs.presets import OWN, PRESETS, Measure, PathPreset, Preset, Spaces, about, preset
 from webapp.sharing.access import runs_of
 
 
@@ -128,10 +130,18 @@ def _start(request: SignedIn) -> Preset:
 
 
 def _with(request: SignedIn, parent_id: str) -> Preset:
-    """With one model chosen already, as a parent and as model A."""
+    """With one model chosen already, as a parent and as model A. One that was bred here brings the base model and the benchmarks of its
+    run; where it is a path no other model has its layers, so that paths are searched.
+    """
     number = int(parent_id) if NUMBER.fullmatch(parent_id) else 0
     parent = get_object_or_404(Parent.objects.visible_to(request.user), pk=number)
-    return replace(OWN, parents=(parent.name,), path=replace(OWN.path, model_a=parent.name))
+    start = replace(OWN, title="", parents=(parent.name,), path=replace(OWN.path, model_a=parent.name))
+    origin = open_origins([parent.folder], request.user).get(parent.folder)
+    if origin is None:
+        return start
+    config = RunConfig.from_json(origin.run.config)
+    space: Spaces = "path" if Recipe.from_json(origin.recipe).path else "numbers"
+    return replace(start, space=space, base=config.base.name if config.base else None, measures=_measures(config))
 
 
 def _like(request: SignedIn, run_id: str) -> Preset:
@@ -144,10 +154,7 @@ def _like(request: SignedIn, run_id: str) -> Preset:
     start = replace(
         OWN,
         title=run.name,
-        measures=tuple(
-            Measure(asked.spec.name, asked.weight, asked.n_search, asked.n_validation, asked.n_final)
-            for asked in config.objectives
-        ),
+        measures=_measures(config),
         seed=config.seed,
         n_finalists=config.n_finalists,
         fidelity=config.fidelity,
@@ -171,6 +178,13 @@ def _like(request: SignedIn, run_id: str) -> Preset:
     if follows is None or follows.path is None:
         return start
     return replace(start, space="both", path=replace(_path_of(follows, follows.path), model_a=None))
+
+
+def _measures(config: RunConfig) -> tuple[Measure, ...]:
+    return tuple(
+        Measure(asked.spec.name, asked.weight, asked.n_search, asked.n_validation, asked.n_final)
+        for asked in config.objectives
+    )
 
 
 def _path_of(config: RunConfig, path: PathSettings) -> PathPreset:
