@@ -1,0 +1,98 @@
+"""Who gets what from every address of the site: the table that `test_matrix.py` holds the site to.
+
+One line is a route, a method that it knows, and what each person gets: `anonymous` is not signed in, `member` has an account, `viewer` and
+`editor` are whom the owner has shared the run with, `owner` made everything that the address names, `admin` looks after the server.
+`in` is a redirect to sign-in. HEAD is answered as GET is; methods without a line are refused with 405, or lead to sign-in.
+A new route needs its lines here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PERSONS: Final = ("anonymous", "member", "viewer", "editor", "owner", "admin")
+HTTP: Final = """
+route                              method  anonymous member viewer editor owner admin
+
+runs:list                          GET     in        200    200    200    200   200
+runs:new                           GET     in        200    200    200    200   200
+runs:new                           POST    in        200    200    200    200   200
+runs:new_summary                   POST    in        200    200    200    200   200
+runs:detail                        GET     in        404    200    200    200   404
+runs:history                       GET     in        404    200    200    200   404
+runs:candidate                     GET     in        404    200    200    200   404
+runs:compare                       GET     in        404    200    200    200   404
+runs:pause                         POST    in        404    403    302    302   404
+runs:resume                        POST    in        404    403    302    302   404
+runs:stop                          POST    in        404    403    302    302   404
+runs:rename                        POST    in        404    403    302    302   404
+runs:probe                         POST    in        404    403    302    302   404
+runs:delete                        POST    in        404    403    403    302   404
+
+sharing:share                      POST    in        404    403    403    302   404
+sharing:unshare                    POST    in        404    302    404    302   404
+
+exports:start                      POST    in        404    403    302    302   404
+exports:detail                     GET     in        404    302    302    302   404
+exports:zip                        GET     in        404    200    200    200   404
+exports:file                       GET     in        404    200    200    200   404
+exports:remove                     POST    in        404    403    403    302   404
+
+lineage:as_parent                  GET     in        404    403    403    200   404
+lineage:as_parent                  POST    in        404    403    403    302   404
+lineage:sequel                     GET     in        404    302    302    302   404
+lineage:go_on                      POST    in        404    403    403    302   404
+lineage:call_off                   POST    in        404    403    403    302   404
+
+library:parents                    GET     in        200    200    200    200   200
+library:parents                    POST    in        403    403    403    403   200
+library:parent_hide                POST    in        404    404    404    302   404
+library:benchmarks                 GET     in        200    200    200    200   200
+library:benchmark                  GET     in        404    404    404    200   404
+library:benchmark_hide             POST    in        404    404    404    302   404
+library:benchmark_new              GET     in        200    200    200    200   200
+library:benchmark_new              POST    in        200    200    200    200   200
+library:benchmark_template         GET     in        200    200    200    200   200
+library:benchmark_tasks            GET     in        200    200    200    200   200
+library:benchmark_task_requests    GET     in        200    200    200    200   200
+library:benchmark_task_request     POST    in        302    302    302    302   302
+library:benchmark_task_forget      POST    in        404    404    404    302   404
+
+accounts:login                     GET     200       302    302    302    302   302
+accounts:login                     POST    200       302    302    302    302   302
+accounts:logout                    POST    in        302    302    302    302   302
+accounts:setup                     GET     410       410    410    410    410   410
+accounts:setup                     POST    410       410    410    410    410   410
+accounts:account                   GET     in        200    200    200    200   200
+accounts:change_password           POST    in        200    200    200    200   200
+accounts:keep_hub_token            POST    in        200    200    200    200   200
+accounts:remove_hub_token          POST    in        302    302    302    302   302
+
+system:page                        GET     in        200    200    200    200   200
+health                             GET     200       200    200    200    200   200
+metrics                            GET     401       403    403    403    403   200
+"""
+WEBSOCKETS: Final = """
+route                              method  anonymous member viewer editor owner admin
+
+/ws/runs/<uuid:run_id>/            open    4401      4404   open   open   open  4404
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What each person gets from one route by one method, as the table has it."""
+
+    route: str
+    method: str
+    answers: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}"
+
+
+def rows(table: str) -> list[Row]:
+    """The lines of a table; ValueError where one has too few or too many words."""
+    lines = [line.split() for line in table.strip().splitlines()[1:] if line]
+    return [Row(route, method, dict(zip(PERSONS, answers, strict=True))) for route, method, *answers in lines]

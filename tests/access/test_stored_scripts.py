@@ -1,0 +1,214 @@
+"""Scripts in names, questions, answers and messages, in a real Chromium on every page that shows them: they are never more than text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
+
+from merging.benchmarks import BenchmarkSpec, QuestionFile
+from merging.recipes import Parent as Model
+from tests.conftest import wait_for, watched_page
+from tests.webapp.library.folders import model_folder
+from tests.webapp.runs import rows
+from webapp.library.actions import add_benchmark, register_parent
+from webapp.library.models import Benchmark, Parent
+from webapp.lineage.models import Adoption
+from webapp.runs.config import RunConfig
+from webapp.runs.models import Candidate, Evaluation, Event, Outcomes, Run
+from webapp.runs.outcomes import packed, unpacked
+from webapp.sharing.actions import share
+from webapp.system.models import Worker
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+PAYLOADS = Path(__file__).with_name("payloads.txt").read_text().splitlines()
+ALL = "\n".join(PAYLOADS)
+NAME_LENGTH = 200
+MARK = "[pwned]"
+"""What an element of a payload has, and none of ours."""
+
+
+def names(length: int = NAME_LENGTH) -> Iterator[str]:
+    """All payloads, as many in a name as it holds."""
+    name = ""
+    for payload in PAYLOADS:
+        if name and len(name) + len(payload) >= length:
+            yield name
+            name = ""
+        name = f"{name} {payload}".strip()
+    yield name
+
+
+class Stage:
+    """A signed-in browser. Every page that it shows must be free of what a payload would do."""
+
+    def __init__(self, page: Any, site: str, complaints: list[str]) -> None:
+        self.page, self._site, self.complaints = page, site, complaints
+        self.dialogs: list[str] = []
+        page.on("dialog", self._dialog)
+
+    def show(self, path: str) -> str:
+        """Open a page, and everything in it that can be opened; returns its text."""
+        self.page.goto(self._site + path)
+        self.page.wait_for_load_state("networkidle")
+        self.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        return self.settled(path)
+
+    def settled(self, path: str) -> str:
+        self.page.wait_for_timeout(150)
+        assert self.page.locator(MARK).count() == 0, f"a payload is an element of {path}"
+        assert (path, self.dialogs, self.complaints) == (path, [], [])
+        text: str = self.page.locator("html").inner_text()
+        return text
+
+    def _dialog(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+
+@pytest.fixture
+def stage(live_app: str, owner_client: Client, chromium: Any) -> Iterator[Stage]:
+    with watched_page(chromium) as (page, complaints):
+        cookie = owner_client.cookies["progeny_session"].value
+        page.context.add_cookies([{"name": "progeny_session", "value": cookie, "url": live_app}])
+        yield Stage(page, live_app, complaints)
+
+
+@pytest.fixture
+def benchmark(owner: User, tmp_path: Path) -> Benchmark:
+    """Its questions are payloads; in its search split there are a hundred."""
+    lines = [
+        {"question": f"{n}{time} {payload}", "answer": str(n)} for time in "ab" for n, payload in enumerate(PAYLOADS)
+    ]
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    row = add_benchmark(owner, QuestionFile(str(path), "last_number", seed=0, prompt=f"{ALL}\n{{question}}"))
+    Benchmark.objects.filter(pk=row.pk).update(name=next(names()), title=next(names()), summary=ALL)
+    row.refresh_from_db()
+    return row
+
+
+@pytest.fixture
+def run(owner: User, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Whatever is a text of it is a payload: its name, its models', its candidates', their answers, its failures."""
+    spec = replace(BenchmarkSpec.from_json(benchmark.spec), name=next(names()))
+    monkeypatch.setattr(rows, "benchmark", lambda: spec)
+    found = rows.make_run(
+        owner, state="done", ending=True, n_generations=2, population=30, n_failed=2, n_samples=len(PAYLOADS) // 2
+    )
+    config = RunConfig.from_json(found.config)
+    evil = tuple(Model(f"{ALL} {n}", f"/models/{n}", f"sha256:{n}") for n in range(2))
+    measured = tuple(replace(one, spec=replace(one.spec, name=ALL)) for one in config.objectives)
+    found.config = replace(config, parents=evil, base=evil[0], objectives=measured).to_json()
+    found.name, found.message = max(names(), key=len), ALL
+    found.save(update_fields=["config", "name", "message"])
+    called = dict(zip(found.candidates.values_list("pk", flat=True), [*names()] * 10, strict=False))
+    for candidate in Candidate.objects.filter(run=found):
+        candidate.name = called[candidate.pk]
+        candidate.save(update_fields=["name"])
+    for event in Event.objects.filter(run=found):
+        event.payload = event.payload | {"name": called.get(event.payload.get("candidate"), ""), "failure": ALL}
+        event.save(update_fields=["payload"])
+    Evaluation.objects.filter(run=found, status="failed").update(failure=ALL, failure_kind="<b pwned>x")
+    for row in Outcomes.objects.filter(score__evaluation__run=found):
+        _answer_with_payloads(row)
+    return found
+
+
+def _answer_with_payloads(row: Outcomes) -> None:
+    said = [
+        vars(outcome) | {"completion": payload, "extracted": payload, "language": "<b pwned>", "error": payload}
+        for outcome, payload in zip(unpacked(row), PAYLOADS, strict=False)
+    ]
+    for name, value in packed(said).items():
+        setattr(row, name, value)
+    row.save()
+
+
+def test_a_payload_that_got_through_would_be_noticed(stage: Stage) -> None:
+    """By its element, and by what the content policy says of its script. Without the policy it would run."""
+    stage.show("/")
+    stage.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img pwned src=data:, onerror=alert(1)>')")
+    with pytest.raises(AssertionError, match="a payload is an element"):
+        stage.settled("/")
+    wait_for(lambda: any("Content Security Policy" in said for said in stage.complaints), "the policy was broken")
+    stage.page.wait_for_timeout(500)
+    stage.complaints.clear()
+
+
+def test_names_on_the_list_of_runs(stage: Stage, owner: User) -> None:
+    for name in names():
+        Run.objects.create(
+            owner=owner, name=name, message=ALL, state="paused", config={}, config_digest="", seed=1, budget=9
+        )
+    shown = stage.show("/") + stage.show("/?page=2")
+    assert all(name in shown for name in names())
+    for payload in PAYLOADS[::10]:
+        stage.page.goto("about:blank")
+        stage.show(f"/?q={payload.replace('%', '%25').replace('#', '%23').replace('&', '%26').replace('+', '%2B')}")
+
+
+def test_a_run_its_candidates_and_their_answers(stage: Stage, run: Run, owner: User) -> None:
+    for number, name in enumerate(names(150)):
+        share(run, User.objects.create(username=f"{name}{number}"), "viewer")
+    live = reverse("runs:detail", args=[run.pk])
+    shown = stage.show(f"{live}?rows=all")
+    assert run.name in shown
+    stage.page.locator("[data-chart]").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp"):
+        stage.page.keyboard.press(key)
+        stage.settled(live)
+    candidate = run.candidates.filter(kind="evolved", evaluations__status="done").order_by("pk")[0]
+    address = reverse("runs:candidate", args=[run.pk, candidate.pk])
+    shown = "".join(stage.show(f"{address}?split=search&page={page}") for page in (1, 2, 3))
+    assert all(payload in shown for payload in PAYLOADS[: len(PAYLOADS) // 2])
+    failed = run.candidates.filter(evaluations__status="failed")[0]
+    stage.show(reverse("runs:candidate", args=[run.pk, failed.pk]))
+    stage.show(reverse("runs:compare", args=[run.pk, candidate.pk]))
+    Adoption.objects.create(candidate=candidate, failure=ALL)
+    stage.show(reverse("lineage:as_parent", args=[run.pk, candidate.pk]))
+
+
+def test_messages_after_a_button(stage: Stage, run: Run) -> None:
+    for name in names():
+        Run.objects.filter(pk=run.pk).update(name=name)
+        stage.show("/")
+        stage.page.locator(".run-acts summary").click()
+        stage.page.get_by_role("button", name="Delete", exact=True).click()
+        stage.settled("the question before it")
+        stage.page.get_by_role("dialog").get_by_role("button", name="Delete run").click()
+        stage.page.locator(".toast").first.wait_for()
+        stage.settled("the message after it")
+        Run.objects.filter(pk=run.pk).update(deleted_at=None)
+
+
+def test_models_and_benchmarks(stage: Stage, owner: User, benchmark: Benchmark, tmp_path: Path) -> None:
+    for number, name in enumerate(names()):
+        row = register_parent(owner, model_folder(tmp_path / str(number), fill=number))
+        Parent.objects.filter(pk=row.pk).update(
+            name=name, title=name, summary=ALL, licence="<b pwned>x", folder=f"/{ALL}", model_type="<b pwned>x"
+        )
+    ticked = "&".join(f"model={pk}" for pk in Parent.objects.values_list("pk", flat=True)[:3])
+    assert all(name in stage.show(f"/models/?{ticked}") for name in names())
+    stage.show("/benchmarks/")
+    stage.show(reverse("library:benchmark", args=[benchmark.pk]))
+    stage.show("/runs/new/")
+    for box in stage.page.locator("input[name=parents]").all()[:3]:
+        box.check()
+    stage.settled("the summary of a new run")
+
+
+def test_workers(stage: Stage) -> None:
+    for number, name in enumerate(names(150)):
+        Worker.objects.create(
+            name=f"{name}{number}", device=ALL[:200], code_version="1", ready=True, started=Now(), seen=Now()
+        )
+    stage.show("/system/")

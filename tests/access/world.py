@@ -1,0 +1,109 @@
+"""One of everything that an address can name, all of it the owner's, and the persons who ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.webapp.exports.rows import built
+from tests.webapp.library.folders import model_folder, question_file
+from tests.webapp.runs.path_rows import make_path_run
+from webapp.library.actions import add_benchmark, register_parent
+from webapp.library.models import Fetch
+from webapp.lineage.models import Sequel
+from webapp.runs.models import Run
+from webapp.sharing.actions import share
+
+BODIES: Mapping[str, Mapping[str, str]] = {
+    "runs:rename": {"name": "another name"},
+    "sharing:share": {"name": "member", "role": "viewer"},
+    "library:benchmark_task_request": {"task": "", "metric": ""},
+}
+"""What a form sends, where an empty one would be refused before anybody asks who sends it."""
+
+
+@dataclass(frozen=True)
+class World:
+    """`users` by the names of the table, without `anonymous`; `things` are the parts of addresses by the names that routes give them."""
+
+    users: Mapping[str, User]
+    run: Run
+    things: Mapping[str, Any]
+
+    def address(self, route: str, **others: Any) -> str:
+        """The address of a route, with its parts taken from here or from `others`."""
+        things = {**self.things, **others}
+        return reverse(route, kwargs={name: things[name] for name in parts()[route]})
+
+    def client(self, person: str, **options: Any) -> Client:
+        """Somebody's browser."""
+        client = Client(**options)
+        if person in self.users:
+            client.force_login(self.users[person])
+        return client
+
+    def ask(self, person: str, method: str, route: str, **others: Any) -> Any:
+        """What this person gets."""
+        asking = getattr(self.client(person), method.lower())
+        body = (BODIES.get(route, {}),) if method == "POST" else ()
+        answer = asking(self.address(route, **others), *body)
+        body_of(answer)
+        return answer
+
+
+def body_of(answer: Any) -> bytes:
+    """All of an answer. Of a download as a server takes it, which closes its files."""
+    if not answer.streaming:
+        return bytes(answer.content)
+
+    async def gathered() -> bytes:
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    return asyncio.run(gathered())
+
+
+def make_world(folder: Path) -> World:
+    names = ("member", "viewer", "editor", "owner")
+    users = {name: User.objects.create_user(name) for name in names}
+    users["admin"] = User.objects.create_superuser("admin")
+    owner = users["owner"]
+    run = make_path_run(owner, n_generations=1, population=2)
+    shares = {role: share(run, users[role], role) for role in ("viewer", "editor")}
+    Sequel.objects.create(first=run, name="what follows", config=run.config)
+    candidates = list(run.candidates.filter(kind="evolved").order_by("index"))
+    export = built(candidates[0], {"config.json": b"{}"})
+    parent = register_parent(owner, model_folder(folder / "model"))
+    benchmark = add_benchmark(owner, question_file(folder / "sums.jsonl"))
+    things = {
+        "run_id": run.pk,
+        "candidate_id": candidates[1].pk,
+        "share_id": shares["viewer"].pk,
+        "export_id": export.pk,
+        "name": "config.json",
+        "parent_id": parent.pk,
+        "benchmark_id": benchmark.pk,
+        "fetch_id": Fetch.objects.create(owner=owner, task="secret_task").pk,
+        "form": "csv",
+        "token": "no-token",
+    }
+    return World(users, run, things)
+
+
+def parts() -> dict[str, list[str]]:
+    """The names of the parts of every address of the site, by its route."""
+    return dict(_parts(get_resolver(), ""))
+
+
+def _parts(resolver: URLResolver, namespace: str) -> Any:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLPattern):
+            yield f"{namespace}{pattern.name}", list(pattern.pattern.converters)
+        else:
+            yield from _parts(pattern, f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace)
