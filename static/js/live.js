@@ -42,12 +42,18 @@ function hear(frame) {
   }
   for (const { payload } of fresh) now.done(payload.candidate);
   chart.draw(frame.type === "snapshot" ? [] : history.dots.slice(known));
-  root.querySelector("[data-empty]").hidden = history.dots.length > 0;
+  sayWhatIsAwaited(root.querySelector("[data-empty]"));
   root.querySelector("[data-doubted]").toggleAttribute("hidden", !history.dots.some(({ isDoubted }) => isDoubted));
   fillTable();
   remember();
   if (ENDED.includes(history.state)) finish();
   return true;
+}
+
+/** Below the empty chart: no longer that a worker is awaited when one is at work. */
+function sayWhatIsAwaited(said) {
+  said.hidden = history.dots.length > 0;
+  if (history.state === "running") said.textContent = said.dataset.onceStarted;
 }
 
 /** Nothing more will happen: show the last parts and hang up. While something is still measured of an ended run, listen on. */

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 
 from merging.benchmarks import BenchmarkSpec
 from merging.objectives import Objective
 from merging.recipes import Parent, Recipe
-from tests.browser.test_watching import watch
+from tests.browser.test_watching import in_thread, watch
 from webapp.library.actions import install_demo_pack
 from webapp.library.models import Benchmark
 from webapp.library.models import Parent as ParentRow
-from webapp.runs import actions
+from webapp.runs import actions, events, transitions
 from webapp.runs.config import PathSettings, RunConfig
 from webapp.runs.models import Run
 from webapp.system.processes import Child
@@ -42,6 +45,17 @@ def demo_config() -> RunConfig:
         dtype="float32",
         path=PathSettings(repeats=2, scales="slot", max_hops=12),
     )
+
+
+def test_an_empty_chart_says_what_is_awaited(live_app: str, owner: User, owner_client: Client, page: Any) -> None:
+    run = actions.launch(owner, demo_config(), "Paths of the demo")
+    said = watch(page, live_app, owner_client, run).locator("[data-empty]")
+    assert said.inner_text() == "Waiting for a worker to start."
+    with transaction.atomic():
+        transitions.start(transitions.locked(run.pk))
+    hint = {"type": "run.events", "seq": run.events.count()}
+    in_thread(lambda: async_to_sync(get_channel_layer().group_send)(events.group_name(run.pk), hint))
+    said.get_by_text("The parents are measured first: they are the bar to beat.").wait_for()
 
 
 def test_route_map_and_bars_of_a_real_search(
