@@ -138,7 +138,8 @@ def text(frame: Any) -> str:
 
 
 async def _read(run_id: UUID, after: int) -> tuple[int, str]:
-    found: tuple[int, str] = await database_sync_to_async(_frame)(run_id, after)
+    """In any thread: the questions of many sockets whether they still may listen wait for each other in one, and this for none."""
+    found: tuple[int, str] = await database_sync_to_async(_frame, thread_sensitive=False)(run_id, after)
     return found
 
 

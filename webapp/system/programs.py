@@ -81,10 +81,12 @@ def web_command(address: Address) -> Command:
     listen = ("--host", address.host, "--port", str(address.port))
     quiet = ("--log-level", "warning", "--no-access-log")
     protocol = ("--lifespan", "off", "--ws", "websockets-sansio", "--timeout-graceful-shutdown", "3")
+    # pages say nothing over their sockets, and to compress a small frame for each of them costs more than it saves
+    sockets = ("--ws-max-size", "1024", "--ws-per-message-deflate", "false")
     names = [own_address(), socket.gethostname()] if address.host in EVERYWHERE else [address.host]
     return Command(
         "web",
-        (sys.executable, "-m", "uvicorn", "webapp.asgi:application", *listen, *quiet, *protocol),
+        (sys.executable, "-m", "uvicorn", "webapp.asgi:application", *listen, *quiet, *protocol, *sockets),
         environment={"PROGENY_HOSTS": ",".join([*words("PROGENY_HOSTS"), *names]), "PROGENY_DATABASE_POOL": "1"},
         folder=BASE_DIR,
         stop_seconds=8,
