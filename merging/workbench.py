@@ -5,10 +5,12 @@ Knows nothing of runs, rows or queues: whoever has a recipe can have it scored o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -17,6 +19,7 @@ from merging import plain
 from merging.absorption import Absorption
 from merging.assembly import NamedTensor, Place, assemble
 from merging.benchmarks import Benchmark, Split
+from merging.configs import read_json
 from merging.elements import torch_dtype
 from merging.engines import EngineName, TokenModel
 from merging.engines.transformers import TransformersEngine
@@ -28,10 +31,10 @@ from merging.folders import BuiltFile, complete_or_absent, with_sums
 from merging.indexes import ParentFacts
 from merging.memory import keep_freed_memory
 from merging.path_shells import PathShell, all_blocks, can_be_followed, needed_blocks
-from merging.plans import plan
+from merging.plans import TensorJob, plan, stacked_layers
 from merging.recipes import Parent, Recipe
 from merging.shards import in_order, layout
-from merging.shells import ModelShell, compute_dtype
+from merging.shells import ModelShell, Stack, compute_dtype
 from merging.shelves import ParentShelf, room_beside_vllm
 from merging.streaming import best_device, write_model
 from merging.threads import threads_for
@@ -107,8 +110,8 @@ class Workbench:
     def model(self, recipe: Recipe, progress: Progress = no_progress) -> TokenModel:
         """The merged model, until the next call. A recipe that is in place already is not merged again.
 
-        RecipeError for one that can be built and not scored: with other tokens than its donor, or with layers that are
-        both stacked and merged; also for a path where the engine is vLLM.
+        RecipeError for a path with other tokens than its first parent's; where the engine is vLLM, for every path and for
+        whatever has other layers or tokens than its donor.
         """
         digest = recipe.digest()
         if self._seat is None or self._in_place != digest:
@@ -121,10 +124,9 @@ class Workbench:
         progress("load", 0, 1)
         facts = self._shelf.open(recipe)
         jobs = in_order(recipe, plan(recipe, facts))
-        _check_scorable(recipe, facts)
         progress("load", 1, 1)
         self._in_place = None  # from here on the shell is partly filled, unless all goes well
-        self._seat = seat = self._seat_for(recipe)
+        self._seat = seat = self._seat_for(recipe, jobs, facts)
         place = Place(seat.shell.targets, self._shelf.spectra)
         tensors = assemble(recipe, jobs, self._shelf, place)
         with threads_for(seat.n_parameters):
@@ -187,20 +189,28 @@ class Workbench:
             self._batch_shares[self._seat.key] = self._batch_share(self._seat.key) / 2
         self.close()
 
-    def _seat_for(self, recipe: Recipe) -> _Seat:
-        """The seat there is, or a new one for a donor with other files or another dtype."""
-        donor = Path(recipe.donor.folder)
-        dtype = self._compute_dtype(recipe)
-        key = plain.digest([str(dtype), companions_digest(donor)])
+    def _seat_for(self, recipe: Recipe, jobs: Sequence[TensorJob], facts: Mapping[Parent, ParentFacts]) -> _Seat:
+        """The seat there is, or a new one for another dtype, or for other files, tokens or layers than it was made for."""
+        donor, dtype = Path(recipe.donor.folder), self._compute_dtype(recipe)
+        is_reshaped = recipe.is_stack or _has_other_tokens(recipe, facts)
+        made_of = _made_of(recipe) if is_reshaped or recipe.companions.chat_template else None
+        key = plain.digest([str(dtype), companions_digest(donor), made_of])
         if isinstance(self._seat, _Seat) and self._seat.key == key:
             return self._seat
         self._stand_up()  # two models at once may not fit
-        tokenizer = _tokenizer(donor)
         if self._engine == "vllm":
-            engine = VllmEngine(donor, dtype, tokenizer, self._batch_share(key))
+            if made_of is not None:
+                raise RecipeError(
+                    f"the result has other layers, tokens or prompts than {recipe.donor.name}, which vLLM starts from: score it "
+                    "with the transformers engine, or build it"
+                )
+            engine = VllmEngine(donor, dtype, _tokenizer(donor), self._batch_share(key))
             return _Seat(key, engine, engine, engine.n_parameters, engine.close)
-        shell = ModelShell(donor, self.device, dtype)
-        asked = TransformersEngine(shell.model, tokenizer, batch_share=self._batch_share(key))
+        with _companions(recipe, made_of is not None) as folder:
+            shapes = {tensor.name: tensor.shape for tensor in layout(jobs, facts, recipe.dtype)}
+            stack = Stack(read_json(folder / "config.json"), shapes) if is_reshaped else None
+            shell = ModelShell(donor, self.device, dtype, stack)
+            asked = TransformersEngine(shell.model, _tokenizer(folder), batch_share=self._batch_share(key))
         return _Seat(key, shell, asked, shell.model.num_parameters())
 
     def _batch_share(self, key: str) -> float:
@@ -222,7 +232,7 @@ class Workbench:
         """A new seat with all layers of the parents, or, where these have no room, with those of the path."""
         plan(recipe, facts)
         _check_tokens(recipe, facts)
-        donor, dtype = Path(recipe.donor.folder), self._compute_dtype(recipe)
+        dtype = self._compute_dtype(recipe)
         blocks = all_blocks(recipe, facts)
         jobs = plan(blocks, facts)
         n_beside = (
@@ -235,7 +245,9 @@ class Workbench:
         with self._shelf.keeping_nothing():
             shell = PathShell(blocks, jobs, facts, self.device, dtype)
             share = self._batch_share(key)
-            seat = _PathSeat(key, shell, TransformersEngine(shell.model, _tokenizer(donor), batch_share=share))
+            with _companions(recipe, recipe.companions.chat_template != "") as folder:
+                engine = TransformersEngine(shell.model, _tokenizer(folder), batch_share=share)
+            seat = _PathSeat(key, shell, engine)
             tensors = assemble(blocks, in_order(blocks, jobs), self._shelf, Place(shell.targets))
             with threads_for(shell.model.num_parameters()):
                 shell.load(_counted(tensors, "merge", len(jobs), progress))
@@ -251,36 +263,44 @@ class Workbench:
             seat.leave()
 
 
-def _tokenizer(donor: Path) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        donor, local_files_only=True, trust_remote_code=False
+        folder, local_files_only=True, trust_remote_code=False
     )
     return found
 
 
-def _check_scorable(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
-    """RecipeError unless the result has the layers and the tokens of its donor, which is what models are scored in."""
-    if recipe.is_stack:
-        raise _not_scorable("layers", recipe)
-    _check_tokens(recipe, facts)
+@contextmanager
+def _companions(recipe: Recipe, are_own: bool) -> Iterator[Path]:
+    """A folder with what goes with the tensors, for as long as it is read: the donor's, or, where the result has its own, one made of
+    just these files.
+    """
+    if not are_own:
+        yield Path(recipe.donor.folder)
+        return
+    with TemporaryDirectory(prefix="progeny-") as made:
+        write_companions(recipe, Path(made), {})
+        yield Path(made)
+
+
+def _made_of(recipe: Recipe) -> list[object]:
+    """All that configuration and tokenizer of a result depend on that are not its donor's."""
+    layers = [[model.fingerprint, layer] for model, layer in stacked_layers(recipe)] if recipe.is_stack else []
+    return [asdict(recipe.companions), [companions_digest(Path(model.folder)) for model in recipe.models], layers]
 
 
 def _check_tokens(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
     if _has_other_tokens(recipe, facts):
-        raise _not_scorable("tokens", recipe)
+        raise RecipeError(
+            f"a path has the tokens of its first parent, {recipe.donor.name}, and this recipe asks for others: choose its "
+            "tokenizer, or build the path and score the folder"
+        )
 
 
 def _check_scales(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> None:
     """RecipeError for scales that could be followed here but not be built."""
     donor = facts[recipe.donor]
     Absorption(recipe, donor.config.family, donor.tied_embeddings)
-
-
-def _not_scorable(what: str, recipe: Recipe) -> RecipeError:
-    return RecipeError(
-        f"the result has other {what} than {recipe.donor.name}: it can be built but not scored; build it, and score the "
-        "folder as a model of its own"
-    )
 
 
 def _has_other_tokens(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> bool:

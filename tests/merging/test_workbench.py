@@ -114,6 +114,7 @@ def test_building_twice_gives_the_same_bytes(relatives: dict[str, Parent], tmp_p
     files = [Workbench("cpu").build(chosen, tmp_path / name, {"README.md": "# card"}) for name in ("a", "b")]
     assert files[0] == files[1]
     assert {file.name for file in files[0]} == {
+        "SHA256SUMS",
         "README.md",
         "config.json",
         "mergekit_config.yml",
@@ -187,24 +188,45 @@ def test_parents_that_changed_since_they_were_chosen_are_refused(relatives: dict
 
 
 def test_parents_that_do_not_fit_are_refused(relatives: dict[str, Parent], tmp_path: Path) -> None:
-    other = parent(parent(write_parent(tmp_path / "other", config(tie_word_embeddings=True))))
+    other = parent(write_parent(tmp_path / "other", config(hidden_size=32)))
     with pytest.raises(ParentError, match="hidden_size is 32 in other and 16 in one"):
         Workbench("cpu").evaluate(uniform_average((relatives["one"], other)), benchmark(), "search")
 
 
-def test_what_can_only_be_built_is_not_scored_as_its_donor(relatives: dict[str, Parent], tmp_path: Path) -> None:
-    """The layers' order alone would fill a shell without a word, though the configuration says more of each layer."""
+def test_layers_stacked_and_merged_are_scored_as_what_is_built(relatives: dict[str, Parent], tmp_path: Path) -> None:
+    """Four layers of three: the layers' order alone would fill a shell without a word, though the configuration says more."""
     bench, both = Workbench("cpu"), uniform_average((relatives["one"], relatives["two"]))
-    groups = [replace(WHOLE_MODEL, start=i, stop=i + 1, before=i == 0, after=i == 2) for i in range(3)]
-    sources = [replace(group, sources=(Source(0, 2 - i), Source(1, i))) for i, group in enumerate(groups)]
-    with pytest.raises(RecipeError, match="other layers than one: it can be built but not scored"):
-        bench.model(replace(both, groups=tuple(sources), values=both.values * 3))
-    other = write_parent(tmp_path / "other", config(vocab_size=260))
-    edit_json(other / "tokenizer.json", lambda value: value["added_tokens"].append({"id": 259, "content": "<new>"}))
+    groups = [replace(WHOLE_MODEL, start=i, stop=i + 1, before=i == 0, after=i == 3) for i in range(4)]
+    sources = [replace(group, sources=(Source(0, 2 - i // 2), Source(1, i // 2))) for i, group in enumerate(groups)]
+    stack = replace(both, groups=tuple(sources), values=both.values * 4)
+    assert_scored_as_built(bench, stack, tmp_path)
+    assert texts(bench, both) == texts(Workbench("cpu"), both)
+
+
+def test_other_tokens_are_scored_as_what_is_built(relatives: dict[str, Parent], tmp_path: Path) -> None:
+    bench, other = Workbench("cpu"), write_parent(tmp_path / "other", config(vocab_size=260))
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    new = {"id": 259, "content": "<new>", **flags}
+    edit_json(other / "tokenizer.json", lambda value: value["added_tokens"].append(new))
     average = uniform_average((relatives["one"], parent(other)))
-    with pytest.raises(RecipeError, match="other tokens than one"):
-        bench.model(replace(average, companions=Companions("union")))
-    assert bench.model(replace(average, companions=Companions("first")))
+    for tokenizer in ("union", "first"):
+        assert_scored_as_built(bench, replace(average, companions=Companions(tokenizer)), tmp_path)
+    path = replace(passthrough_recipe(relatives["one"]), companions=Companions("union"))
+    assert texts(bench, path) == texts(bench, passthrough_recipe(relatives["one"]))
+
+
+def test_a_chat_template_of_the_recipe_s_own_is_what_prompts_are_rendered_by(relatives: dict[str, Parent]) -> None:
+    chosen = replace(
+        passthrough_recipe(relatives["one"]), companions=Companions(chat_template="{{ messages[0].content }}!")
+    )
+    model = Workbench("cpu").model(chosen)
+    assert model.as_chats(["hello", "you"]) == ["hello!", "you!"]
+
+
+def assert_scored_as_built(bench: Workbench, chosen: Recipe, tmp_path: Path) -> None:
+    scored, folder = texts(bench, chosen), tmp_path / chosen.digest()
+    bench.build(chosen, folder)
+    assert scored == texts(Workbench("cpu"), passthrough_recipe(parent(folder)))
 
 
 def test_the_same_models_are_checked_again_for_another_donor(relatives: dict[str, Parent], tmp_path: Path) -> None:
