@@ -26,6 +26,7 @@ from merging.elements import dtype_of
 from merging.errors import TensorError
 from merging.methods.method import Settings, Values
 from merging.peer_draws import PeerDraws, shares_by_rank
+from merging.spheres import peer_arc, products
 
 
 class Rule(Protocol):
@@ -70,49 +71,13 @@ def _passthrough(
 # Spheres
 
 
-CHUNK: Final = 1 << 20
-"""Elements of a tensor that slerp sums at a time."""
-
-
 def _slerp(
     base: Tensor | None, parents: Sequence[Tensor], values: Sequence[Values], settings: Settings, draws: PeerDraws
 ) -> Tensor:
-    """float32, see `slerp_shares`."""
-    shares = [torch.tensor(share, device=parents[0].device) for share in slerp_shares(parents, settings["t"])]
+    """float32, from exact inner products: mergekit's own sums are float32, a million elements at a time."""
+    shares = peer_arc(products([parent.float() for parent in parents]), settings["t"])
     one, two = (parent.float() * share for parent, share in zip(parents, shares, strict=True))
     return one.add_(two).to(parents[0].dtype)
-
-
-def slerp_shares(parents: Sequence[Tensor], t: float) -> list[float]:
-    """What slerp multiplies each of two tensors with: those of a straight line where |cos| > 0.9995.
-
-    Sums are over a million elements at a time, in float32.
-    """
-    ends = [parent.reshape(1, -1) for parent in parents]
-    # [1, CHUNK], used again: fresh memory for every piece would cost more than the arithmetic
-    buffers = [torch.empty(1, min(CHUNK, end.shape[1]), device=end.device) for end in ends]
-    starts = range(0, max(1, ends[0].shape[1]), CHUNK)
-
-    def piece_of(which: int, start: int) -> Tensor:
-        piece = ends[which][:, start : start + CHUNK]
-        return buffers[which][:, : piece.shape[1]].copy_(piece)
-
-    def length(which: int) -> Tensor:
-        norms = [torch.linalg.vector_norm(piece_of(which, start), dim=1, keepdim=True) for start in starts]
-        whole: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        return torch.where(whole > 1e-8, whole, 1)  # of next to nothing
-
-    lengths = [length(0), length(1)]
-    dots = [
-        piece_of(0, start).div_(lengths[0]).mul_(piece_of(1, start).div_(lengths[1])).sum(dim=1, keepdim=True)
-        for start in starts
-    ]
-    cos = torch.stack(dots).sum(dim=0).clamp(-1, 1)
-    straight = cos.abs() > 0.9995
-    theta = torch.acos(torch.where(straight, 0, cos))
-    first = torch.tensor([[t]], dtype=torch.float32, device=cos.device)
-    shares = [torch.where(straight, share, torch.sin(share * theta) / torch.sin(theta)) for share in (1 - first, first)]
-    return [float(share) for share in shares]
 
 
 def _nuslerp(

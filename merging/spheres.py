@@ -99,6 +99,22 @@ def arc(cosine: Numbers, t: float) -> tuple[Numbers, Numbers]:
     return first, second
 
 
+def peer_arc(products: Numbers, t: float) -> tuple[float, float]:
+    """What mergekit's slerp multiplies each of two tensors with: 1 - t and t where |cos| > 0.9995, and lengths below 1e-8
+    count as 1. [2, 2]
+    """
+    lengths = lengths_of(products)
+    lengths = np.where(lengths > 1e-8, lengths, 1.0)
+    with np.errstate(invalid="ignore"):  # as in `cosines`
+        cosine = np.clip(products[0, 1] / lengths[0] / lengths[1], -1, 1)
+    ends = 1 - np.float32(t), np.float32(t)
+    if abs(cosine) > 0.9995:
+        return float(ends[0]), float(ends[1])
+    theta = np.arccos(cosine)
+    first, second = (np.float32(np.sin(share * theta) / np.sin(theta)) for share in ends)
+    return float(first), float(second)
+
+
 def length_of(coefficients: Sequence[float], products: Sequence[Sequence[float]]) -> float:
     """|sum_i c_i x_i|"""
     square = math.fsum(a * b * products[i][j] for i, a in enumerate(coefficients) for j, b in enumerate(coefficients))

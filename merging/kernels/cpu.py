@@ -73,7 +73,7 @@ def ranks_of(base: Elements, parent: Elements, row: int) -> NDArray[np.uint16]:
     found = np.empty(len(above), np.uint16)
 
     def of_span(start: int, stop: int) -> None:
-        rank_rows(below[start:stop], above[start:stop], row, None, found[start:stop])
+        rank_rows(below[start:stop], above[start:stop], row, None, None, found[start:stop])
 
     list(in_threads(of_span, spans_of_rows(len(above), row)))
     return found
@@ -184,7 +184,7 @@ class _Numbers:
 
 def _ranks(base: Any, parent: Any, row: int) -> NDArray[Any]:
     found = np.empty(len(parent), np.uint16 if row <= LONGEST_KEPT else np.uint32)
-    rank_rows(base, parent, row, None, found)
+    rank_rows(base, parent, row, None, None, found)
     return found
 
 

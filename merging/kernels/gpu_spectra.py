@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from merging.elements import rounded
 from merging.kernels.loops import N_BINS, N_WORDS
+from merging.recipes import Dtype
 
 PIECE: Final = 1 << 25
 """Elements whose magnitudes exist at a time: with what sorting them takes, about a gigabyte."""
@@ -39,15 +41,18 @@ class GpuSpectrum:
                 return
         self._kept = values.cpu().numpy(), counts.cumsum(0).cpu().numpy()
 
-    def nth_largest(self, n: int, base: Tensor, parent: Tensor) -> float:
-        """The n-th largest magnitude, counted from 1."""
+    def nth_largest(self, n: int, base: Tensor, parent: Tensor, dtype: Dtype = "float32") -> float:
+        """See `AnySpectrum`."""
+        return rounded(np.array([self._bits_at(n, base, parent)], np.uint32).view(np.float32), dtype).item()
+
+    def _bits_at(self, n: int, base: Tensor, parent: Tensor) -> int:
         place = self._n - n  # from 0, the smallest first
         if self._kept is not None:
             values, up_to = self._kept
-            return _magnitude(int(values[np.searchsorted(up_to, place, side="right")]))
+            return int(values[np.searchsorted(up_to, place, side="right")])
         number, place = _found(place, (bits >> 16 for bits in _pieces(base, parent)), N_BINS)
         word, _ = _found(place, (bits[bits >> 16 == number] & 0xFFFF for bits in _pieces(base, parent)), N_WORDS)
-        return _magnitude(number << 16 | word)
+        return number << 16 | word
 
 
 def _pieces(base: Tensor, parent: Tensor) -> Iterator[Tensor]:
@@ -62,7 +67,3 @@ def _found(place: int, numbers: Iterator[Tensor], n: int) -> tuple[int, int]:
     up_to = counts.cumsum(0).cpu().numpy()
     number = int(np.searchsorted(up_to, place, side="right"))
     return number, place - (int(up_to[number - 1]) if number else 0)
-
-
-def _magnitude(bits: int) -> float:
-    return float(np.uint32(bits).view(np.float32))

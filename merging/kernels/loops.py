@@ -288,11 +288,11 @@ def _total(sums: Any, rest: Any, n: Any, paired: Any) -> Any:
 
 
 @compiled
-def draw_mask(state: Any, place: Any, ranks: Any, limits: Any, mask: Any) -> Any:
+def draw_mask(state: Any, place: Any, limits: Any, mask: Any) -> Any:
     """One word of the Mersenne Twister MT19937 for each element, as `torch.bernoulli` takes them; 1 where its 24 trailing bits are
-    below the limit of the element's rank.
+    below the element's limit, or the one limit of all.
 
-    Without ranks there is one limit. `state` and `place` are the generator's; returns the place that it has come to.
+    `state` and `place` are the generator's; returns the place that it has come to.
     Matsumoto and Nishimura, 1998; words are made 624 at a time.
     """
     done = 0
@@ -302,10 +302,10 @@ def draw_mask(state: Any, place: Any, ranks: Any, limits: Any, mask: Any) -> Any
             place = 0
         n = min(MT_WORDS - place, len(mask) - done)
         words, kept = state[place : place + n], mask[done : done + n]
-        if ranks is not None:
-            of_word = ranks[done : done + n]
+        if len(limits) == len(mask):
+            of_word = limits[done : done + n]
             for k in range(n):
-                kept[k] = u1(_tempered(words[k]) < limits[of_word[k]])
+                kept[k] = u1(_tempered(words[k]) < of_word[k])
         else:
             limit = limits[0]  # before the loop: for all it is known, writing to `kept` might change it
             for k in range(n):
@@ -340,12 +340,12 @@ def _twisted(word: Any, following: Any) -> Any:
 
 
 @compiled
-def count_magnitudes(base: Any, parent: Any, counts: Any, numbers: Any) -> None:
-    """Adds to the bins of |tau|, [N_BINS]. `numbers` are room to work in, [PIECE], u4."""
+def count_magnitudes(base: Any, parent: Any, step: Any, counts: Any, numbers: Any) -> None:
+    """Adds to the bins of |tau|, rounded to what `step` stores, [N_BINS]. `numbers` are room to work in, [PIECE], u4."""
     for start in range(0, len(parent), PIECE):
         below, above = base[start : start + PIECE], parent[start : start + PIECE]
         for j in range(len(above)):
-            numbers[j] = magnitude_of(below, above, j, None) >> u4(16)
+            numbers[j] = magnitude_of(below, above, j, step) >> u4(16)
         for j in range(len(above)):
             counts[numbers[j]] += u4(1)
 
@@ -438,38 +438,64 @@ def _dot(x: Any, y: Any) -> Any:
 
 
 @compiled
-def rank_rows(base: Any, parent: Any, row: Any, step: Any, ranks: Any) -> None:
-    """The place of every element in its row of `row` elements by rising |tau|, from 0; equal ones in order of memory.
+def rank_rows(base: Any, parent: Any, row: Any, step: Any, of_rank: Any, found: Any) -> None:
+    """What `of_rank` has for the place of every element in its row of `row` elements by rising |tau|, from 0, or the place itself; equal
+    ones in order of memory.
 
     Task vectors are rounded to what `step` stores, unless it is None.
 
     Sorts by digits, the last first. A digit that all magnitudes share costs nothing but its count.
     """
-    n_digits = u4(1 << DIGIT_BITS)
-    counts = np.empty((3, n_digits), u4)
+    counts = np.empty((3, 1 << DIGIT_BITS), u4)
     here, there = np.empty(row, u8), np.empty(row, u8)
     for start in range(0, len(parent), row):
-        below, above, places = base[start : start + row], parent[start : start + row], ranks[start : start + row]
+        below, above, own = base[start : start + row], parent[start : start + row], found[start : start + row]
         counts[:] = u4(0)
         for j in range(row):
             magnitude = magnitude_of(below, above, j, step)
             here[j] = (u8(magnitude) << u8(32)) | u8(j)
             for digit in range(3):
-                counts[digit, (magnitude >> u4(DIGIT_BITS * digit)) & (n_digits - u4(1))] += u4(1)
+                counts[digit, (magnitude >> u4(DIGIT_BITS * digit)) & u4((1 << DIGIT_BITS) - 1)] += u4(1)
         for digit in range(3):
             shift = u8(32 + DIGIT_BITS * digit)
-            if counts[digit, (here[0] >> shift) & u8(n_digits - u4(1))] == u4(row):
-                continue
-            place = u4(0)
-            for k in range(n_digits):
-                place, counts[digit, k] = place + counts[digit, k], place
-            for j in range(row):
-                k = (here[j] >> shift) & u8(n_digits - u4(1))
-                there[counts[digit, k]] = here[j]
-                counts[digit, k] += u4(1)
-            here, there = there, here
+            if counts[digit, (here[0] >> shift) & u8((1 << DIGIT_BITS) - 1)] < u4(row):
+                _sort_by_digit(here, shift, counts[digit], there)
+                here, there = there, here
         for j in range(row):
-            places[u4(here[j])] = u4(j)
+            own[u4(here[j])] = u4(j) if of_rank is None else of_rank[j]
+
+
+@compiled
+def rank_short_rows(base: Any, parent: Any, row: Any, step: Any, of_rank: Any, found: Any) -> None:
+    """The same of task vectors that are rounded to bfloat16, and rows of at most 2^16 elements: a magnitude is the upper half of a word,
+    and its element's number fits the lower.
+    """
+    counts = np.empty((2, 1 << 8), u4)
+    here, there = np.empty(row, u4), np.empty(row, u4)
+    for start in range(0, len(parent), row):
+        below, above, own = base[start : start + row], parent[start : start + row], found[start : start + row]
+        for j in range(row):
+            here[j] = magnitude_of(below, above, j, step) | u4(j)
+        counts[:] = u4(0)
+        for j in range(row):
+            counts[0, (here[j] >> u4(16)) & u4(0xFF)] += u4(1)
+            counts[1, here[j] >> u4(24)] += u4(1)
+        _sort_by_digit(here, u4(16), counts[0], there)
+        _sort_by_digit(there, u4(24), counts[1], here)
+        for j in range(row):
+            own[here[j] & u4(0xFFFF)] = of_rank[j]
+
+
+@inlined
+def _sort_by_digit(words: Any, shift: Any, counts: Any, found: Any) -> None:
+    """In order of the digit that follows after `shift` bits, equal ones as they come. `counts`, by digit, are used up."""
+    place = u4(0)
+    for k in range(len(counts)):
+        place, counts[k] = u4(place + counts[k]), place
+    for j in range(len(words)):
+        k = (words[j] >> shift) & (len(counts) - 1)
+        found[counts[k]] = words[j]
+        counts[k] += u4(1)
 
 
 @inlined

@@ -16,14 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merging.elements import Elements, as_tensor, rounded, torch_dtype
-from merging.kernels.cpu import INFINITE, SAMPLES, equal_spans, in_threads, of_one_dtype, spans_of_rows, tapering_spans
-from merging.kernels.loops import N_VECTORS, draw_mask, f4, merge_as_peer, rank_rows, sum_as_torch, sum_magnitudes
+from merging.kernels.cpu import (
+    INFINITE,
+    LONGEST_KEPT,
+    SAMPLES,
+    equal_spans,
+    in_threads,
+    of_one_dtype,
+    spans_of_rows,
+    tapering_spans,
+)
+from merging.kernels.loops import (
+    N_VECTORS,
+    draw_mask,
+    f4,
+    merge_as_peer,
+    rank_rows,
+    rank_short_rows,
+    sum_as_torch,
+    sum_magnitudes,
+)
 from merging.kernels.passes import Pass
 from merging.kernels.spectra import AnySpectrum
 from merging.masks import row_of
 from merging.methods.method import Settings, Values
 from merging.peer_draws import PeerDraws, shares_by_rank
 from merging.recipes import Dtype
+from merging.spheres import peer_arc, products
 from merging.threads import n_threads
 
 ELECTING: Final = ("ties", "breadcrumbs_ties", "dare_ties", "della")
@@ -105,17 +124,14 @@ class PeerMerge:
             return NO_BOUNDS
         spectrum, tensors = self.spectrum_of(parent, base), (base, self.parents[parent])
         if self.method == "ties":
-            return self._rounded(spectrum.nth_largest(max(1, int(density * n)), *tensors)), math.inf
+            return spectrum.nth_largest(max(1, int(density * n)), *tensors, self.dtype), math.inf
         n_kept, n_top = int(density * n), int(self.settings["gamma"] * n)
         lowest = max(0, n - n_kept - n_top)
         if not n_kept:
             return math.inf, math.inf
-        low, high = (spectrum.nth_largest(place, *tensors) for place in (n - lowest, n - lowest - n_kept + 1))
-        return self._rounded(low), self._rounded(high)
-
-    def _rounded(self, magnitude: float) -> float:
-        """Rounding keeps the order, so the n-th of the rounded is the rounded n-th."""
-        return rounded(np.array([magnitude], np.float32), self.dtype).item()
+        places = n - lowest, n - lowest - n_kept + 1
+        low, high = (spectrum.nth_largest(place, *tensors, self.dtype) for place in places)
+        return low, high
 
     def _masks(self) -> tuple[Sequence[NDArray[np.uint8]], Any]:
         """What is kept of each parent, and what that is multiplied with."""
@@ -135,26 +151,26 @@ class PeerMerge:
     def _mask(self, parent: Elements, base: Elements, density: float) -> NDArray[np.uint8]:
         mask = np.empty(len(parent.words), np.uint8)
         if self.method.startswith("dare"):
-            self._draw(None, rounded(np.array([density], np.float32), self._work), mask)
+            self._draw(_limits(rounded(np.array([density], np.float32), self._work)), mask)
             return mask
         row, below, above = row_of(parent.shape), base.words, parent.words
-        shares = shares_by_rank(row, density, self.settings["epsilon"], self._work)
+        of_rank = _limits(shares_by_rank(row, density, self.settings["epsilon"], self._work))
+        rank = rank_short_rows if self.dtype == "bfloat16" and row <= LONGEST_KEPT else rank_rows
 
         def of_span(start: int, stop: int) -> NDArray[np.uint32]:
-            ranks = np.empty(stop - start, np.uint32)
-            rank_rows(below[start:stop], above[start:stop], row, SAMPLES[self.dtype], ranks)
-            return ranks
+            limits = np.empty(stop - start, np.uint32)
+            rank(below[start:stop], above[start:stop], row, SAMPLES[self.dtype], of_rank, limits)
+            return limits
 
         start = 0
-        for ranks in in_threads(of_span, spans_of_rows(len(above), row)):
-            self._draw(ranks, shares, mask[start : start + len(ranks)])
-            start += len(ranks)
+        for limits in in_threads(of_span, spans_of_rows(len(above), row)):
+            self._draw(limits, mask[start : start + len(limits)])
+            start += len(limits)
         return mask
 
-    def _draw(self, ranks: NDArray[np.uint32] | None, shares: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
-        """`torch.bernoulli` of the shares, one for all elements or by their ranks."""
-        limits = np.ceil(shares.astype(np.float64) * 2**24).astype(np.uint32)
-        self.draws.place = int(draw_mask(self.draws.words, self.draws.place, ranks, limits, mask))
+    def _draw(self, limits: NDArray[np.uint32], mask: NDArray[np.uint8]) -> None:
+        """`torch.bernoulli`, of one share for all elements or of each its own."""
+        self.draws.place = int(draw_mask(self.draws.words, self.draws.place, limits, mask))
 
     @property
     def _work(self) -> Dtype:
@@ -188,6 +204,11 @@ class PeerMerge:
         return rounded(np.array([whole], np.float32) / np.float32(left), self._work).item()
 
 
+def _limits(shares: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Below which a word of 24 bits keeps its element."""
+    return np.ceil(shares.astype(np.float64) * 2**24).astype(np.uint32)
+
+
 def _added_up(values: NDArray[np.float32], dtype: Dtype) -> float:
     """Torch's sum of numbers of a dtype: of fewer than four in their order on every processor."""
     if len(values) < N_VECTORS:
@@ -216,11 +237,9 @@ def reads(stored: Sequence[Elements], dtype: Dtype) -> bool:
 
 
 def as_pass(method: str, parents: Sequence[Elements], values: Sequence[Values], settings: Settings) -> Pass | None:
-    """The rules that are float32 and round once, as our own methods do. Slerp's sums and angles are torch's."""
+    """The rules that are float32 and round once, as our own methods do."""
     if method == "passthrough":
         return Pass((values[0]["scale"],))
     if method != "slerp":
         return None
-    from merging.peer_rules import slerp_shares  # which imports torch
-
-    return Pass(tuple(slerp_shares([as_tensor(parent) for parent in parents], settings["t"])))
+    return Pass(peer_arc(products(parents), settings["t"]))

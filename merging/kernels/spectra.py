@@ -13,12 +13,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from merging.elements import AnyTensor, Elements
-from merging.kernels.cpu import LONGEST_KEPT, SPAN, equal_spans, in_threads, ranks_of
+from merging.elements import AnyTensor, Elements, rounded
+from merging.kernels.cpu import LONGEST_KEPT, SAMPLES, SPAN, equal_spans, in_threads, ranks_of
 from merging.kernels.loops import N_BINS, N_WORDS, PIECE, count_different, count_magnitudes, gather_words
 from merging.masks import row_of
 from merging.plans import TensorOf
-from merging.recipes import Parent
+from merging.recipes import Dtype, Parent
 from merging.threads import n_threads
 
 MOST_KEPT: Final = 1 << 17
@@ -28,8 +28,8 @@ MOST_KEPT: Final = 1 << 17
 class AnySpectrum(Protocol):
     """The magnitudes of a task vector, whose base and parent are asked for again: those of one device, however it keeps them."""
 
-    def nth_largest(self, n: int, base: Any, parent: Any) -> float:
-        """The n-th largest magnitude, counted from 1."""
+    def nth_largest(self, n: int, base: Any, parent: Any, dtype: Dtype = "float32") -> float:
+        """The n-th largest magnitude, counted from 1, as `dtype` stores it: rounding changes no order."""
         ...
 
     def look_into_all(self, base: Any, parent: Any) -> None:
@@ -78,14 +78,19 @@ class Spectrum:
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._bins: NDArray[np.uint32] | None = None
+        self._bins: dict[Dtype, NDArray[np.uint32]] = {}
         self._different: tuple[NDArray[np.uint32], NDArray[np.int64]] | None = None
 
-    def nth_largest(self, n: int, base: Elements, parent: Elements) -> float:
-        """The n-th largest magnitude, counted from 1."""
+    def nth_largest(self, n: int, base: Elements, parent: Elements, dtype: Dtype = "float32") -> float:
+        """See `AnySpectrum`."""
         place = self._n - n  # from 0, the smallest first
-        bits = self._looked_up(place, base, parent) if self._different is None else _at(place, *self._different)
-        return float(np.uint32(bits).view(np.float32))
+        if self._different is not None:
+            bits = _at(place, *self._different)
+        elif dtype == "bfloat16":  # of which a bin is one magnitude
+            bits = self._bin_of(place, base, parent, dtype)[0] << 16
+        else:
+            bits = self._looked_up(place, base, parent)
+        return rounded(np.array([bits], np.uint32).view(np.float32), dtype).item()
 
     def look_into_all(self, base: Elements, parent: Elements) -> None:
         """Counts every different magnitude, unless there are too many to keep."""
@@ -105,11 +110,7 @@ class Spectrum:
     def _looked_up(self, place: int, base: Elements, parent: Elements) -> int:
         """The bits of the magnitude at a place: in which bin, and where in it."""
         below, above = base.words, parent.words
-
-        def bins_of(start: int, stop: int) -> NDArray[np.uint32]:
-            counts = np.zeros(N_BINS, np.uint32)
-            count_magnitudes(below[start:stop], above[start:stop], counts, np.empty(PIECE, np.uint32))
-            return counts
+        number, place = self._bin_of(place, base, parent, "float32")
 
         def words_of(start: int, stop: int) -> NDArray[np.int64]:
             words = np.empty(stop - start + 1, np.uint16)
@@ -117,13 +118,24 @@ class Spectrum:
             n = gather_words(below[start:stop], above[start:stop], np.uint32(number), words, room)
             return np.bincount(words[:n], minlength=N_WORDS)
 
-        if self._bins is None:
-            counts = sum(in_threads(bins_of, _shares(self._n)), np.zeros(N_BINS, np.int64))
-            self._bins = np.cumsum(counts).astype(np.uint32)
-        number = int(np.searchsorted(self._bins, place, side="right"))
-        place -= int(self._bins[number - 1]) if number else 0
         words = np.cumsum(sum(in_threads(words_of, _shares(self._n)), np.zeros(N_WORDS, np.int64)))
         return number << 16 | int(np.searchsorted(words, place, side="right"))
+
+    def _bin_of(self, place: int, base: Elements, parent: Elements, dtype: Dtype) -> tuple[int, int]:
+        """The number of the bin in which the magnitude at a place lies, once all are rounded, and its place there."""
+        below, above = base.words, parent.words
+
+        def bins_of(start: int, stop: int) -> NDArray[np.uint32]:
+            counts, step = np.zeros(N_BINS, np.uint32), None if dtype == "float32" else SAMPLES[dtype]
+            count_magnitudes(below[start:stop], above[start:stop], step, counts, np.empty(PIECE, np.uint32))
+            return counts
+
+        if dtype not in self._bins:
+            counts = sum(in_threads(bins_of, _shares(self._n)), np.zeros(N_BINS, np.int64))
+            self._bins[dtype] = np.cumsum(counts).astype(np.uint32)
+        bins = self._bins[dtype]
+        number = int(np.searchsorted(bins, place, side="right"))
+        return number, place - (int(bins[number - 1]) if number else 0)
 
 
 def spectrum(of: AnyTensor) -> AnySpectrum:

@@ -86,7 +86,7 @@ def test_words_are_those_of_torch_s_generator_and_it_goes_on_after_them(seed: in
     ours, theirs = PeerDraws(seed), torch.Generator().manual_seed(seed)
     for n in (1, 622, 623, 624, 625, 2000, 5):
         mask = np.empty(n, np.uint8)
-        ours.place = draw_mask(ours.words, ours.place, None, np.ceil(np.float32([0.3]) * 2**24).astype(np.uint32), mask)
+        ours.place = draw_mask(ours.words, ours.place, np.ceil(np.float32([0.3]) * 2**24).astype(np.uint32), mask)
         assert mask.tolist() == torch.bernoulli(torch.full((n,), 0.3), generator=theirs).tolist()
         assert ours.places(10**6, 3).tolist() == torch.randint(10**6, (3,), generator=theirs).tolist()
 
