@@ -18,7 +18,18 @@ from merging.indexes import ParentFacts
 from merging.methods import methods
 from merging.methods.method import Method
 from merging.plans import plan
-from merging.recipes import WHOLE_MODEL, Dtype, LayerGroup, Parent, Recipe, check_settings, layer_ranges, layers_name
+from merging.recipes import (
+    WHOLE_MODEL,
+    Companions,
+    Dtype,
+    LayerGroup,
+    Parent,
+    Recipe,
+    Tokenizer,
+    check_settings,
+    layer_ranges,
+    layers_name,
+)
 from merging.spaces import Axes, Genome, check_genome
 
 GRADIENT: Final = "gradient "
@@ -162,10 +173,11 @@ def parameter_space(
     dtype: Dtype,
     tied_embeddings: bool = False,
     filters: Sequence[str] = (),
+    tokenizer: Tokenizer = "same",
 ) -> GenomeSpace:
     """The parameter space of Akiba et al., section 3.1: what the method can be told for each layer group and parent.
 
-    `groups` and `filters` are those of `layer_groups`. Settings that are not given take the method's defaults. Seed and
+    `groups` and `filters` are those of `layer_groups`. Settings that are not given take the method's defaults. Tokenizer, seed and
     dtype are the same for all recipes of the space: DARE drops the same elements in every candidate, and what differs
     is what the genes changed.
     """
@@ -189,6 +201,7 @@ def parameter_space(
         seed=seed,
         dtype=dtype,
         shared=(shared,) * len(layers) if shared else (),
+        companions=Companions(tokenizer),
     )
     return GenomeSpace.around(origin, groups)
 

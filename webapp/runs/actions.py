@@ -18,7 +18,7 @@ from merging.hops import Hop, LayerPath
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.paths import path_recipe
-from merging.recipes import WHOLE_MODEL, Recipe, passthrough_recipe, uniform_average
+from merging.recipes import WHOLE_MODEL, Companions, Recipe, passthrough_recipe, uniform_average
 from webapp.queue import wake
 from webapp.quotas import QuotaError, hold
 from webapp.runs import events, ranks, transitions, versions
@@ -130,7 +130,9 @@ def _references(config: RunConfig) -> list[tuple[CandidateKind, str, Recipe]]:
 
 
 def _of_numbers(config: RunConfig) -> Iterator[tuple[str, Recipe]]:
-    yield UNIFORM_AVERAGE, uniform_average(config.parents, config.dtype)
+    average = uniform_average(config.parents, config.dtype)
+    whose = "first" if config.tokenizer == "base" else config.tokenizer  # an average knows no base model
+    yield UNIFORM_AVERAGE, replace(average, companions=Companions(whose))
     for name in UNTUNED if config.base else ():
         yield f"untuned {methods.get(name).title}", _untuned(name, config)
 
@@ -154,8 +156,17 @@ def _untuned(name: str, config: RunConfig) -> Recipe:
     method = methods.get(name)
     defaults = {parameter.name: parameter.default for parameter in method.per_parent()}
     row = (defaults,) * len(config.parents)
-    settings = method.default_settings()
-    return Recipe(name, config.base, config.parents, (WHOLE_MODEL,), (row,), settings, config.seed, config.dtype)
+    return Recipe(
+        method=name,
+        base=config.base,
+        parents=config.parents,
+        groups=(WHOLE_MODEL,),
+        values=(row,),
+        settings=method.default_settings(),
+        seed=config.seed,
+        dtype=config.dtype,
+        companions=Companions(config.tokenizer),
+    )
 
 
 def _add_references(run: Run, references: list[tuple[CandidateKind, str, Recipe]]) -> None:

@@ -18,7 +18,7 @@ from merging.indexes import parent_facts
 from merging.objectives import Objective
 from merging.path_genomes import PathSpace, path_space
 from merging.plans import check_granularity
-from merging.recipes import Dtype, Parent
+from merging.recipes import Dtype, Parent, Tokenizer
 from merging.words import joined
 
 N_FINALISTS: Final = 3
@@ -56,8 +56,9 @@ class RunConfig:
 
     `objectives`: at least one, no benchmark twice; counts of samples are per evaluation and at most what the split holds. The best
     `n_finalists` take the final exam. `override` is set when an objective's search split comes from a public test set. `fidelity` says
-    how much of the search split a candidate is asked. `groups` and `filters` are those of `merging.genomes.layer_groups`. `settings` are
-    the method's own, one value per recipe. `population_size` None is the search's default for the number of genes.
+    how much of the search split a candidate is asked. `groups` and `filters` are those of `merging.genomes.layer_groups`, `tokenizer` that
+    of `merging.recipes.Companions`. `settings` are the method's own, one value per recipe. `population_size` None is the search's default
+    for the number of genes.
 
     With a `path` the layers evolve that every token follows, and no tensor changes: parents are A, whose ends every path has, and B, or A
     alone; the method is passthrough, and there are neither base model nor groups.
@@ -80,6 +81,7 @@ class RunConfig:
     fidelity: str = FULL
     fidelity_settings: tuple[tuple[str, float], ...] = ()
     path: PathSettings | None = None
+    tokenizer: Tokenizer = "same"
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -152,14 +154,18 @@ class RunConfig:
             dtype=self.dtype,
             tied_embeddings=facts.config.tied_embeddings,
             filters=self.filters,
+            tokenizer=self.tokenizer,
         )
         check_granularity(space.origin.groups, {self.parents[0]: facts})
         return space
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types, the opposite of `from_json`. Without a path there is no word of it, as before there were paths."""
+        """Plain JSON types, the opposite of `from_json`. Without a path there is no word of it, nor of a tokenizer that is everybody's, as
+        before there was a choice.
+        """
         found = asdict(self) | {"objectives": [objective.to_json() for objective in self.objectives]}
-        return found if self.path else {name: value for name, value in found.items() if name != "path"}
+        unsaid = {name for name, usual in (("path", None), ("tokenizer", "same")) if getattr(self, name) == usual}
+        return {name: value for name, value in found.items() if name not in unsaid}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:

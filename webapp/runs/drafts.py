@@ -27,7 +27,7 @@ from merging.methods import methods
 from merging.methods.method import Method
 from merging.objectives import Objective, check_weight
 from merging.path_genomes import PathSpace
-from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, check_parents
+from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, Tokenizer, check_parents
 from merging.search import searches
 from merging.spaces import Space
 from webapp.library.actions import what_changed
@@ -85,7 +85,7 @@ class Draft:
     `override` is needed where a benchmark's search split comes from a public test set, and is forgotten elsewhere.
 
     With a `path` the parents are A and B, in this order, or A alone, and what belongs to numbers is forgotten: base model, method, groups,
-    filters and settings.
+    filters, settings and tokenizer.
     """
 
     parents: tuple[ParentRow, ...]
@@ -104,6 +104,7 @@ class Draft:
     fidelity: str = FULL
     fidelity_settings: Mapping[str, float] = field(default_factory=dict)
     path: PathDraft | None = None
+    tokenizer: Tokenizer = "same"
 
 
 class DraftError(Exception):
@@ -161,7 +162,12 @@ def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) 
     method = problems.catch("method", lambda: methods.get(draft.method))
     if method is None or not _can_take_part(draft, method, parents, base, problems) or not objectives:
         return None
-    _check_fit(fit_of(draft.parents, draft.base), problems)
+    if draft.tokenizer == "base" and base is None:
+        problems.found["tokenizer"].append(
+            "no base model is chosen whose tokenizer the result could have; expected one, or another choice"
+        )
+        return None
+    _check_fit(fit_of(draft.parents, draft.base, tokenizer=draft.tokenizer), problems)
     config = replace(
         _config(draft, objectives, problems),
         base=base,
@@ -169,6 +175,7 @@ def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) 
         groups=draft.groups,
         filters=_filters(draft),
         settings=tuple(sorted(draft.settings.items())),
+        tokenizer=draft.tokenizer,
     )
     space = problems.catch("groups", config.space)
     if not isinstance(space, GenomeSpace):

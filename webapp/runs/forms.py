@@ -70,6 +70,12 @@ SPACE_OPTIONS: Final = (
         "Numbers first. When that run is done, its winner is model A of a second run, over the layer path, by itself.",
     ),
 )
+TOKENIZER_OPTIONS: Final = (
+    ("same", "The one that all of them have"),
+    ("first", "The first parent's"),
+    ("base", "The base model's"),
+    ("union", "The union: all tokens of all of them"),
+)
 SCALE_OPTIONS: Final = (
     (
         "slot",
@@ -93,7 +99,19 @@ SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(
 NUMBERS: Final = ("population_size", "budget", "seed", "n_finalists")
 PATH_NUMBERS: Final = ("path_population_size", "path_budget", "repeats", "max_hops", "p_others")
 OF_NUMBERS: Final = frozenset(
-    {"parents", "base", "method", "groups", "n_groups", "division", "filters", "search", "budget", "population_size"}
+    {
+        "parents",
+        "base",
+        "tokenizer",
+        "method",
+        "groups",
+        "n_groups",
+        "division",
+        "filters",
+        "search",
+        "budget",
+        "population_size",
+    }
 )
 OF_PATH: Final = frozenset({"model_a", "model_b", "scales", "path_search", *PATH_NUMBERS})
 """What is asked for only where numbers, or the path, evolve."""
@@ -135,6 +153,10 @@ class RunForm(forms.Form):
         label="Base model",
         empty_label="None",
         help_text="The ancestor of all parents: what each has learned is measured from it.",
+    )
+    tokenizer = forms.ChoiceField(
+        choices=TOKENIZER_OPTIONS,
+        help_text="Where vocabularies differ, rows of the embeddings are found by token, not by number.",
     )
     model_a = forms.ModelChoiceField(
         Parent.objects.none(),
@@ -327,6 +349,7 @@ class RunForm(forms.Form):
             settings={p.name: chosen[_setting_name(method, p)] for p in method.per_recipe()},
             budget=chosen["budget"],
             population_size=chosen["population_size"],
+            tokenizer=chosen["tokenizer"],
             **self._shared(chosen),
         )
 
@@ -429,6 +452,7 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "space": start.space,
         "parents": [rows[name].pk for name in start.parents if name in rows],
         "base": rows.get(start.base or ""),
+        "tokenizer": start.tokenizer,
         **_initial_benchmarks(user, start),
         "method": start.method,
         "groups": kind,

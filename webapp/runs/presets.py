@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 
 from merging.errors import UnknownNameError
 from merging.fidelity import DEFAULT as FULL
+from merging.recipes import Tokenizer
 from webapp.runs.config import N_FINALISTS, RunConfig
 
 DEMO_BASE: Final = "demo/base"
@@ -66,6 +67,7 @@ class Preset:
     n_finalists: int = N_FINALISTS
     fidelity: str = FULL
     fidelity_settings: tuple[tuple[str, float], ...] = ()
+    tokenizer: Tokenizer = "same"
     space: Spaces = "numbers"
     path: PathPreset = PathPreset()
 

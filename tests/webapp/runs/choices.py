@@ -61,6 +61,7 @@ def form(chosen: Library, **changes: Any) -> dict[str, Any]:
         "space": "numbers",
         "parents": [chosen.first.pk, chosen.second.pk],
         "base": chosen.base.pk,
+        "tokenizer": "same",
         "benchmarks": [chosen.benchmark.pk],
         **own,
         "n_finalists": "3",

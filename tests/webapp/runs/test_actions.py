@@ -53,6 +53,19 @@ def test_a_run_starts_with_what_it_is_measured_against(owner: User, config: RunC
     assert run.candidates.get(index=5).recipe["values"] == [[{"weight": 1.0}, {"weight": 1.0}]]
 
 
+def test_all_merges_of_a_run_have_its_tokenizer_and_its_parents_their_own(owner: User, chosen: Library) -> None:
+    run = actions.launch(owner, plan(draft(chosen, tokenizer="base")).config, "my run")
+    found = {candidate.name: candidate.recipe["companions"]["tokenizer"] for candidate in run.candidates.all()}
+    assert found == {
+        "first": "same",
+        "second": "same",
+        "uniform average": "first",  # it has no base model
+        "untuned TIES": "base",
+        "untuned DARE-TIES": "base",
+        "starting point": "base",
+    }
+
+
 def test_without_a_base_model_nothing_is_measured_from_one(owner: User, chosen: Library) -> None:
     run = actions.launch(owner, plan(draft(chosen, method="linear", base=None)).config, "my run")
     assert set(run.candidates.values_list("name", flat=True)) == {

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from tests.webapp.library.folders import model_folder
 from tests.webapp.runs.choices import Library, draft, library
+from webapp.library.actions import register_parent
 from webapp.runs.config import PathSettings
 from webapp.runs.drafts import DraftError, plan
 
@@ -50,6 +52,26 @@ def test_the_configuration_is_frozen_from_what_was_chosen(chosen: Library) -> No
     assert [parent.fingerprint for parent in config.parents] == [chosen.first.fingerprint, chosen.second.fingerprint]
     assert config.settings == (("lambda", 0.5), ("normalize", True))
     assert type(config).from_json(config.to_json()) == config
+
+
+def test_a_tokenizer_is_everybody_s_unless_one_is_chosen(chosen: Library) -> None:
+    usual, first = plan(draft(chosen)).config, plan(draft(chosen, tokenizer="first")).config
+    assert "tokenizer" not in usual.to_json()
+    assert type(first).from_json(first.to_json()) == first
+    space = first.space()
+    assert space.decode(space.centre).companions.tokenizer == "first"
+    assert plan(draft(chosen, tokenizer="base")).config.tokenizer == "base"
+    refused = problems(chosen, tokenizer="base", base=None, method="linear")
+    assert refused == {
+        "tokenizer": "no base model is chosen whose tokenizer the result could have; expected one, or another choice"
+    }
+
+
+def test_other_vocabularies_need_a_choice_of_tokenizer(chosen: Library, owner: User, tmp_path: Path) -> None:
+    other = register_parent(owner, model_folder(tmp_path / "other", more_words=("e",)))
+    both = {"parents": (chosen.first, other), "base": None, "method": "linear"}
+    assert "Choose whose tokenizer the result has" in problems(chosen, **both)["parents"]
+    assert plan(draft(chosen, **both, tokenizer="union")).config.tokenizer == "union"
 
 
 def test_a_configuration_from_before_there_were_filters_is_read(chosen: Library) -> None:

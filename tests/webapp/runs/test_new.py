@@ -209,12 +209,13 @@ def test_a_run_like_one_with_parts_of_layers_starts_from_them(chosen: Library, o
 def test_a_run_like_another_starts_from_its_settings(
     chosen: Library, owner_client: Client, member_client: Client, stranger_client: Client
 ) -> None:
-    owner_client.post(NEW, form(chosen, method="linear", groups="some", n_groups="2", base="", budget="33"))
+    changes = {"method": "linear", "groups": "some", "n_groups": "2", "base": "", "budget": "33", "tokenizer": "union"}
+    owner_client.post(NEW, form(chosen, **changes))
     like = f"{NEW}?like={Run.objects.get().pk}"
     page = owner_client.get(like).content.decode()
     assert checked(page, "method") == {"linear"}
     assert checked(page, "groups") == {"some"}
-    assert all(value in page for value in ('value="33"', 'value="my run"'))
+    assert all(value in page for value in ('value="33"', 'value="my run"', '<option value="union" selected>'))
     assert member_client.get(like).status_code == 404
     assert stranger_client.get(like).status_code == 302
     assert owner_client.get(f"{NEW}?like=1").status_code == 404

@@ -108,7 +108,8 @@ def _fit(form: RunForm) -> dict[str, object]:
     if len(models) < 2:
         return {}
     is_path = form.cleaned_data.get("space") == "path"
-    found = fit_of(form.chosen_parents, form.chosen_base, is_path=is_path)
+    tokenizer = "same" if is_path else form.cleaned_data.get("tokenizer", "same")
+    found = fit_of(form.chosen_parents, form.chosen_base, tokenizer=tokenizer, is_path=is_path)
     said = " ".join(str(said) for name in ("parents", "model_a", "model_b") for said in form.errors.get(name, ()))
     concerns = [finding for finding in found.findings if finding.level != "info" and finding.found not in said]
     return {"fit": found, "concerns": concerns, "is_path": is_path, "models": [model.pk for model in models]}
@@ -172,6 +173,7 @@ def _like(request: SignedIn, run_id: str) -> Preset:
         search=config.search,
         population_size=config.population_size,
         budget=config.budget,
+        tokenizer=config.tokenizer,
     )
     sequel = Sequel.objects.filter(first=run).first()
     follows = RunConfig.from_json(sequel.config) if sequel else None

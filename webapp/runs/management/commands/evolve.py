@@ -21,6 +21,7 @@ from merging.errors import MergingError
 from merging.fidelity import fidelities
 from merging.methods import methods
 from merging.path_genomes import SCALES
+from merging.recipes import TOKENIZERS
 from merging.search import searches
 from webapp.accounts.setup import local_user
 from webapp.library.actions import add_benchmark, register_parent
@@ -39,7 +40,7 @@ from webapp.runs.report import Report, report
 from webapp.system.services import ensure_services
 
 POLL_SECONDS: Final = 0.25
-OF_NUMBERS: Final = ("base", "method", "groups", "filters", "search", "budget")
+OF_NUMBERS: Final = ("base", "tokenizer", "method", "groups", "filters", "search", "budget")
 OF_PATH: Final = (
     "path_model_b", "path_repeats", "path_max_hops", "path_scales", "path_p_others", "path_search", "path_population", "path_budget",
 )  # fmt: skip
@@ -54,6 +55,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--parents", help="names in the library or folders, separated by commas")
         parser.add_argument("--base", help="base model: a name or a folder")
+        parser.add_argument(
+            "--tokenizer",
+            choices=TOKENIZERS,
+            help="whose the result has where vocabularies differ; by default all have the same",
+        )
         parser.add_argument(
             "--benchmark", help="names in the library, or files of questions (JSONL or CSV), separated by commas"
         )
@@ -154,7 +160,7 @@ def _chosen(options: dict[str, Any]) -> Preset:
     start = preset(options["preset"]) if options["preset"] else OWN
     space: Spaces = options["space"] or start.space
     _check_space(space, options)
-    names = ("base", "method", "groups", "filters", "search", "budget", "seed", "fidelity")
+    names = ("base", "tokenizer", "method", "groups", "filters", "search", "budget", "seed", "fidelity")
     given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
     given["n_finalists"] = options["finalists"]
@@ -234,6 +240,7 @@ def _numbers(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
         search=chosen.search,
         budget=chosen.budget,
         population_size=chosen.population_size,
+        tokenizer=chosen.tokenizer,
         **_shared(owner, chosen, options),
     )
 
