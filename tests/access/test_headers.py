@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 from tests.access.matrix import HTTP, rows
@@ -108,9 +109,11 @@ def test_over_http_people_are_led_to_https_and_machines_are_answered(https: None
     assert behind.status_code == 200
 
 
-def test_cookies_stay_with_the_site(world: World) -> None:
-    client = world.client("owner")
-    client.get("/")
+def test_cookies_stay_with_the_site(db: None) -> None:
+    User.objects.create_user("somebody", password="a good password")
+    client = Client()
+    client.get("/sign-in/")
+    client.post("/sign-in/", {"username": "somebody", "password": "a good password"})
     flags = {name: (cookie["samesite"], cookie["httponly"]) for name, cookie in client.cookies.items()}
     assert flags["progeny_session"] == ("Lax", True)
     assert flags["progeny_csrf"][0] == "Lax"
