@@ -163,11 +163,11 @@ BUGS: Final[dict[Callable[[], None], str]] = {
     a_search_forgets: "not those of the uninterrupted run",
     no_new_seed_for_a_generation: "not those of the uninterrupted run",
     failed_candidates_are_told_as_zero: "told_what_was_scored",
-    the_last_results_are_not_waited_for: "closed_means_scored",
+    the_last_results_are_not_waited_for: "closed_means_scored|told_what_was_scored",
     claims_are_not_locked: "attempts_closed|leases_have_attempts|accepted_once",
     scores_are_written_after_the_commit: "scores_of_done_work",
     the_budget_is_overspent: "within_budget",
-    a_candidate_is_left_out: "populations_intact",
+    a_candidate_is_left_out: "every run ends",
     the_worst_finalist_wins: "best_wins",
 }
 """Each with how it is caught: a word of what the harness says."""

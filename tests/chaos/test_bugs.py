@@ -37,7 +37,7 @@ def play(stage: Stage, prepare: Callable[[], None]) -> None:
     stage.wait_for(lambda: "w1" in stage.busy(), "the first worker works")
     stage.crew.kill("w1")
     stage.wait_for_ends()
-    stage.judge(faults=3)
+    stage.judge(faults=2)
 
 
 def test_without_a_bug_nothing_is_caught(stage: Stage) -> None:
