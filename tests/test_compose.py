@@ -58,7 +58,7 @@ def test_only_our_own_services_are_built_and_every_volume_is_declared() -> None:
     services = COMPOSE["services"]
     assert {name for name, service in services.items() if "build" in service} == {"prepare", "web", "worker"}
     used = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    assert used == {*COMPOSE["volumes"], "./nginx.conf"}
 
 
 def test_workers_may_use_every_gpu_and_have_no_name_of_their_own() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
+from tests.ledger import world
 from webapp.exports.models import Export
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Run
@@ -134,18 +138,57 @@ def test_leases_of_exports_are_renewed_like_all_others(export: Export) -> None:
     assert not claims.renew(claim.lease)
 
 
+def made_long_ago(*names: str) -> list[Path]:
+    """Folders of exports that are older than two leases."""
+    long_ago = time.time() - 3600
+    paths = [exports.folder() / name for name in names]
+    for path in paths:
+        path.mkdir(parents=True, exist_ok=True)
+        os.utime(path, (long_ago, long_ago))
+    return paths
+
+
+def left() -> set[str]:
+    return {path.name for path in exports.folder().iterdir()}
+
+
 def test_orphans_are_swept_and_nothing_else(export: Export) -> None:
     claim = built()
-    long_ago = time.time() - 3600
     names = [f"{claim.final.name}.999", f".{claim.final.name}.999.partial", f".{claim.partial.name}.partial"]
-    for path in (claim.final, *(exports.folder() / name for name in names), claim.partial):
-        path.mkdir(exist_ok=True)
-        os.utime(path, (long_ago, long_ago))
+    made_long_ago(claim.final.name, *names, claim.partial.name, "mine", "mine.bak")
     fresh = exports.folder() / f"{claim.final.name}.1000"
     fresh.mkdir()
     assert repairs.sweep_exports() == 2
-    left = {path.name for path in exports.folder().iterdir()}
-    assert left == {claim.final.name, claim.partial.name, names[2], fresh.name}
+    assert left() == {claim.final.name, claim.partial.name, names[2], fresh.name, "mine", "mine.bak"}
+
+
+def test_folders_of_exports_that_are_gone_or_failed_are_swept(export: Export) -> None:
+    failed = built()
+    exports.fail_export(failed, CRASH)
+    made_long_ago(str(uuid4()), failed.final.name)
+    assert repairs.sweep_exports() == 2 and left() == set()
+
+
+def test_a_finished_export_is_never_swept(export: Export) -> None:
+    exports.finish_export(built(), [README])
+    made_long_ago(str(export.pk))
+    assert repairs.sweep_exports() == 0 and left() == {str(export.pk)}
+
+
+def test_downloads_of_a_deleted_run_are_swept_unless_a_run_is_made_from_them(
+    export: Export, run: Run, owner: User, tmp_path: Path, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    exports.finish_export(built(), [README])
+    later = world.launch(owner, tmp_path)
+    parents = [{**later.config["parents"][0], "folder": str(export.folder)}, *later.config["parents"][1:]]
+    Run.objects.filter(pk=later.pk).update(config=later.config | {"parents": parents})
+    Run.objects.filter(pk=run.pk).update(deleted_at=Now())
+    repairs.sweep_exports()
+    assert export.folder.exists()
+    Run.objects.filter(pk=later.pk).update(deleted_at=Now())
+    with django_capture_on_commit_callbacks(execute=True):
+        repairs.sweep_exports()
+    assert not export.folder.exists() and not Export.objects.exists()
 
 
 def test_a_finished_export_never_changes(export: Export) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 from django.conf import settings
 from django.db import models
@@ -29,6 +30,11 @@ class Export(Leased):
 
     def __str__(self) -> str:
         return f"{self.candidate} for download"
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are once it is `done`."""
+        return Path(settings.DATA_DIR) / "exports" / str(self.pk)
 
 
 class ExportFile(models.Model):

@@ -1,25 +1,27 @@
-"""Building a merged model for download, and downloading it: whole as a zip, or file by file with resumption."""
+"""Building a merged model for download, downloading it, whole as a zip or file by file, and removing it."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
 
 from webapp.accounts.requests import SignedIn
-from webapp.exports import ranges, streams
-from webapp.exports.actions import request_export
+from webapp.exports import streams
+from webapp.exports.actions import remove_export, request_export
 from webapp.exports.models import Export
-from webapp.sharing.access import editable_by, run_or_refusal, runs_of
+from webapp.exports.responses import response, response_by_nginx
+from webapp.quotas import QuotaError
+from webapp.sharing.access import editable_by, owned_by, run_or_refusal, runs_of
 
 
 @require_POST
@@ -27,7 +29,12 @@ def start(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     """Ask for the model; htmx gets its box, others the candidate's page."""
     run = run_or_refusal(editable_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates, pk=candidate_id)
-    export = request_export(run.owner, candidate)
+    try:
+        export = request_export(run.owner, candidate)
+    except QuotaError as error:
+        messages.error(request, str(error))
+        page = reverse("runs:candidate", args=[run.pk, candidate.pk])
+        return HttpResponseClientRedirect(page) if request.htmx else redirect(page)
     return _box(request, export) if request.htmx else redirect(_page(export))
 
 
@@ -39,6 +46,19 @@ def detail(request: SignedIn, export_id: UUID) -> HttpResponse:
     return _box(request, export) if request.htmx else redirect(_page(export))
 
 
+@require_POST
+def remove(request: SignedIn, export_id: UUID) -> HttpResponse:
+    """Remove the download to make room; then back to the candidate's page, which says whether it was."""
+    export = _own(request, export_id, status="done")
+    run_or_refusal(owned_by, request.user, export.candidate.run_id)
+    page = _page(export)
+    if reason := remove_export(export):
+        messages.error(request, reason)
+    else:
+        messages.success(request, "The download is removed. It can be built again.")
+    return redirect(page)
+
+
 @require_safe
 def file(request: SignedIn, export_id: UUID, name: str) -> HttpResponseBase:
     """One file. Its SHA-256 is its strong ETag: a download that was cut goes on where it stopped, or starts anew if the file is another."""
@@ -46,33 +66,32 @@ def file(request: SignedIn, export_id: UUID, name: str) -> HttpResponseBase:
     facts = next((found for found in export.files.all() if found.name == name), None)
     if facts is None:
         raise Http404
-    etag = f'"{facts.sha256}"'
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", **_as_attachment(facts.name)}
-    if ranges.is_known(request.headers, etag):
-        return HttpResponse(status=304, headers=headers)
-    asked = ranges.asked(request.headers, etag, facts.n_bytes)
-    if asked is None:
-        return HttpResponse(status=416, headers=headers | {"Content-Range": f"bytes */{facts.n_bytes}"})
-    headers["Content-Length"] = str(asked.n_bytes)
-    if asked.is_part:
-        headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{facts.n_bytes}"
-    status = 206 if asked.is_part else 200
-    if request.method == "HEAD":
-        return HttpResponse(status=status, headers=headers)
-    pieces = streams.pieces(_folder(export) / facts.name, asked.start, asked.n_bytes)
-    return StreamingHttpResponse(pieces, status=status, headers=headers)
+    try:
+        content = streams.File(export.folder / facts.name, facts.n_bytes, facts.sha256)
+    except FileNotFoundError:
+        return _gone()
+    if settings.ACCEL:
+        content.close()
+        return response_by_nginx(request, f"{export.pk}/{facts.name}", facts.sha256, facts.name)
+    return response(request, content, facts.name, "application/octet-stream")
 
 
 @require_safe
 def archive(request: SignedIn, export_id: UUID) -> HttpResponseBase:
-    """All files as one zip, made while it is sent."""
+    """All files as one zip, made while it is sent; it can be resumed as a file can."""
     export = _own(request, export_id, status="done")
     root = _name(export)
-    stream = streams.archive(_folder(export), list(export.files.values_list("name", flat=True)), root)
-    headers = _as_attachment(f"{root}.zip") | {"Content-Length": str(len(stream)), "Content-Type": "application/zip"}
-    if request.method == "HEAD":
-        return HttpResponse(headers=headers)
-    return StreamingHttpResponse(streams.in_threads(iter(stream)), headers=headers)
+    try:
+        content = streams.Archive(root, [(export.folder / one.name, one.sha256) for one in export.files.all()])
+    except FileNotFoundError:
+        return _gone()
+    return response(request, content, f"{root}.zip", "application/zip")
+
+
+def _gone() -> HttpResponse:
+    """The rows are there and the files are not: removed just now, or lost."""
+    words = "The files of this download are gone. Remove it on its page and build it again.\n"
+    return HttpResponse(words, status=410, content_type="text/plain; charset=utf-8")
 
 
 def _own(request: SignedIn, export_id: UUID, **conditions: str) -> Export:
@@ -92,19 +111,6 @@ def _page(export: Export) -> str:
     return reverse("runs:candidate", args=[export.candidate.run_id, export.candidate_id]) + "#download"
 
 
-def _folder(export: Export) -> Path:
-    return Path(settings.DATA_DIR) / "exports" / str(export.pk)
-
-
 def _name(export: Export) -> str:
     """What the folder is called at its new home."""
     return slugify(f"{export.candidate.run.name} {export.candidate.name}".replace(".", "-")) or str(export.pk)
-
-
-def _as_attachment(name: str) -> dict[str, str]:
-    disposition = content_disposition_header(as_attachment=True, filename=name) or "attachment"
-    return {
-        "Content-Disposition": disposition,
-        "X-Content-Type-Options": "nosniff",
-        "Content-Type": "application/octet-stream",
-    }

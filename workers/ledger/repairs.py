@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
+from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from webapp.exports.actions import remove_export
 from webapp.exports.models import Export
 from webapp.runs import transitions, versions
 from webapp.runs.models import CLAIMABLE, PROBED, Evaluation, Event, Run
@@ -22,6 +26,7 @@ from workers.ledger.exports import folder, return_export
 from workers.ledger.results import end_attempt, return_to_queue
 
 ADVISORY_LOCK: Final = 0x70726F67  # "prog"
+_EXPORT: Final = re.compile(r"\.?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.(\d+)(?:\.partial)?)?")
 UNRELAYED_AFTER: Final = timedelta(seconds=2)
 """An event younger than this is probably on its way."""
 
@@ -55,24 +60,42 @@ def claimable() -> bool:
     pending = Evaluation.objects.filter(
         whose, status="pending", run__deleted_at=None, run__algo_version__in=versions.KNOWN
     )
-    return pending.exists() or Export.objects.filter(status="pending").exists()
+    wanted = Export.objects.filter(status="pending", candidate__run__algo_version__in=versions.KNOWN)
+    return pending.exists() or wanted.exists()
 
 
 def sweep_exports() -> int:
-    """Remove what builders left who lost their lease: `<export>.<token>`, and `.<export>.<token>.partial` before it.
-
-    Returns how many. Finished exports have no dot in their names.
+    """Remove folders that nobody can reach: of builders who lost their lease or were killed, of exports that failed or were removed, and
+    of deleted runs, unless a run or the Models page still needs them. Returns how many. Nothing younger than two leases is touched.
     """
-    live = [f"{pk}.{token}" for pk, token in Export.objects.filter(status="leased").values_list("pk", "lease_token")]
+    for export in Export.objects.filter(status="done", candidate__run__deleted_at__isnull=False):
+        remove_export(export)
+    found = [path for path in folder().glob("*") if _EXPORT.fullmatch(path.name)]
+    rows = {
+        str(row.pk): row for row in Export.objects.only("status", "lease_token")
+    }  # after looking: a row is older than its folder
     oldest = time.time() - 2 * LEASE.total_seconds()
-    orphans = [
-        path
-        for path in folder().glob("*.*")
-        if not any(name in path.name for name in live) and path.stat().st_mtime < oldest
-    ]
+    orphans = [path for path in found if not _is_needed(path.name, rows) and _age_mark(path) < oldest]
     for path in orphans:
         shutil.rmtree(path, ignore_errors=True)
     return len(orphans)
+
+
+def _is_needed(name: str, rows: Mapping[str, Export]) -> bool:
+    """`<export>` belongs to a row that has not failed, `<export>.<token>` and `.<export>.<token>.partial` to whoever holds that lease."""
+    export_id, token = _EXPORT.fullmatch(name).groups()  # type: ignore[union-attr]  # only such names come here
+    row = rows.get(export_id)
+    if row is None:
+        return False
+    return row.status != "failed" if token is None else row.status == "leased" and str(row.lease_token) == token
+
+
+def _age_mark(path: Path) -> float:
+    """When the folder's entries last changed; now, if it has gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _is_over() -> Q:
