@@ -108,7 +108,7 @@ def _fit(form: RunForm) -> dict[str, object]:
     if len(models) < 2:
         return {}
     is_path = form.cleaned_data.get("space") == "path"
-    tokenizer = "same" if is_path else form.cleaned_data.get("tokenizer", "same")
+    tokenizer: Tokenizer = "same" if is_path else form.cleaned_data.get("tokenizer", "same")
     found = fit_of(form.chosen_parents, form.chosen_base, tokenizer=tokenizer, is_path=is_path)
     said = " ".join(str(said) for name in ("parents", "model_a", "model_b") for said in form.errors.get(name, ()))
     concerns = [finding for finding in found.findings if finding.level != "info" and finding.found not in said]
