@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from merging import plain
 from merging.errors import UnknownNameError
 from merging.objectives import shares
-from merging.recipes import Recipe
+from merging.recipes import Recipe, Tokenizer
 from webapp.accounts.requests import SignedIn
 from webapp.library.fit import fit_of
 from webapp.library.models import Parent
