@@ -31,6 +31,7 @@ from webapp.system.models import Worker
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 PAYLOADS = Path(__file__).with_name("payloads.txt").read_text().splitlines()
 ALL = "\n".join(PAYLOADS)
+HALF = len(PAYLOADS) // 2
 NAME_LENGTH = 200
 MARK = "[pwned]"
 """What an element of a payload has, and none of ours."""
@@ -83,27 +84,30 @@ def stage(live_app: str, owner_client: Client, chromium: Any) -> Iterator[Stage]
 
 
 @pytest.fixture
-def benchmark(owner: User, tmp_path: Path) -> Benchmark:
-    """Its questions are payloads; in its search split there are a hundred."""
+def questions(tmp_path: Path) -> QuestionFile:
+    """Every question is a payload, and so is what is said before it."""
     lines = [
         {"question": f"{n}{time} {payload}", "answer": str(n)} for time in "ab" for n, payload in enumerate(PAYLOADS)
     ]
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    row = add_benchmark(owner, QuestionFile(str(path), "last_number", seed=0, prompt=f"{ALL}\n{{question}}"))
+    return QuestionFile(str(path), "last_number", seed=0, prompt=f"{ALL}\n{{question}}")
+
+
+@pytest.fixture
+def benchmark(owner: User, questions: QuestionFile) -> Benchmark:
+    row = add_benchmark(owner, questions)
     Benchmark.objects.filter(pk=row.pk).update(name=next(names()), title=next(names()), summary=ALL)
     row.refresh_from_db()
     return row
 
 
 @pytest.fixture
-def run(owner: User, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(owner: User, questions: QuestionFile, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Whatever is a text of it is a payload: its name, its models', its candidates', their answers, its failures."""
-    spec = replace(BenchmarkSpec.from_json(benchmark.spec), name=next(names()))
+    spec = BenchmarkSpec.of_file(next(names()), questions)
     monkeypatch.setattr(rows, "benchmark", lambda: spec)
-    found = rows.make_run(
-        owner, state="done", ending=True, n_generations=2, population=30, n_failed=2, n_samples=len(PAYLOADS) // 2
-    )
+    found = rows.make_run(owner, state="done", ending=True, n_generations=2, population=30, n_failed=2, n_samples=HALF)
     config = RunConfig.from_json(found.config)
     evil = tuple(Model(f"{ALL} {n}", f"/models/{n}", f"sha256:{n}") for n in range(2))
     measured = tuple(replace(one, spec=replace(one.spec, name=ALL)) for one in config.objectives)
@@ -125,8 +129,8 @@ def run(owner: User, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> R
 
 def _answer_with_payloads(row: Outcomes) -> None:
     said = [
-        vars(outcome) | {"completion": payload, "extracted": payload, "language": "<b pwned>", "error": payload}
-        for outcome, payload in zip(unpacked(row), PAYLOADS, strict=False)
+        vars(outcome) | {"completion": f"{one} {other}", "extracted": one, "language": "<b pwned>", "error": other}
+        for outcome, one, other in zip(unpacked(row), PAYLOADS, reversed(PAYLOADS), strict=False)
     ]
     for name, value in packed(said).items():
         setattr(row, name, value)
@@ -169,7 +173,7 @@ def test_a_run_its_candidates_and_their_answers(stage: Stage, run: Run, owner: U
     candidate = run.candidates.filter(kind="evolved", evaluations__status="done").order_by("pk")[0]
     address = reverse("runs:candidate", args=[run.pk, candidate.pk])
     shown = "".join(stage.show(f"{address}?split=search&page={page}") for page in (1, 2, 3))
-    assert all(payload in shown for payload in PAYLOADS[: len(PAYLOADS) // 2])
+    assert all(payload in shown for payload in PAYLOADS[:HALF])
     failed = run.candidates.filter(evaluations__status="failed")[0]
     stage.show(reverse("runs:candidate", args=[run.pk, failed.pk]))
     stage.show(reverse("runs:compare", args=[run.pk, candidate.pk]))
