@@ -1,6 +1,6 @@
 """Downloads of a big model: cut again and again, many at once, and how fast over the loopback; from the web server and through nginx.
 
-    .venv/bin/python -m benchmarks.downloads >> docs/reliability.md
+    .venv/bin/python -m benchmarks.downloads >> docs/operation.md
 
 The clients are curl. The file is sparse, with words here and there that tell its places apart. Memory is that of the web process, looked at
 twenty times a second. The rows with nginx need it installed.

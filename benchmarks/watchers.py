@@ -1,6 +1,6 @@
 """Many browsers watch one run: how soon after its commit is an event on every screen, and does every event arrive?
 
-    .venv/bin/python -m benchmarks.watchers [WATCHERS RATE SECONDS] >> docs/reliability.md
+    .venv/bin/python -m benchmarks.watchers [WATCHERS RATE SECONDS] >> docs/operation.md
 
 Postgres, Valkey and the web server are those of the product; a process of its own writes events into the ledger, one transaction each, and
 announces them as a worker does. Watchers are people with whom the run is shared. A latency is from before the commit until a watcher has

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from zipstream import ZIP_STORED, ZipStream  # type: ignore[import-untyped]
 
-PIECE_BYTES: Final = 1 << 18
+PIECE_BYTES: Final = 1 << 17
 _ZIP_MAKER: Final = version("zipstream-ng")
 
 
