@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from merging.benchmarks import Benchmark as Asked
 from merging.benchmarks import BenchmarkSpec, QuestionFile, Questions, benchmarks
 from merging.benchmarks.harness import HarnessFolder
+from merging.damage import not_finite
 from merging.demo import BASE, EXPERTS, PACK, Skill
 from merging.errors import BenchmarkError, MergingError, ParentError
 from merging.fingerprints import Inventory, take_inventory
@@ -187,7 +188,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         "dtype",
         "licence",
     )
-    of_files = {"fingerprint": inventory.fingerprint, "inventory": inventory.to_json()}
+    damaged = not_finite(facts.tensors.values())
+    of_files = {"fingerprint": inventory.fingerprint, "inventory": inventory.to_json(), "not_finite": damaged}
     return of_files | {name: getattr(facts, name) for name in names}
 
 

@@ -57,6 +57,9 @@ class Parent(models.Model):
     n_bytes = models.BigIntegerField()
     dtype = models.CharField(max_length=20)
     licence = models.CharField(max_length=80, blank=True)
+    not_finite = models.JSONField(
+        default=list, db_default=[], blank=True, help_text="Tensors with NaN or infinity among their numbers"
+    )
     created = models.DateTimeField(auto_now_add=True)
     hidden_at = models.DateTimeField(null=True, blank=True)
 

@@ -108,3 +108,13 @@ def test_what_everybody_may_choose_is_hidden_by_staff_only(
     row = register_parent(None, folder)
     assert member_client.post(f"/models/{row.pk}/hide/").status_code == 404
     assert staff_client.post(f"/models/{row.pk}/hide/").status_code == 302
+
+
+def test_a_damaged_model_is_registered_with_a_warning_that_names_its_tensors(
+    owner: User, owner_client: Client, tmp_path: Path
+) -> None:
+    row = register_parent(owner, model_folder(tmp_path / "damaged", fill=float("nan")))
+    sound = register_parent(owner, model_folder(tmp_path / "sound"))
+    assert "model.layers.0.input_layernorm.weight" in row.not_finite and sound.not_finite == []
+    page = owner_client.get("/models/").content.decode()
+    assert page.count("NaN or infinity") == 1 and "model.layers.0.input_layernorm.weight" in page
