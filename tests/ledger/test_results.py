@@ -102,6 +102,16 @@ def test_results_in_flight_count_while_pausing(run: Run) -> None:
     assert world.finish(claim)
 
 
+def test_a_result_that_comes_when_a_pause_has_settled_without_it_counts(run: Run) -> None:
+    claim = world.take()
+    expire(claim.evaluation_id)
+    transitions.pause(run.pk)
+    run.refresh_from_db()
+    assert run.state == "paused"
+    assert world.finish(claim)
+    world.check(run)
+
+
 def test_a_candidates_own_failure_is_final(run: Run) -> None:
     claim = world.take()
     assert results.fail(claim, NAN_TENSORS)

@@ -11,10 +11,11 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.ledger import world
+from webapp.exports.models import Export
 from webapp.runs import versions
 from webapp.runs.models import Run
 from webapp.system.models import Worker
-from workers.ledger import claims, generations, repairs
+from workers.ledger import claims, exports, generations, repairs
 from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,19 @@ def test_an_older_worker_claims_nothing_of_a_newer_run(newer_run: Run) -> None:
     assert claims.claim("old", "0.1") is None
     newer_run.refresh_from_db()
     assert newer_run.state == "queued"
+
+
+def test_an_older_worker_builds_no_model_of_a_newer_run(newer_run: Run, owner: User) -> None:
+    Export.objects.create(owner=owner, candidate=newer_run.candidates.latest("pk"))
+    assert not repairs.claimable()
+    assert exports.claim_export("old") is None
+
+
+@pytest.mark.usefixtures("newer_code")
+def test_a_newer_worker_builds_it(newer_run: Run, owner: User) -> None:
+    export = Export.objects.create(owner=owner, candidate=newer_run.candidates.latest("pk"))
+    claim = exports.claim_export("new")
+    assert claim and claim.export_id == export.pk
 
 
 def test_an_older_worker_opens_no_generation_of_a_newer_run(newer_run: Run) -> None:

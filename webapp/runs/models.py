@@ -50,11 +50,11 @@ class Run(models.Model):
                                                                       or the disk is full; then it resumes by itself as well)
         any live state --cannot go on--> failed
 
-    In `pausing` nothing new is claimed, and results in flight still count. In `finishing` the finalists, the parents and the baselines are
-    scored on the validation and the final split. That is the final exam: held once, dated by `examined` when anything was scored on the
-    final split, and never seen by the search. Finalists whose search scores are estimates are first asked all search samples, the best of
-    every generation the validation samples, where it is chosen by these, and then the winner is chosen: `winners.py`. Nothing pauses then:
-    what cannot be scored for now is failed after a few attempts.
+    In `pausing` nothing new is claimed, and results in flight still count, as do those that come when it is `paused`. In `finishing`
+    the finalists, the parents and the baselines are scored on the validation and the final split. That is the final exam: held once,
+    dated by `examined` when anything was scored on the final split, and never seen by the search. Finalists whose search scores are
+    estimates are first asked all search samples, the best of every generation the validation samples, where it is chosen by these, and
+    then the winner is chosen: `winners.py`. Nothing pauses then: what cannot be scored for now is failed after a few attempts.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from webapp.exports.models import Export, ExportFile
 from webapp.leases import MAX_ATTEMPTS
+from webapp.runs import versions
 from webapp.runs.models import Candidate
 from workers import failures, texts
 from workers.failpoints import around, failpoint
@@ -29,7 +30,8 @@ from workers.ledger.claims import LEASE, Lease
 
 _CLAIM: Final = """
   WITH chosen AS MATERIALIZED (
-       SELECT id FROM exports_export WHERE status = 'pending' ORDER BY created, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+       SELECT e.id FROM exports_export e JOIN runs_candidate c ON c.id = e.candidate_id JOIN runs_run r ON r.id = c.run_id
+        WHERE e.status = 'pending' AND r.algo_version = ANY(%s) ORDER BY e.created, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED)
 UPDATE exports_export e
    SET status = 'leased', attempts = e.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
        lease_until = clock_timestamp() + make_interval(secs => %s), stage = '', progress = 0
@@ -69,7 +71,7 @@ def folder() -> Path:
 def claim_export(worker: str) -> ExportClaim | None:
     """Lease the export that has waited longest."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [worker, LEASE.total_seconds()])
+        cursor.execute(_CLAIM, [list(versions.KNOWN), worker, LEASE.total_seconds()])
         row = cursor.fetchone()
     if row is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -14,13 +14,11 @@ from merging.evaluation import Evaluation as Measured
 from merging.objectives import Combined, Objective, combine, combined_fitness
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import events, outcomes, transitions
-from webapp.runs.models import PROBED, Attempt, Evaluation, Outcomes, Run, RunState, Score
+from webapp.runs.models import LIVE, PROBED, Attempt, Evaluation, Outcomes, Run, Score
 from workers import failures, texts
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger.claims import Claim
-
-_HEARD: Final[tuple[RunState, ...]] = ("queued", "running", "pausing", "finishing")
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def end_attempt(token: int, outcome: str, error: str = "") -> None:
 
 def _is_heard(run: Run, claim: Claim) -> bool:
     """Whether a result still counts: nothing but probes is computed for a run that has ended."""
-    return run.state in _HEARD or (claim.split == "probe" and run.state in PROBED)
+    return run.state in LIVE or (claim.split == "probe" and run.state in PROBED)
 
 
 def _held(claim: Claim) -> Any:
