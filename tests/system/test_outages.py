@@ -63,9 +63,10 @@ class Web:
         self._port = port
         environment = {"DATABASE_URL": url, "PROGENY_DATA": str(data), "PROGENY_SECRET_KEY": "k" * 50}
         manage = (sys.executable, "manage.py")
-        subprocess.run(
-            [*manage, "prepare"], cwd=BASE_DIR, env={**os.environ, **environment}, check=True, capture_output=True
+        prepared = subprocess.run(
+            [*manage, "prepare"], cwd=BASE_DIR, env={**os.environ, **environment}, capture_output=True, text=True
         )
+        assert prepared.returncode == 0, prepared.stderr
         self.child = Child(Command("web", (*manage, "web", "--port", str(port)), environment, BASE_DIR), log)
 
     def get(self, **headers: str) -> tuple[HTTPResponse, str]:
