@@ -23,7 +23,8 @@ from merging.headers import DTYPE_NAMES, TensorEntry, check_name, read_header
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
-UNSAFE: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".h5", ".msgpack")
+UNSAFE: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".npz", ".npy", ".gguf", ".h5", ".msgpack")
+ARCHIVES: Final = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 MAX_INDEX_BYTES: Final = 32 * 1024 * 1024
 """138,000 tensors, in the largest model of these years, need 13 MB."""
 MAX_INDEX_MARKS: Final = 512 * 1024
@@ -154,11 +155,13 @@ def _shard_name(value: object, tensor: str) -> str:
 
 def _no_weights(folder: Path) -> str:
     try:
-        unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in UNSAFE)
+        names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         return f"{folder} cannot be read: {error.strerror}"
-    if unsafe:
-        return f"{folder.name} has {unsafe[0]} but no safetensors; convert it: other formats can run code when they are opened"
+    if unsafe := next((name for name in names if name.endswith(UNSAFE)), None):
+        return f"{folder.name} has {unsafe} but no safetensors; convert it: other formats can run code when they are opened"
+    if archive := next((name for name in names if name.endswith(ARCHIVES)), None):
+        return f"{folder.name} has {archive} but no safetensors; archives are not opened here: unpack it yourself"
     return f"{folder.name} has no {SINGLE} and no {INDEX}; expected a Hugging Face model folder"
 
 

@@ -147,9 +147,10 @@ def _metric_refusal(metric: Mapping[str, Any], has_own: bool, output_type: str) 
         return "is not a mean over samples"
     if aggregation not in (None, "mean"):
         return f"is not a mean over samples but {_name(aggregation)} of all of them"
-    if has_own or is_function:
+    is_fetched = bool(metric.get("hf_evaluate"))
+    if has_own or (is_function and not is_fetched):
         return ""
-    if metric.get("hf_evaluate") or name not in MEANS | CORPUS_METRICS:
+    if is_fetched or name not in MEANS | CORPUS_METRICS:
         return "is computed by a program that would be fetched from the Hub"
     if name in CORPUS_METRICS or (output_type == "generate_until" and name != "exact_match"):
         return "is no number of a single sample"

@@ -194,7 +194,7 @@ def test_an_adapter_that_names_another_model_leads_nowhere(folder: Path, edit: E
 
 def test_a_generation_config_brings_no_code(folder: Path, edit: Edit, code: str, canary: Path) -> None:
     (folder / "evil.py").write_text(code)
-    keys = {"custom_generate": "evil/generate", "auto_map": {"x": "evil.X"}, "compile_config": {"backend": "evil"}}
+    keys = {"custom_generate": "evil/generate", "auto_map": {"x": "evil.X"}}
     edit("generation_config.json", **keys)
     assert answer(folder)
 
@@ -240,7 +240,7 @@ def test_an_archive_is_no_model_and_is_not_unpacked(folder: Path, tmp_path: Path
     for file in list(folder.iterdir()):
         file.unlink()
     shutil.copy(path, folder)
-    assert "addition" in refused(folder)
+    assert f"addition has {path.name} but no safetensors" in refused(folder)
     assert sorted(set(tmp_path.rglob("*")) - set(before)) == [folder / path.name]
 
 
@@ -304,7 +304,7 @@ def test_a_task_is_a_name_of_the_harness_and_never_a_file(
         ({"dataset_kwargs": {"trust_remote_code": True}}, "needs a program from its data set's repository"),
         ({"custom_dataset": "f"}, "makes its data set by a program"),
         (
-            {"metric_list": [{"metric": "evil/metric", "hf_evaluate": True}]},
+            {"metric_list": [{"metric": "evil/metric", "aggregation": "mean", "hf_evaluate": True}]},
             "program that would be fetched from the Hub",
         ),
     ],
