@@ -23,8 +23,7 @@ from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
 from webapp.lineage.models import Adoption
 from webapp.runs.config import RunConfig
-from webapp.runs.models import Candidate, Evaluation, Event, Outcomes, Run
-from webapp.runs.outcomes import packed, unpacked
+from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.sharing.actions import share
 from webapp.system.models import Worker
 
@@ -107,6 +106,8 @@ def run(owner: User, questions: QuestionFile, monkeypatch: pytest.MonkeyPatch) -
     """Whatever is a text of it is a payload: its name, its models', its candidates', their answers, its failures."""
     spec = BenchmarkSpec.of_file(next(names()), questions)
     monkeypatch.setattr(rows, "benchmark", lambda: spec)
+    monkeypatch.setattr(rows, "Writer", EvilWriter)
+    monkeypatch.setattr(rows, "fail", _fail)
     found = rows.make_run(owner, state="done", ending=True, n_generations=2, population=30, n_failed=2, n_samples=HALF)
     config = RunConfig.from_json(found.config)
     evil = tuple(Model(f"{ALL} {n}", f"/models/{n}", f"sha256:{n}") for n in range(2))
@@ -118,23 +119,31 @@ def run(owner: User, questions: QuestionFile, monkeypatch: pytest.MonkeyPatch) -
     for candidate in Candidate.objects.filter(run=found):
         candidate.name = called[candidate.pk]
         candidate.save(update_fields=["name"])
-    for event in Event.objects.filter(run=found):
-        event.payload = event.payload | {"name": called.get(event.payload.get("candidate"), ""), "failure": ALL}
-        event.save(update_fields=["payload"])
-    Evaluation.objects.filter(run=found, status="failed").update(failure=ALL, failure_kind="<b pwned>x")
-    for row in Outcomes.objects.filter(score__evaluation__run=found):
-        _answer_with_payloads(row)
     return found
 
 
-def _answer_with_payloads(row: Outcomes) -> None:
-    said = [
-        vars(outcome) | {"completion": f"{one} {other}", "extracted": one, "language": "<b pwned>", "error": other}
-        for outcome, one, other in zip(unpacked(row), PAYLOADS, reversed(PAYLOADS), strict=False)
-    ]
-    for name, value in packed(said).items():
-        setattr(row, name, value)
-    row.save()
+class EvilWriter(rows.Writer):
+    """Writes payloads for what a worker reports of a candidate: its name, its answers, why it failed."""
+
+    def event(self, kind: str, payload: dict[str, Any]) -> None:
+        super().event(kind, payload | {"name": PAYLOADS[self.seq % len(PAYLOADS)], "failure": ALL})
+
+    def outcome(self, split: str, i: int, skill: float) -> dict[str, Any]:
+        said = {"completion": f"{PAYLOADS[i]} {PAYLOADS[-1 - i]}", "extracted": PAYLOADS[i], "error": PAYLOADS[-1 - i]}
+        return super().outcome(split, i, skill) | said | {"language": "<b pwned>"}
+
+
+def _fail(writer: rows.Writer, candidate: Candidate) -> None:
+    Evaluation.objects.create(
+        run=writer.run,
+        candidate=candidate,
+        split="search",
+        status="failed",
+        failure_kind="<b pwned>x",
+        failure=ALL,
+        finished=writer.at,
+    )
+    writer.event("evaluation.failed", {"candidate": candidate.pk, "kind": "evolved", "split": "search"})
 
 
 def test_a_payload_that_got_through_would_be_noticed(stage: Stage) -> None:
