@@ -154,7 +154,7 @@ BUGS: Final[dict[Callable[[], None], str]] = {
     no_fence: "accepted_once",
     a_fenced_attempt_is_accepted: "accepted_once",
     told_in_the_order_of_completion: "not those of the uninterrupted run",
-    leases_are_not_renewed: "faults have wasted",
+    leases_are_not_renewed: "keeps it",
     an_event_is_lost: "one_event_for_each_result",
     a_number_of_an_event_is_skipped: "events_gapless",
     nobody_reaps: "given up for lost",
@@ -167,7 +167,7 @@ BUGS: Final[dict[Callable[[], None], str]] = {
     claims_are_not_locked: "attempts_closed|leases_have_attempts|accepted_once",
     scores_are_written_after_the_commit: "scores_of_done_work",
     the_budget_is_overspent: "within_budget",
-    a_candidate_is_left_out: "every run ends",
+    a_candidate_is_left_out: "did not come about",
     the_worst_finalist_wins: "best_wins",
 }
 """Each with how it is caught: a word of what the harness says."""

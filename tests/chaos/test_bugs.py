@@ -31,13 +31,15 @@ def play(stage: Stage, prepare: Callable[[], None]) -> None:
     stage.crew.wake("frozen")
     stage.wait_for(lambda: attempts.get(worker="frozen").outcome == "fenced", "it is fenced when it wakes")
     stage.crew.kill("frozen")
-    stage.crew.plan(bad=0.2)
+    kept = attempts.filter(worker="w1", outcome="accepted")
+    stage.wait_for(kept.exists, "who computes longer than a lease keeps it")
+    stage.crew.plan(slowest=0.3, bad=0.2)
     for name in ("w2", "w3"):
         stage.crew.start(name, prepare=prepare)
     stage.wait_for(lambda: "w1" in stage.busy(), "the first worker works")
     stage.crew.kill("w1")
     stage.wait_for_ends()
-    stage.judge(faults=2)
+    stage.judge(faults=3)
 
 
 def test_without_a_bug_nothing_is_caught(stage: Stage) -> None:
