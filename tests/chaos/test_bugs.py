@@ -29,7 +29,7 @@ def play(stage: Stage, prepare: Callable[[], None]) -> None:
     stage.wait_for(lambda: attempts.filter(outcome="lost").exists(), "its work is given up for lost")
     stage.wait_for(lambda: attempts.filter(worker="w1").exists(), "another takes it")
     stage.crew.wake("frozen")
-    stage.wait_for(lambda: attempts.get(worker="frozen").outcome == "fenced", "it is fenced when it wakes")
+    stage.wait_for(lambda: attempts.filter(worker="frozen", outcome="fenced").exists(), "it is fenced when it wakes")
     stage.crew.kill("frozen")
     kept = attempts.filter(worker="w1", outcome="accepted")
     stage.wait_for(kept.exists, "who computes longer than a lease keeps it")
