@@ -195,7 +195,7 @@ def test_everything_is_killed_and_work_goes_on_by_itself(stage: Stage, n: int) -
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("n", [1, pytest.param(20, marks=large)])
+@pytest.mark.parametrize("n", [pytest.param(n, marks=large) for n in (1, 20)])
 def test_killed_at_every_failpoint(stage: Stage, n: int) -> None:
     """A worker with a trap is started until it has died there, so often. A fifth of all candidates fail, and devices die by themselves."""
     stage.launch(2, budget=12, **kind(1))

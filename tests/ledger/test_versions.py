@@ -14,6 +14,7 @@ from tests.ledger import world
 from webapp.exports.models import Export
 from webapp.runs import versions
 from webapp.runs.models import Run
+from webapp.runs.summary import summary
 from webapp.system.models import Worker
 from workers.ledger import claims, exports, generations, repairs
 from workers.ledger.searches import Searches
@@ -101,9 +102,9 @@ def test_the_page_says_when_no_worker_can_compute_it(
     assert (SENTENCE in page) == is_said
 
 
-def test_a_run_that_nobody_has_to_compute_says_nothing(newer_run: Run) -> None:
+def test_a_run_that_nobody_has_to_compute_says_nothing(newer_run: Run, owner: User) -> None:
     report("w1", 1)
     for state in ("paused", "done"):
         Run.objects.filter(pk=newer_run.pk).update(state=state)
         newer_run.refresh_from_db()
-        assert not versions.is_known_to_nobody(newer_run)
+        assert not summary(newer_run, owner).is_known_to_nobody

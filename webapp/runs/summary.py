@@ -60,15 +60,21 @@ def summary(run: Run, user: User) -> Summary:
     visible = runs_of(user)
     row, *rivals = listing.rows([run, *visible.filter(baseline_of=run).order_by("created")], with_curves=False)
     failures = _failures(run)
+    newest, known_to_nobody = (
+        Run.objects.filter(pk=run.pk)
+        .annotate(newest=Max("generations__number"), known_to_nobody=versions.known_to_nobody(run))
+        .values_list("newest", "known_to_nobody")
+        .get()
+    )
     return Summary(
         row=row,
         n_failed=sum(failure.n for failure in failures),
-        generation=run.generations.aggregate(newest=Max("number"))["newest"],
+        generation=newest,
         left=_left(run, row.n_scored),
         current=list(run.evaluations.filter(status="leased").select_related("candidate").defer("candidate__recipe")),
         failures=failures,
         rivals=rivals,
-        is_known_to_nobody=versions.is_known_to_nobody(run),
+        is_known_to_nobody=known_to_nobody,
         rival_of=visible.filter(pk=run.baseline_of_id).first() if run.baseline_of_id else None,
     )
 

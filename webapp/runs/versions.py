@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.db.models import Exists, Q, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from webapp.runs.models import CLAIMABLE, Run
@@ -18,10 +20,9 @@ CURRENT: Final = 1
 KNOWN: Final = (1,)
 
 
-def is_known_to_nobody(run: Run) -> bool:
-    """Whether workers report, the run has work, and none of them may take it."""
+def known_to_nobody(run: Run) -> Q | Combinable:
+    """Whether workers report, the run has work, and none of them may take it: for a query that asks more of it."""
     if run.state not in CLAIMABLE:
-        return False
-    alive = Worker.objects.filter(stopped=None, seen__gt=Now() - ALIVE).values_list("algo_versions", flat=True)
-    known = list(alive)
-    return bool(known) and not any(run.algo_version in versions for versions in known)
+        return Value(False)
+    alive = Worker.objects.filter(stopped=None, seen__gt=Now() - ALIVE)
+    return Q(Exists(alive)) & ~Q(Exists(alive.filter(algo_versions__contains=[run.algo_version])))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -40,7 +41,7 @@ def doubt(run: Run, n: int) -> list[str]:
         "-fitness", "candidate__generation__number", "candidate__index"
     )[:n]
     chosen = list(best)
-    with world.connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # what is done never changes, but here
         Evaluation.objects.filter(pk__in=[e.pk for e in chosen]).update(is_healthy=False)
         cursor.execute("SET LOCAL session_replication_role = origin")

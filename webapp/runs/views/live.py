@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
@@ -28,6 +29,7 @@ from webapp.runs.models import Candidate, Run
 from webapp.runs.summary import Summary, summary
 from webapp.sharing.access import runs_of
 from webapp.sharing.forms import ROLES
+from webapp.sharing.models import Share
 
 
 @never_cache
@@ -131,9 +133,10 @@ def _people(run: Run, user: User) -> dict[str, Any]:
     """For the owner whom it is shared with, for others how it is shared with them."""
     shares = run.shares.select_related("user")
     if run.owner_id == user.pk:
-        return {"shares": shares, "roles": ROLES}
+        return {"shares": shares if cast(Any, run).is_shared else (), "roles": ROLES}
     return {"share": shares.filter(user=user).first()}
 
 
 def _visible(request: SignedIn, run_id: UUID) -> Run:
-    return get_object_or_404(runs_of(request.user).select_related("winner", "owner"), pk=run_id)
+    runs = runs_of(request.user).select_related("winner", "owner")
+    return get_object_or_404(runs.annotate(is_shared=Exists(Share.objects.filter(run=OuterRef("pk")))), pk=run_id)
