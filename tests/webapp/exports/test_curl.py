@@ -83,7 +83,7 @@ def test_a_file_removed_meanwhile_arrives_whole_and_is_gone_after(
     live_app: str, export: Export, owner_client: Client, cookie: str, tmp_path: Path
 ) -> None:
     address, place = file_address(live_app, export), tmp_path / "m"
-    command = ["curl", "--silent", "--limit-rate", "2M", "--cookie", cookie, "--output", str(place), address]
+    command = ["curl", "--silent", "--limit-rate", "1M", "--cookie", cookie, "--output", str(place), address]
     with subprocess.Popen(command) as running:
         wait_for(lambda: place.exists() and place.stat().st_size > 0, "the download has begun")
         owner_client.post(reverse("exports:remove", args=[export.pk]))

@@ -21,7 +21,7 @@ SAMPLES = [{"id": f"s{i}", "score": float(i % 2), **SAMPLE} for i in range(4)]
 
 def migrate_to_now() -> None:
     executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes("runs"))
+    executor.migrate(executor.loader.graph.leaf_nodes())
 
 
 @pytest.fixture
