@@ -116,6 +116,7 @@ def test_what_was_finished_while_the_database_was_away_counts(
     world.check(run)
 
 
+@pytest.mark.slow
 def test_a_worker_that_gets_no_connection_waits_for_one(
     postgres: OwnPostgres, lone_staff: Staff, tmp_path: Path
 ) -> None:
