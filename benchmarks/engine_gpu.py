@@ -29,9 +29,9 @@ from typing import Any, Final
 import torch
 import transformers
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from benchmarks.synthetic import described, word_tokenizer
 from merging.engines import Completion
 from merging.engines.transformers import TransformersEngine
 from merging.engines.transformers.graphs import Recorder, graphs_on, no_graphs
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     with TemporaryDirectory() as folder:
         task = _made(Path(folder), given)
         n = task.model.num_parameters() / 1e9
-        print(f"{_described(task.model.device)}; torch {torch.__version__}, transformers {transformers.__version__}\n")
+        print(f"{described(task.model.device)}; torch {torch.__version__}, transformers {transformers.__version__}\n")
         print(
             f"Llama {given.layers_of}, {n:.2f} B, {given.dtype}; {len(task.rows)} prompts, {given.new_tokens} new tokens at most\n"
         )
@@ -124,9 +124,7 @@ def _made(folder: Path, given: Any) -> Task:
         model: Any = LlamaForCausalLM(config)
     model = model.to(getattr(torch, given.dtype)).eval()
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = ENDS, 0
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w3"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", eos_token="w2", padding_side="left")
+    tokenizer = word_tokenizer(VOCABULARY, padding_side="left")
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
     draw = random.Random(0)
@@ -221,13 +219,6 @@ def _print_row(
     told = " | ".join("" if one is None else f"{one:.2f}" for one in (first, anew))
     n = len(task.rows)
     print(f"| {name} | {told} | {n / seconds:.1f} | {sum(n_tokens) / seconds:.0f} | {same} of {n} |", flush=True)
-
-
-def _described(device: torch.device) -> str:
-    if device.type == "cpu":
-        return "no GPU: this only tries the program"
-    card = torch.cuda.get_device_properties(device)
-    return f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
 
 
 def _parser() -> ArgumentParser:

@@ -26,17 +26,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
 from benchmarks.candidate_seconds import _space
+from benchmarks.synthetic import word_tokenizer
 from merging.benchmarks import benchmarks
 from merging.engines.transformers import TransformersEngine
 from merging.memory import keep_freed_memory
@@ -116,9 +115,7 @@ def synthetic(folder: Path) -> Task:
     ends = list(range(2, VOCABULARY, 40))
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=0, bos_token_id=1)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w3"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", eos_token="w2").save_pretrained(folder)
+    word_tokenizer(VOCABULARY).save_pretrained(folder)
     draw = random.Random(0)
     prompts = [" ".join(f"w{draw.randrange(4, VOCABULARY)}" for _ in range(draw.randint(8, 96))) for _ in range(48)]
     return Task(f"synthetic, {model.num_parameters() / 1e6:.0f} M", folder, prompts, 64, (8, 16, 48))

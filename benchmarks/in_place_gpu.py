@@ -26,6 +26,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from benchmarks.synthetic import described
 from merging.assembly import Place, assemble
 from merging.draws import Draws
 from merging.kernels.spectra import Spectra
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str]) -> None:
     bench = _made(shape, shape.n_layers if given.layers is None else given.layers, device)
     copy = max(_copy_bandwidth(bench) for _ in range(5))
     n_elements = sum(target.numel() for target in bench.targets.values())
-    print(f"{_described(device)}; torch {torch.__version__}{_triton()}")
+    print(f"{described(device)}; torch {torch.__version__}{_triton()}")
     print(
         f"\nLlama {given.layers_of}: {len(bench.targets)} tensors, {n_elements / 1e9:.2f} B elements; a copy moves {copy / 1e9:.0f} GB/s\n"
     )
@@ -187,13 +188,6 @@ def _copy_bandwidth(bench: Bench) -> float:
     there.copy_(here)
     bench.wait()
     return 2 * here.nbytes / (time.perf_counter() - started)
-
-
-def _described(device: torch.device) -> str:
-    if device.type == "cpu":
-        return "no GPU: this only tries the program"
-    card = torch.cuda.get_device_properties(device)
-    return f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
 
 
 def _triton() -> str:

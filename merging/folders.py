@@ -44,12 +44,12 @@ def complete_or_absent(folder: Path) -> Iterator[Path]:
             yield partial
             for path in partial.iterdir():
                 path.chmod(0o644)  # safetensors writes 0600; a finished model is a file like any other
-                _flush(path)
-            _flush(partial)
+                flush(path)
+            flush(partial)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
-    _flush(folder.parent)
+    flush(folder.parent)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def with_sums(folder: Path, hashes: Mapping[str, str]) -> list[BuiltFile]:
 
 
 def _built(path: Path, sha256: str | None = None) -> BuiltFile:
-    return BuiltFile(path.name, path.stat().st_size, sha256 or _sha256(path))
+    return BuiltFile(path.name, path.stat().st_size, sha256 or sha256_of(path))
 
 
 def _name(file: BuiltFile) -> str:
@@ -126,8 +126,8 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _flush(path: Path) -> None:
-    """Nothing is complete while it is only in the page cache."""
+def flush(path: Path) -> None:
+    """A file or a folder, onto the disk: nothing is complete while it is only in the page cache."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -135,6 +135,7 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file as 64 hex digits; reads all of it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
@@ -59,10 +60,7 @@ def words(name: str) -> list[str]:
 
 def engine() -> EngineName:
     """PROGENY_ENGINE: what answers questions on the workers of this machine; transformers when unset."""
-    chosen = os.environ.get("PROGENY_ENGINE", "").strip() or "transformers"
-    if chosen not in get_args(EngineName):
-        raise SetupError(f"PROGENY_ENGINE is {chosen!r}, expected {' or '.join(get_args(EngineName))}")
-    return cast(EngineName, chosen)
+    return cast(EngineName, _one_of("PROGENY_ENGINE", get_args(EngineName), "transformers"))
 
 
 def n_cpu_workers() -> int:
@@ -76,10 +74,7 @@ def n_cpu_workers() -> int:
 
 def log_form() -> LogForm:
     """PROGENY_LOG: how log records are written; text when unset."""
-    chosen = os.environ.get("PROGENY_LOG", "").strip() or "text"
-    if chosen not in get_args(LogForm):
-        raise SetupError(f"PROGENY_LOG is {chosen!r}, expected {' or '.join(get_args(LogForm))}")
-    return cast(LogForm, chosen)
+    return cast(LogForm, _one_of("PROGENY_LOG", get_args(LogForm), "text"))
 
 
 def metrics_token() -> str:
@@ -101,6 +96,13 @@ def quotas() -> Quotas:
         n_benchmarks=_limit("PROGENY_MAX_BENCHMARKS", 1000),
         export_bytes=_limit("PROGENY_MAX_EXPORT_GB", 2000) * 10**9,
     )
+
+
+def _one_of(name: str, choices: Sequence[str], usual: str) -> str:
+    chosen = os.environ.get(name, "").strip() or usual
+    if chosen not in choices:
+        raise SetupError(f"{name} is {chosen!r}, expected {' or '.join(choices)}")
+    return chosen
 
 
 def _limit(name: str, usual: int) -> int:

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from django.conf import settings
 
+from merging.folders import flush
+
 SUFFIX: Final = ".json"
 
 
@@ -51,11 +53,7 @@ def keep(kept: Kept) -> None:
         part.rename(place / f"{kept.token}{SUFFIX}")
     finally:
         part.unlink(missing_ok=True)
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(place)
 
 
 def waiting() -> list[Path]:

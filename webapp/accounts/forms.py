@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
@@ -16,6 +16,8 @@ from django.http import HttpRequest
 from webapp.accounts import tries
 from webapp.accounts.requests import SignedIn
 from webapp.masking import TOKEN
+
+PASSWORD_HELP: Final = "At least 8 characters, and not a common password."
 
 
 class SignInForm(AuthenticationForm):
@@ -56,7 +58,7 @@ class FirstUserForm(forms.Form):
     )
     password = forms.CharField(
         strip=False,
-        help_text="At least 8 characters, and not a common password.",
+        help_text=PASSWORD_HELP,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
@@ -85,7 +87,7 @@ class PasswordForm(PasswordChangeForm):
         super().__init__(request.user, data)
         self.fields["old_password"].label = "Your password now"
         self.fields["new_password1"].label = "The new one"
-        self.fields["new_password1"].help_text = "At least 8 characters, and not a common password."
+        self.fields["new_password1"].help_text = PASSWORD_HELP
         self.fields["new_password2"].label = "The new one again"
         self.fields["new_password2"].help_text = ""
         self.fields["old_password"].widget.attrs.pop("autofocus", None)

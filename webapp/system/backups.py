@@ -22,12 +22,12 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from merging.folders import flush, sha256_of
 from webapp.env import SetupError
 from webapp.exports.models import Export
 from webapp.runs.models import Run
 from webapp.system import instance, postgres_tools
 from webapp.system.database import prepare_database
-from webapp.system.fsck import sha256
 from webapp.system.status import code_version, workers
 
 MANIFEST: Final = "backup.json"
@@ -68,9 +68,9 @@ def take(folder: Path) -> Manifest:
             shutil.copy2(_data() / KEY, beside / KEY)
         manifest = Manifest(code_version(), timezone.now().isoformat(), str(_data()), _described(beside))
         (beside / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
-        _flush(beside)
+        _flush_all(beside)
         beside.rename(folder)
-        _flush_one(folder.parent)
+        flush(folder.parent)
     except OSError as error:
         raise SetupError(f"no backup was made: {error}") from error
     finally:
@@ -109,7 +109,7 @@ def restore(folder: Path, over: bool = False) -> Manifest:
     try:
         _stage(folder, staged)
         marker.touch()
-        _flush_one(_data())
+        flush(_data())
         try:
             postgres_tools.load(folder / DUMP, staged / "database.sql")
         except SetupError:
@@ -136,7 +136,7 @@ def _stage(folder: Path, staged: Path) -> None:
         _copy(folder / name, staged / name)
     if (folder / KEY).exists():
         shutil.copy2(folder / KEY, staged / KEY)
-    _flush(staged)
+    _flush_all(staged)
 
 
 def _put_in_place(staged: Path) -> None:
@@ -145,7 +145,7 @@ def _put_in_place(staged: Path) -> None:
         (staged / name).rename(_data() / name)
     if (staged / KEY).exists():
         (staged / KEY).rename(_data() / KEY)
-    _flush_one(_data())
+    flush(_data())
 
 
 def _skip_tokens() -> None:
@@ -167,21 +167,13 @@ def _copy(source: Path, target: Path, *left_out: str) -> None:
 
 def _described(folder: Path) -> dict[str, tuple[int, str]]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): (path.stat().st_size, sha256(path)) for path in files}
+    return {str(path.relative_to(folder)): (path.stat().st_size, sha256_of(path)) for path in files}
 
 
-def _flush(folder: Path) -> None:
+def _flush_all(folder: Path) -> None:
     """It and everything below are on disk."""
     for path in (*folder.rglob("*"), folder):
-        _flush_one(path)
-
-
-def _flush_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush(path)
 
 
 def _data() -> Path:

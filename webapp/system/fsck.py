@@ -6,7 +6,6 @@ row knows is moved aside.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from django.db import transaction
 
 from merging.benchmarks import BenchmarkSpec
 from merging.errors import BenchmarkError
+from merging.folders import sha256_of
 from webapp.exports.models import Export
 from webapp.library.actions import what_changed
 from webapp.library.models import Benchmark, Parent
@@ -76,7 +76,7 @@ def _faults(export: Export, with_hashes: bool) -> Iterator[str]:
             yield f"{file.name} is missing"
         elif (n_bytes := path.stat().st_size) != file.n_bytes:
             yield f"{file.name} has {n_bytes} bytes, {file.n_bytes} are known"
-        elif with_hashes and sha256(path) != file.sha256:
+        elif with_hashes and sha256_of(path) != file.sha256:
             yield f"the contents of {file.name} have changed"
     known = {file.name for file in export.files.all()}
     for path in sorted(export.folder.iterdir()):
@@ -157,9 +157,3 @@ def _specs(config: dict[str, Any]) -> list[dict[str, Any]]:
 def _folder_of(spec: BenchmarkSpec) -> Path | None:
     place = spec.sealed or spec.harness
     return Path(place.path) if place else None
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

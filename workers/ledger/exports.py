@@ -6,7 +6,6 @@ visible, while the row is locked, so a holder who lost the lease can neither pub
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from merging.folders import flush
 from webapp.exports.models import Export, ExportFile
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import versions
@@ -153,8 +153,4 @@ def _publish(claim: ExportClaim) -> None:
     """Rename, and make the name survive a power cut. What stands there is of an attempt that never committed."""
     shutil.rmtree(claim.final, ignore_errors=True)
     claim.partial.rename(claim.final)
-    directory = os.open(claim.final.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    flush(claim.final.parent)

@@ -6,8 +6,8 @@ its layer tells, and the library's own rules (causal, within a window) are asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import torch
@@ -16,6 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.cache_utils import StaticLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from merging.engines.transformers.attention import attending_by
 from merging.engines.transformers.lean import FIXED_ROTATIONS
 from merging.engines.transformers.rows import arguments, can_move_rows
 
@@ -63,15 +64,9 @@ def _rotations(model: PreTrainedModel) -> set[str]:
     return {name for kind in found for name in (kind.values() if isinstance(kind, dict) else [kind])}
 
 
-@contextmanager
-def slot_attention(model: PreTrainedModel) -> Iterator[None]:
+def slot_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
     """Inside the block the model attends as rows in slots do, and in no other way."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+    return attending_by(NAME, model)
 
 
 def _mask(

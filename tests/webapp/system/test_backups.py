@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db.models.functions import Now
 
+from merging.folders import sha256_of
 from tests.ledger import world
 from webapp.env import SetupError
 from webapp.exports.actions import request_export
@@ -46,7 +47,7 @@ def build(run: Run, content: str = "weights") -> Export:
     assert claim
     claim.partial.mkdir(parents=True)
     (claim.partial / "model.safetensors").write_text(content)
-    facts = FileFacts("model.safetensors", len(content), fsck.sha256(claim.partial / "model.safetensors"))
+    facts = FileFacts("model.safetensors", len(content), sha256_of(claim.partial / "model.safetensors"))
     assert finish_export(claim, [facts])
     return Export.objects.get(pk=claim.export_id)
 

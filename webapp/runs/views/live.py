@@ -68,7 +68,7 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
 @require_safe
 def history(request: SignedIn, run_id: UUID) -> JsonResponse:
     """What the live chart lacks that knows events up to `?after=`; without it, everything."""
-    run = _visible(request, run_id)
+    run = get_object_or_404(runs_of(request.user), pk=run_id)
     return JsonResponse(series.catch_up(run.pk, series.position(request.GET.get("after", ""))))
 
 
