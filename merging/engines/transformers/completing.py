@@ -51,9 +51,9 @@ def complete(
     prefix = shared_beginning(forward, prompts)
     by_products = helps(model)
     with one_query_attention(model) if by_products and not isinstance(forward, Lean) else nullcontext():
-        batch: Batch = Growing(forward, sizes.rows, whole=by_products)
-        if slots:
-            batch = slots.opened(len(rows), sizes.rows, longest)
+        batch: Batch = (
+            slots.opened(len(rows), sizes.rows, longest) if slots else Growing(forward, sizes.rows, whole=by_products)
+        )
         while waiting or batch.n_active:
             n = batch.n_free
             entering, waiting = waiting[:n], waiting[n:]
