@@ -1,0 +1,15 @@
+/** What kinds of pictures have in common: axes and numbers. */
+
+/** An axis in the page's colours; `more` says what it is of. */
+export const axis = (colours, more) => ({
+  nameLocation: "middle",
+  nameTextStyle: { color: colours["ink-muted"] },
+  axisLine: { lineStyle: { color: colours["chart-grid"] } },
+  axisTick: { show: false },
+  axisLabel: { color: colours["chart-axis"], hideOverlap: true },
+  splitLine: { lineStyle: { color: colours["chart-grid"] } },
+  ...more,
+});
+
+/** A number with four digits that matter. */
+export const written = (value) => (Number.isInteger(value) ? `${value}` : `${Number(value.toPrecision(4))}`);
