@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,6 +19,9 @@ from django.conf import settings
 from merging.folders import flush
 
 SUFFIX: Final = ".json"
+PART: Final = ".part"
+ABANDONED_SECONDS: Final = 90.0
+"""Two leases. To write a result takes a moment."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def keep(kept: Kept) -> None:
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"run": str(kept.run_id), "token": kept.token, "answer": kept.answer})
-    part = place / f"{kept.token}.part"
+    part = place / f"{kept.token}{PART}"
     try:
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -64,3 +69,14 @@ def waiting() -> list[Path]:
         return []
     tokens = sorted(int(name.removesuffix(SUFFIX)) for name in names if name.removesuffix(SUFFIX).isdecimal())
     return [folder() / f"{token}{SUFFIX}" for token in tokens]
+
+
+def sweep() -> int:
+    """Remove what workers that were killed have left half written; how many files. Nothing younger than two leases is touched."""
+    oldest, n_removed = time.time() - ABANDONED_SECONDS, 0
+    for part in folder().glob(f"*{PART}"):
+        with suppress(FileNotFoundError):  # somebody else sweeps too
+            if part.stat().st_mtime < oldest:
+                part.unlink()
+                n_removed += 1
+    return n_removed

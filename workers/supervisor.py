@@ -22,7 +22,7 @@ from webapp.logs import about
 from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
-from workers import pipeline
+from workers import pipeline, spool
 from workers.events import Publisher
 from workers.failpoints import failpoint
 from workers.fetching import Fetching
@@ -97,6 +97,7 @@ class Supervisor:
         for run_id in repairs.unrelayed():
             self._publisher.announce(run_id)
         repairs.sweep_exports()
+        spool.sweep()
         housekeeping.purge_deleted()
 
     def _step(self) -> bool:

@@ -28,9 +28,9 @@ def command(plan: Path) -> tuple[str, ...]:
 def hurry() -> None:
     """Everything that waits for seconds waits for less, so that tests can wait for it."""
     from workers import pipeline, supervisor
-    from workers.ledger import claims, exports, repairs
+    from workers.ledger import claims, exports, repairs, trials
 
-    for module in (claims, exports, repairs, pipeline):
+    for module in (claims, exports, repairs, trials, pipeline):
         module.LEASE = LEASE  # type: ignore[attr-defined]
     pipeline.RENEW_SECONDS = 0.4  # type: ignore[misc]
     supervisor.PULSE_SECONDS = 0.4  # type: ignore[misc]
@@ -64,9 +64,9 @@ def run_forked(
     from workers import failpoints
 
     inherited, connection.connection = connection.connection, None
-    with log.open("ab") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = log.open("a", buffering=1)  # pytest's own are its capture, whatever becomes of 1 and 2
+    os.dup2(sys.stderr.fileno(), 1)
+    os.dup2(sys.stderr.fileno(), 2)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
     failpoints.arm(traps)
     try:
