@@ -1,4 +1,7 @@
-"""What is answered when a request could not be: 503 and a page that comes back by itself while the database is away, else 500."""
+"""What is answered when a request could not be: 503 and a page that comes back by itself while the database is away, else 500.
+
+A question that the database gave up because it took too long is no outage: asked again by itself, it would only keep the database busy.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Final
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from psycopg.errors import QueryCanceled
 
 RETRY_SECONDS: Final = 10
 SENTENCE: Final = "The database does not answer. Nothing is lost, and it is asked again by itself."
@@ -16,9 +20,10 @@ SENTENCE: Final = "The database does not answer. Nothing is lost, and it is aske
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's `handler500`: called for every error that nobody caught, while it is handled. Asks no database itself."""
     error = sys.exc_info()[1]
-    if isinstance(error, OperationalError | InterfaceError):
+    took_too_long = error is not None and isinstance(error.__cause__, QueryCanceled)
+    if isinstance(error, OperationalError | InterfaceError) and not took_too_long:
         return _unavailable(request)
-    return HttpResponse(render_to_string("500.html"), status=500)
+    return HttpResponse(render_to_string("500.html", {"took_too_long": took_too_long}), status=500)
 
 
 def _unavailable(request: HttpRequest) -> HttpResponse:

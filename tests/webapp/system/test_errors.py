@@ -93,6 +93,20 @@ def test_machines_are_still_told_how_things_are_without_the_database(no_database
     assert 'progeny_up{server="database"} 0.0' in answer.content.decode()
 
 
+def test_a_page_that_takes_the_database_too_long_says_so_and_is_not_asked_again_by_itself(
+    member_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)")
+
+    monkeypatch.setattr(listing, "rows", slow)
+    answer = _as_people_see_it(member_client).get("/")
+    assert answer.status_code == 500 and "Retry-After" not in answer
+    page = answer.content.decode()
+    assert "This takes too long" in page and "http-equiv" not in page and "does not answer" not in page
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
