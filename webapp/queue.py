@@ -16,9 +16,9 @@ queue: Final = Celery("webapp", set_as_current=False)  # a worker that imports t
 queue.config_from_object("django.conf:settings", namespace="CELERY")
 
 
-def wake(run_id: UUID) -> None:
-    """Tell idle workers that there may be work. Without a broker they find it by themselves a little later."""
+def wake(run_id: UUID | None = None) -> None:
+    """Tell idle workers that there may be work, of this run or of none. Without a broker they find it by themselves a little later."""
     try:
-        queue.send_task(DRAIN, [str(run_id)], retry=False)
+        queue.send_task(DRAIN, [str(run_id)] if run_id else [], retry=False)
     except (OperationalError, OSError) as error:
-        log.warning("no wake-up for run %s: %s", run_id, error)
+        log.warning("no wake-up for %s: %s", f"run {run_id}" if run_id else "a trial", error)

@@ -75,6 +75,7 @@ INSTALLED_APPS = [
     "webapp.exports",
     "webapp.lineage",
     "webapp.sharing",
+    "webapp.trials",
     "webapp.system",
 ]
 MIDDLEWARE = [

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("webapp.exports.urls")),
     path("", include("webapp.lineage.urls")),
     path("", include("webapp.sharing.urls")),
+    path("", include("webapp.trials.urls")),
     path("system/", include("webapp.system.urls")),
     path("healthz", health, name="health"),
     path("metrics", metrics, name="metrics"),

@@ -85,6 +85,42 @@ class WorkbenchComputer:
         files = self._bench.build(recipe, Path(request["folder"]), request["texts"], progress)
         return {"files": [asdict(file) for file in files]}
 
+    def try_out(self, request: Message, progress: Reporter) -> Message:
+        """Ask the first samples of the search split as `evaluate` does, fewer where there are fewer, and say what the model read."""
+        benchmarks = [BenchmarkSpec.from_json(ask["benchmark"]).load() for ask in request["asks"]]
+        wanted = [ask["n"] for ask in request["asks"]]
+        asks = [Ask(one, min(n, len(one.take("search")))) for one, n in zip(benchmarks, wanted, strict=True)]
+        asked = [given | {"n": ask.n} for given, ask in zip(request["asks"], asks, strict=True)]
+        scored = self.evaluate(request | {"split": "search", "plan": None, "asks": asked}, progress)
+        model = self._bench.model(Recipe.from_json(request["recipe"]), progress)
+        scores = [Evaluation.from_json(score) for score in scored["scores"]]
+        tried = [_tried(model, ask, score) for ask, score in zip(asks, scores, strict=True)]
+        return {"tried": tried, "seconds": scored["merge_seconds"] + scored["evaluate_seconds"]}
+
+
+def _tried(model: TextModel, ask: Ask, score: Evaluation) -> Message:
+    """The fields of `webapp.trials.results.Tried`."""
+    samples = ask.benchmark.take("search", ask.n)
+    prompts = ask.benchmark.prompts(model, samples)
+    questions = [
+        {
+            "prompt": prompt,
+            "completion": outcome.completion,
+            "extracted": outcome.extracted,
+            "expected": sample.answer,
+            "language": sample.language if ask.benchmark.language_gate else None,
+            "spoken": outcome.language,
+            "right": outcome.right,
+            "score": outcome.score,
+            "finished": outcome.finished,
+            "seconds": outcome.seconds,
+            "error": outcome.error,
+        }
+        for sample, prompt, outcome in zip(samples, prompts, score.outcomes, strict=True)
+    ]
+    as_chat = prompts != [ask.benchmark.rendered(sample) for sample in samples]
+    return {"benchmark": ask.benchmark.name, "scorer": score.scorer, "as_chat": as_chat, "questions": questions}
+
 
 def _once_more(score: Callable[[], T]) -> T:
     """The score, or an error that says that this was the second try."""

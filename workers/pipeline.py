@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -18,6 +18,7 @@ from merging.benchmarks import Split
 from merging.errors import EvaluationError
 from merging.evaluation import Evaluation as Measured
 from merging.objectives import Objective
+from merging.recipes import Parent, Recipe
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
 from webapp.library.actions import key_of, what_changed
@@ -27,9 +28,10 @@ from workers import failures, spool
 from workers.events import ExportProgress, Progress, Publisher
 from workers.failpoints import failpoint
 from workers.failures import Failed, Failure
-from workers.ledger import claims, exports, results
+from workers.ledger import claims, exports, results, trials
 from workers.ledger.claims import LEASE, Claim, Lease
 from workers.ledger.exports import ExportClaim, FileFacts
+from workers.ledger.trials import TrialClaim
 from workers.runtime import Abandoned, Device, Message, Step
 from workers.spool import Kept
 
@@ -117,7 +119,7 @@ def evaluate(claim: Claim, bench: Bench) -> None:
     except Abandoned:
         persist(lambda: results.give_back(claim, "released"), bench.ending)
     except Failed as failed:
-        failure = explained(failed.failure, claim.config)
+        failure = explained(failed.failure, _models(config))
         log.warning("%s on the %s split, attempt %d: %s", claim.name, claim.split, claim.attempt, failure.sentence)
         persist(lambda: _accept_failure(claim, failure), bench.ending)
     else:
@@ -147,7 +149,7 @@ def build(claim: ExportClaim, bench: Bench) -> None:
     except Abandoned:
         persist(lambda: exports.give_back_export(claim), bench.ending)
     except Failed as failed:
-        failure = explained(failed.failure, export.candidate.run.config)
+        failure = explained(failed.failure, Recipe.from_json(claim.recipe).models)
         log.warning("export %s: %s", claim.export_id, failure.sentence)
         end = exports.give_back_export if failure.fault == "worker" else exports.fail_export
         persist(lambda: end(claim, failure), bench.ending)
@@ -157,15 +159,41 @@ def build(claim: ExportClaim, bench: Bench) -> None:
     bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), "", 1.0))
 
 
-def explained(failure: Failure, config: dict[str, Any]) -> Failure:
+def try_out(claim: TrialClaim, bench: Bench) -> None:
+    """Ask a model a few questions and keep what came of it, or why nothing did."""
+    asks = [{"benchmark": benchmark, "n": claim.n_questions, "key": None} for benchmark in claim.benchmarks]
+    request: Message = {"do": "try", "id": claim.lease.token, "recipe": claim.recipe, "asks": asks}
+
+    def show(step: Step) -> None:
+        if bench.activity.get("stage") != step.stage:
+            _if_answered(lambda: trials.report_trial(claim, step.stage), None)
+        bench.activity = {"trial": str(claim.trial_id), **asdict(step)}
+
+    try:
+        answer = bench.device.work(request, Watch(claim.lease, bench.ending, show))
+    except Abandoned:
+        persist(lambda: trials.give_back_trial(claim), bench.ending)
+    except Failed as failed:
+        failure = explained(failed.failure, Recipe.from_json(claim.recipe).models)
+        log.warning("trial %s: %s", claim.trial_id, failure.sentence)
+        end = trials.give_back_trial if failure.fault == "worker" else trials.fail_trial
+        persist(lambda: end(claim, failure), bench.ending)
+    else:
+        persist(lambda: trials.finish_trial(claim, answer["tried"], answer["seconds"]), bench.ending)
+
+
+def explained(failure: Failure, models: Iterable[Parent]) -> Failure:
     """With the file and the tensor that differ, when it is that a model's files have changed."""
     if failure.kind != failures.PARENT:
         return failure
-    run = RunConfig.from_json(config)
-    for model in (*run.parents, *([run.base] if run.base else [])):
+    for model in models:
         if change := _if_answered(partial(what_changed, model.folder, model.fingerprint), ""):
             return replace(failure, sentence=f"{failure.sentence} What differs in {model.name}: {change}.")
     return failure
+
+
+def _models(config: RunConfig) -> Sequence[Parent]:
+    return (*config.parents, *([config.base] if config.base else []))
 
 
 def persist(write: Callable[[], T], ending: Ending) -> T:

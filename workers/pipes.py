@@ -77,7 +77,7 @@ class Reporter:
 
 
 class Computer(Protocol):
-    """What computes. Both answers are the fields of a message; both call `progress` at least once a minute, and let what it raises pass."""
+    """What computes. All answers are the fields of a message; all call `progress` at least once a minute, and let what it raises pass."""
 
     def describe(self) -> str:
         """The device in words."""
@@ -87,6 +87,9 @@ class Computer(Protocol):
 
     def build(self, request: Message, progress: Reporter) -> Message:
         """files"""
+
+    def try_out(self, request: Message, progress: Reporter) -> Message:
+        """tried, one for each of the asks: what was asked, said, read and scored; seconds"""
 
 
 def serve(line: Line, computer: Computer) -> None:
@@ -115,6 +118,8 @@ def _answer(line: Line, computer: Computer, request: Message) -> Message:
     try:
         if request["do"] == "evaluate":
             return {"say": "evaluated", **computer.evaluate(request, progress)}
+        if request["do"] == "try":
+            return {"say": "tried", **computer.try_out(request, progress)}
         return {"say": "built", **computer.build(request, progress)}
     except Cancelled:
         return {"say": "cancelled"}

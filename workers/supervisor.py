@@ -26,7 +26,7 @@ from workers import pipeline, spool
 from workers.events import Publisher
 from workers.failpoints import failpoint
 from workers.fetching import Fetching
-from workers.ledger import claims, exports, generations, housekeeping, repairs
+from workers.ledger import claims, exports, generations, housekeeping, repairs, trials
 from workers.ledger.searches import Searches, load_libraries
 from workers.pipeline import Bench, Ending
 from workers.runtime import Device
@@ -43,6 +43,7 @@ class Supervisor:
         self.name = name
         self._version = code_version()
         self._away = -math.inf
+        self._has_just_tried = False
         self._searches = Searches()
         self._publisher = Publisher()
         self._ending = Ending()
@@ -101,11 +102,19 @@ class Supervisor:
         housekeeping.purge_deleted()
 
     def _step(self) -> bool:
-        """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some."""
+        """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some.
+
+        People who try something wait for one candidate at most, and no run waits for two of them.
+        """
         pipeline.deliver()
+        may_try, self._has_just_tried = not self._has_just_tried, False
         if export := exports.claim_export(self.name):
             with about(run=export.run_id, export=export.export_id, attempt=export.lease.token):
                 pipeline.build(export, self._bench)
+        elif may_try and (trial := trials.claim_trial(self.name)):
+            self._has_just_tried = True
+            with about(trial=trial.trial_id, attempt=trial.lease.token):
+                pipeline.try_out(trial, self._bench)
         elif claim := claims.claim(self.name, self._version):
             self._publisher.announce(claim.run_id)
             with about(run=claim.run_id, candidate=claim.candidate_id, attempt=claim.lease.token):
@@ -114,7 +123,7 @@ class Supervisor:
             self._publisher.announce(claim.run_id)
             self._advance([claim.run_id])
         else:
-            return self._advance(generations.due()) or self._tell(progress.go_on()) or self._reap() > 0
+            return self._advance(generations.due()) or self._tell(progress.go_on()) or self._reap() > 0 or not may_try
         self._tell(progress.go_on())
         return True
 

@@ -86,6 +86,9 @@ class HarnessBenchmark:
         """The prompt; where every choice has its own, the first."""
         return self.records[sample.id].contexts[0]
 
+    def prompts(self, model: TextModel, samples: Sequence[Sample]) -> list[str]:
+        return [self.rendered(sample) for sample in samples]
+
     def ask(self, model: TextModel, samples: Sequence[Sample], progress: Progress | None = None) -> list[SampleOutcome]:
         """See `Benchmark`; the model has to be a `TokenModel`. Imports the harness, which takes seconds, once."""
         from merging.harness.asking import ask

@@ -90,11 +90,13 @@ class Questions:
         shown = [self._asked(shot) + shot.answer for shot in self.shots]
         return BETWEEN_SHOTS.join([*shown, self._asked(sample)])
 
+    def prompts(self, model: TextModel, samples: Sequence[Sample]) -> list[str]:
+        found = [self.rendered(sample) for sample in samples]
+        return model.as_chats(found) if self.as_chat else found
+
     def ask(self, model: TextModel, samples: Sequence[Sample], progress: Progress | None = None) -> list[SampleOutcome]:
         """See `Benchmark`. Where a completion can be right no more, it may be stored as far as it went until then."""
-        prompts = [self.rendered(sample) for sample in samples]
-        if self.as_chat:
-            prompts = model.as_chats(prompts)
+        prompts = self.prompts(model, samples)
         judge, started = self.judge, time.perf_counter()
         if isinstance(judge, ChoiceScorer):
             completions = self._choose(judge, model, samples, prompts, progress)

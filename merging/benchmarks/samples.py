@@ -78,6 +78,10 @@ class Benchmark(Protocol):
         """What a model reads, before the model's own chat template."""
         ...
 
+    def prompts(self, model: TextModel, samples: Sequence[Sample]) -> list[str]:
+        """What this model reads: as `rendered`, in its own chat template where the benchmark is asked so."""
+        ...
+
     def ask(self, model: TextModel, samples: Sequence[Sample], progress: Progress | None = None) -> list[SampleOutcome]:
         """Ask the model and score its answers: one outcome for each sample, in their order.
 

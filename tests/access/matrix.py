@@ -58,6 +58,10 @@ library:benchmark_tasks            GET     in        200    200    200    200   
 library:benchmark_task_requests    GET     in        200    200    200    200   200
 library:benchmark_task_request     POST    in        302    302    302    302   302
 library:benchmark_task_forget      POST    in        404    404    404    302   404
+trials:start                       GET     in        200    200    200    200   200
+trials:start                       POST    in        200    200    200    200   200
+trials:detail                      GET     in        404    404    404    200   404
+trials:forget                      POST    in        404    404    404    302   404
 
 accounts:login                     GET     200       302    302    302    302   302
 accounts:login                     POST    200       302    302    302    302   302

@@ -20,8 +20,9 @@ from webapp.sharing.actions import share
 PAGES = (
     "/", "/?show=live", "/?show=ended", "/?q=sums", "/?page=2", "/runs/new/", "/models/", "/models/?model=1&model=2&model=3",
     "/benchmarks/", "/benchmarks/tasks/", "/benchmarks/tasks/requests/", "/account/", "/healthz", "/sign-in/",
+    "/trials/",
 )  # fmt: skip
-SECRETS = ("Paths of Japanese sums", "what follows", "secret_task", "sums.jsonl")
+SECRETS = ("Paths of Japanese sums", "what follows", "secret_task", "sums.jsonl", "tried alone")
 OWN_TOKEN = re.compile(r'(csrfmiddlewaretoken" value="|X-CSRFToken": "|name="key" value=")[^"]+')
 
 

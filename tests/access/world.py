@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from merging.benchmarks import BenchmarkSpec
+from merging.recipes import passthrough_recipe
 from tests.webapp.exports.rows import built
 from tests.webapp.library.folders import model_folder, question_file
 from tests.webapp.runs.path_rows import make_path_run
@@ -20,11 +23,16 @@ from webapp.library.models import Fetch
 from webapp.lineage.models import Sequel
 from webapp.runs.models import Run
 from webapp.sharing.actions import share
+from webapp.system.models import Worker
+from webapp.trials.actions import start
 
 BODIES: Mapping[str, Mapping[str, str]] = {
     "runs:rename": {"name": "another name"},
+    "runs:new_draft": {"key": "k1"},
+    "runs:new_import": {"text": "genome: {models: [a], merge_method: ties}\ntasks: [sums]"},
     "sharing:share": {"name": "member", "role": "viewer"},
     "library:benchmark_task_request": {"task": "", "metric": ""},
+    "system:reclaim": {"older": "30"},
 }
 """What a form sends, where an empty one would be refused before anybody asks who sends it."""
 
@@ -90,7 +98,11 @@ def make_world(folder: Path) -> World:
         "parent_id": parent.pk,
         "benchmark_id": benchmark.pk,
         "fetch_id": Fetch.objects.create(owner=owner, task="secret_task").pk,
+        "trial_id": start(
+            owner, passthrough_recipe(parent.model), [BenchmarkSpec.from_json(benchmark.spec)], "tried alone"
+        ).pk,
         "form": "csv",
+        "worker": Worker.objects.create(name="cpu0@here", started=Now(), seen=Now()).pk,
         "token": "no-token",
     }
     return World(users, run, things)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from merging.evaluation import Evaluation as Score
 from merging.health import health_of
 from merging.outcomes import SampleOutcome
@@ -31,3 +33,24 @@ def score(split: str, mean: float, completion: str = "2") -> Score:
         seconds=0.01,
         outcomes=outcomes,
     )
+
+
+def tried(benchmark: str, n: int, completion: str = "It is 2.", extracted: str | None = "2") -> dict[str, Any]:
+    """What a device says of a trial on one benchmark: every answer but the first is wrong."""
+    questions = [
+        {
+            "prompt": f"{i} + 1 = ?",
+            "completion": completion,
+            "extracted": extracted,
+            "expected": str(i + 1),
+            "language": None,
+            "spoken": None,
+            "right": i == 1,
+            "score": float(i == 1),
+            "finished": True,
+            "seconds": 0.01,
+            "error": None,
+        }
+        for i in range(1, n + 1)
+    ]
+    return {"benchmark": benchmark, "scorer": "last_number@1", "as_chat": False, "questions": questions}

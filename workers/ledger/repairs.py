@@ -19,8 +19,10 @@ from webapp.exports.actions import remove_export
 from webapp.exports.models import Export
 from webapp.runs import transitions, versions
 from webapp.runs.models import CLAIMABLE, PROBED, Evaluation, Event, Run
+from webapp.trials.models import Trial
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
+from workers.ledger import trials
 from workers.ledger.claims import LEASE
 from workers.ledger.exports import folder, return_export
 from workers.ledger.results import end_attempt, return_to_queue
@@ -45,7 +47,7 @@ def reap() -> int:
 def expire_leases_of(worker: str) -> int:
     """End what an earlier life of this worker held: its name is its own, so nobody computes that any more."""
     mine = {"status": "leased", "lease_owner": worker}
-    return sum(rows.objects.filter(**mine).update(lease_until=Now()) for rows in (Evaluation, Export))
+    return sum(rows.objects.filter(**mine).update(lease_until=Now()) for rows in (Evaluation, Export, Trial))
 
 
 def unrelayed() -> list[UUID]:
@@ -61,7 +63,7 @@ def claimable() -> bool:
         whose, status="pending", run__deleted_at=None, run__algo_version__in=versions.KNOWN
     )
     wanted = Export.objects.filter(status="pending", candidate__run__algo_version__in=versions.KNOWN)
-    return pending.exists() or wanted.exists()
+    return pending.exists() or wanted.exists() or trials.waiting().exists()
 
 
 def sweep_exports() -> int:

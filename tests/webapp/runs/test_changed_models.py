@@ -11,7 +11,8 @@ from merging.errors import ParentError
 from merging.headers import read_header
 from tests.webapp.runs.choices import Library, draft, library
 from webapp.library.models import Parent
-from webapp.runs.drafts import DraftError, plan
+from webapp.runs.drafts import plan
+from webapp.runs.problems import DraftError
 from workers import failures, pipeline
 
 
@@ -47,9 +48,10 @@ def test_a_model_registered_without_an_inventory_is_refused_too(chosen: Library)
 
 
 def test_a_worker_that_finds_a_changed_model_says_which_tensor(chosen: Library) -> None:
-    config = plan(draft(chosen)).config.to_json()
+    config = plan(draft(chosen)).config
     name = flip_a_bit(chosen.base, -1)
-    told = pipeline.explained(failures.of_error(ParentError("The files have changed.")), config).sentence
+    models = [*config.parents, *([config.base] if config.base else [])]
+    told = pipeline.explained(failures.of_error(ParentError("The files have changed.")), models).sentence
     assert told.startswith(
         f"The files have changed. What differs in base: model.safetensors is another file: tensor {name}"
     )
@@ -57,4 +59,4 @@ def test_a_worker_that_finds_a_changed_model_says_which_tensor(chosen: Library) 
 
 def test_another_failure_is_told_as_it_was(chosen: Library) -> None:
     failure = failures.of_error(MemoryError())
-    assert pipeline.explained(failure, {}) is failure
+    assert pipeline.explained(failure, []) is failure
