@@ -11,10 +11,10 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from merging.engines.transformers import chats as module
-from merging.engines.transformers.chats import chats
-from merging.engines.transformers.rendering import rendered
+from merging import chats as module
+from merging.chats import chats
 from merging.errors import EvaluationError
+from merging.rendering import rendered
 from tests.merging.models import tokenizer
 
 CHATML = (

@@ -10,8 +10,8 @@ from typing import Final
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
+from merging.chats import chats
 from merging.engines import Completion, Decided, Likelihood, Progress
-from merging.engines.transformers.chats import chats
 from merging.engines.transformers.rows import Tokens
 from merging.errors import EvaluationError
 
