@@ -19,6 +19,10 @@ runs:list                          GET     in        200    200    200    200   
 runs:new                           GET     in        200    200    200    200   200
 runs:new                           POST    in        200    200    200    200   200
 runs:new_summary                   POST    in        200    200    200    200   200
+runs:new_draft                     POST    in        204    204    204    204   204
+runs:new_afresh                    POST    in        302    302    302    302   302
+runs:new_import                    POST    in        302    302    302    302   302
+runs:new_try                       POST    in        200    200    200    200   200
 runs:detail                        GET     in        404    200    200    200   404
 runs:history                       GET     in        404    200    200    200   404
 runs:candidate                     GET     in        404    200    200    200   404

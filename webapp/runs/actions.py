@@ -104,11 +104,15 @@ def _transition(run: Run, changed: bool) -> bool:
     return changed
 
 
+def n_places(owner: User) -> int:
+    """How many more runs this person may have at a time; below 0 when there are more than that already."""
+    return settings.QUOTAS.n_runs - Run.objects.filter(owner=owner, state__in=LIVE, deleted_at=None).count()
+
+
 def _check_quota(owner: User) -> None:
-    n, most = Run.objects.filter(owner=owner, state__in=LIVE, deleted_at=None).count(), settings.QUOTAS.n_runs
-    if n > most:
+    if n_places(owner) < 0:
         raise QuotaError(
-            f"{most} runs at a time are all that one may have here: wait for one to end, or stop one, and launch again"
+            f"{settings.QUOTAS.n_runs} runs at a time are all that one may have here: wait for one to end, or stop one, and launch again"
         )
 
 

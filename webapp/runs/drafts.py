@@ -5,41 +5,38 @@ The page and the command line both come through here; every check is the engine'
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from django.conf import settings
 
-from merging.benchmarks import BenchmarkSpec, Split
-from merging.errors import MergingError, ParentError
+from merging.errors import ParentError
 from merging.fidelity import DEFAULT as FULL
 from merging.fidelity import fidelities
 from merging.fingerprints import fingerprint
 from merging.fit import Fit
-from merging.genomes import GenomeSpace, check_effect, layer_parts
+from merging.genomes import GenomeSpace, check_effect, layer_groups, layer_parts
 from merging.hops import MAX_HOPS
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.methods.method import Method
-from merging.objectives import Objective, check_weight
+from merging.objectives import Objective
 from merging.path_genomes import PathSpace
 from merging.recipes import DTYPES, MAX_SEED, Dtype, Parent, Tokenizer, check_parents
 from merging.search import searches
 from merging.spaces import Space
 from webapp.library.actions import what_changed
 from webapp.library.fit import fit_of
-from webapp.library.models import Benchmark as BenchmarkRow
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import N_FINALISTS, Override, PathSettings, RunConfig
+from webapp.runs.measures import Measure, objectives, public_tests
 from webapp.runs.plans import Plan, RoutePlan
+from webapp.runs.presets import Spaces
+from webapp.runs.problems import DraftError, Field, Problems
 
-Field = str
-"""A field of `Draft`; of a benchmark's own choices, `weight-7` for those of the row 7."""
-SPLITS: Final[tuple[Split, ...]] = ("search", "validation", "final")
 MAX_FINALISTS: Final = 20
 PARTS: Final = "parts"
 THEN: Final = "then-"
@@ -49,22 +46,6 @@ OF_PATH: Final = frozenset({*PATH_FIELDS, "parents", "budget", "population_size"
 """What the second of two runs has of its own."""
 PATH_METHOD: Final = methods.get("passthrough")
 """What a run over paths does with tensors."""
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A benchmark, how much it counts, and how many samples of each split an evaluation takes; None: all of them."""
-
-    benchmark: BenchmarkRow
-    weight: float = 1.0
-    n_search: int | None = None
-    n_validation: int | None = None
-    n_final: int | None = None
-
-    def field(self, name: str) -> Field:
-        """What a problem with one of these choices is filed under."""
-        return f"{name}-{self.benchmark.pk}"
 
 
 @dataclass(frozen=True)
@@ -107,23 +88,28 @@ class Draft:
     tokenizer: Tokenizer = "same"
 
 
-class DraftError(Exception):
-    """A draft that cannot be launched; `problems` says for every field what is wrong with it."""
-
-    def __init__(self, problems: Mapping[Field, list[str]]) -> None:
-        self.problems = dict(problems)
-        super().__init__(" ".join(sentence for sentences in self.problems.values() for sentence in sentences))
-
-
 def plan(draft: Draft) -> Plan:
     """The run that `draft` describes, or a DraftError with all of its problems."""
-    problems = _Problems()
-    objectives = _objectives(draft, problems)
+    problems = Problems()
+    asked = objectives(draft.measures, draft.override is not None, problems)
     _check_numbers(draft, problems)
-    found = _plan_path(draft, draft.path, objectives, problems) if draft.path else _plan(draft, objectives, problems)
+    found = _plan_path(draft, draft.path, asked, problems) if draft.path else _plan(draft, asked, problems)
     if problems.found or found is None:
         raise DraftError(problems.found)
     return found
+
+
+def plan_spaces(space: Spaces, numbers: Callable[[], Draft], path: Callable[[], Draft]) -> tuple[Plan, Plan | None]:
+    """The run over what is to evolve, and the one that follows it by itself where both do; a DraftError as of `plan` and `plan_both`."""
+    if space == "both":
+        return plan_both(numbers(), path())
+    return plan(path() if space == "path" else numbers()), None
+
+
+def path_draft(parents: Iterable[ParentRow | None], path: PathDraft, **others: Any) -> Draft:
+    """A draft over the layers of these models, those that are chosen; `others` are the fields of `Draft` that a path has, too."""
+    models = tuple(row for row in parents if row)
+    return Draft(parents=models, base=None, method=PATH_METHOD.name, groups="model", path=path, **others)
 
 
 def plan_both(first: Draft, then: Draft) -> tuple[Plan, Plan]:
@@ -155,12 +141,14 @@ def _stand_in(first: Draft) -> tuple[ParentRow, ...]:
     return found
 
 
-def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) -> Plan | None:
+def _plan(draft: Draft, asked: tuple[Objective, ...], problems: Problems) -> Plan | None:
     """A run over numbers."""
     parents = tuple(row.model for row in draft.parents)
     base = draft.base.model if draft.base else None
     method = problems.catch("method", lambda: methods.get(draft.method))
-    if method is None or not _can_take_part(draft, method, parents, base, problems) or not objectives:
+    if method is None or not _can_take_part(draft, method, parents, base, problems):
+        for row in draft.parents[:1]:  # what can be said all the same
+            problems.catch("groups", partial(layer_groups, draft.groups, row.n_layers))
         return None
     if draft.tokenizer == "base" and base is None:
         problems.found["tokenizer"].append(
@@ -169,7 +157,7 @@ def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) 
         return None
     _check_fit(fit_of(draft.parents, draft.base, tokenizer=draft.tokenizer), problems)
     config = replace(
-        _config(draft, objectives, problems),
+        _config(draft, asked, problems),
         base=base,
         method=draft.method,
         groups=draft.groups,
@@ -185,7 +173,7 @@ def _plan(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) 
     return None if population is None else Plan(config, len(space.origin.groups), space.n_genes, population)
 
 
-def _plan_path(draft: Draft, path: PathDraft, objectives: tuple[Objective, ...], problems: _Problems) -> Plan | None:
+def _plan_path(draft: Draft, path: PathDraft, asked: tuple[Objective, ...], problems: Problems) -> Plan | None:
     """A run over the paths through the layers of its parents."""
     if not 1 <= len(draft.parents) <= 2:
         problems.found["parents"].append(f"{len(draft.parents)} models are chosen; expected two, A and B, or A alone")
@@ -194,9 +182,9 @@ def _plan_path(draft: Draft, path: PathDraft, objectives: tuple[Objective, ...],
     problems.catch("parents", lambda: check_parents(replace(PATH_METHOD, max_parents=None), parents, None))
     _check_registered(draft.parents, problems)
     _check_fit(fit_of(draft.parents, is_path=True), problems)
-    if "parents" in problems.found or not objectives:
+    if "parents" in problems.found:
         return None
-    config = _config(draft, objectives, problems)
+    config = _config(draft, asked, problems)
     config = replace(config, path=_path_settings(config, path, [row.n_layers for row in draft.parents], problems))
     space = None if problems.found.keys() & {*PATH_FIELDS} else problems.catch("parents", config.space)
     if not isinstance(space, PathSpace):
@@ -205,7 +193,7 @@ def _plan_path(draft: Draft, path: PathDraft, objectives: tuple[Objective, ...],
     return None if population is None else Plan(config, 1, space.n_genes, population, RoutePlan(space))
 
 
-def _path_settings(config: RunConfig, path: PathDraft, n_layers: Sequence[int], problems: _Problems) -> PathSettings:
+def _path_settings(config: RunConfig, path: PathDraft, n_layers: Sequence[int], problems: Problems) -> PathSettings:
     """With its bound on hops. Each of the four is tried by itself, so that what is wrong is said where it was chosen."""
     n_slots = max(1, path.repeats) * sum(n_layers)
     usual = min(n_slots, sum(n_layers) if len(n_layers) > 1 else 2 * n_layers[0])
@@ -221,12 +209,12 @@ def _path_settings(config: RunConfig, path: PathDraft, n_layers: Sequence[int], 
     return found
 
 
-def _config(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems) -> RunConfig:
+def _config(draft: Draft, asked: tuple[Objective, ...], problems: Problems) -> RunConfig:
     """What runs over numbers and over paths have in common."""
     return RunConfig(
         parents=tuple(row.model for row in draft.parents),
         base=None,
-        objectives=objectives,
+        objectives=asked,
         method=PATH_METHOD.name,
         groups="model",
         settings=(),
@@ -242,23 +230,8 @@ def _config(draft: Draft, objectives: tuple[Objective, ...], problems: _Problems
     )
 
 
-class _Problems:
-    """Collects what is wrong, by field, while the checks go on."""
-
-    def __init__(self) -> None:
-        self.found: defaultdict[Field, list[str]] = defaultdict(list)
-
-    def catch(self, name: Field, check: Callable[[], T]) -> T | None:
-        """What `check` returns; None when it refuses, and then why is kept."""
-        try:
-            return check()
-        except MergingError as error:
-            self.found[name].append(str(error))
-            return None
-
-
 def _can_take_part(
-    draft: Draft, method: Method, parents: tuple[Parent, ...], base: Parent | None, problems: _Problems
+    draft: Draft, method: Method, parents: tuple[Parent, ...], base: Parent | None, problems: Problems
 ) -> bool:
     """Whether the method takes these models, and each is on disk as it was registered."""
     n_before = len(problems.found)
@@ -270,12 +243,12 @@ def _can_take_part(
     return len(problems.found) == n_before
 
 
-def _check_registered(rows: Iterable[ParentRow], problems: _Problems) -> None:
+def _check_registered(rows: Iterable[ParentRow], problems: Problems) -> None:
     for row in rows:
         problems.catch("parents", partial(_check_unchanged, row))
 
 
-def _check_fit(found: Fit, problems: _Problems) -> None:
+def _check_fit(found: Fit, problems: Problems) -> None:
     """Every error with what to do about it, which is said once of several that have it in common."""
     known = ""
     for finding in found.errors:
@@ -305,57 +278,12 @@ def _check_unchanged(row: ParentRow) -> None:
         )
 
 
-def public_tests(measures: Iterable[Measure]) -> list[BenchmarkRow]:
-    """The benchmarks whose search questions come from a public test set."""
-    return [measure.benchmark for measure in measures if measure.benchmark.is_public_test]
-
-
-def _objectives(draft: Draft, problems: _Problems) -> tuple[Objective, ...]:
-    """What an evaluation takes of each benchmark; checked against what the benchmarks hold now. Empty when one cannot be read."""
-    if not draft.measures:
-        problems.found["benchmarks"].append("no benchmark is chosen; expected at least one: it says what good means")
-    for row in [] if draft.override else public_tests(draft.measures):
-        problems.found["benchmarks"].append(
-            f"the search questions of {row.title} are a public test set: a model that is tuned on them cannot be compared with "
-            "others by them any more. Choose another benchmark, or tick that you search on it all the same"
-        )
-    found = [_objective(measure, problems) for measure in draft.measures]
-    return tuple(objective for objective in found if objective) if None not in found else ()
-
-
-def _objective(measure: Measure, problems: _Problems) -> Objective | None:
-    """With something that can be counted on in place of what is wrong, so that the checks go on."""
-    spec = BenchmarkSpec.from_json(measure.benchmark.spec)
-    held = problems.catch("benchmarks", spec.sizes)
-    if held is None:
-        return None
-    counts = {f"n_{split}": _count(measure, split, held[split], problems) for split in SPLITS}
-    return Objective(spec, _weight(measure, problems), **counts)
-
-
-def _weight(measure: Measure, problems: _Problems) -> float:
-    name = measure.field("weight")
-    problems.catch(name, lambda: check_weight(measure.weight, measure.benchmark.title))
-    return 1.0 if name in problems.found else measure.weight
-
-
-def _count(measure: Measure, split: Split, held: int, problems: _Problems) -> int:
-    asked: int | None = getattr(measure, f"n_{split}")
-    n = held if asked is None else asked
-    if 1 <= n <= held:
-        return n
-    title = measure.benchmark.title
-    sentence = f"{n} {split} questions; {title} holds {held}: expected 1 to {held}"
-    problems.found[measure.field(f"n_{split}")].append(sentence)
-    return held
-
-
-def _fidelity_settings(draft: Draft, problems: _Problems) -> tuple[tuple[str, float], ...]:
+def _fidelity_settings(draft: Draft, problems: Problems) -> tuple[tuple[str, float], ...]:
     found = problems.catch("fidelity", lambda: fidelities.get(draft.fidelity).checked(draft.fidelity_settings))
     return tuple(sorted((found or {}).items()))
 
 
-def _check_numbers(draft: Draft, problems: _Problems) -> None:
+def _check_numbers(draft: Draft, problems: Problems) -> None:
     """The budget, the finalists, and the seed by the rule for every recipe."""
     if not 1 <= draft.budget <= settings.QUOTAS.budget:
         problems.found["budget"].append(

@@ -338,3 +338,24 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"event {self.seq}"
+
+
+class RunDraft(models.Model):
+    """A form of a new run that was not launched yet, as its owner left it: kept while it is filled in, removed when it is launched.
+
+    `key` is the form's own, with which it launches one run. `data` is every field as a browser sends it, unchecked; `notes` are sentences
+    about what an imported file asks for and the form has not.
+    """
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="run_drafts")
+    key = models.CharField(max_length=32)
+    data = models.JSONField()
+    notes = models.JSONField(default=list, blank=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-updated"]
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="draft_once")]
+
+    def __str__(self) -> str:
+        return f"draft of {self.updated:%Y-%m-%d %H:%M}"

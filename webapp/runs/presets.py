@@ -48,16 +48,20 @@ class PathPreset:
 class Preset:
     """Everything that a person would otherwise choose; parents and benchmarks by their names in the library. Of a run over paths alone,
     what belongs to numbers is for whoever changes his mind.
+
+    `summary` and `needs` are for a person: what comes of it, and what must be there; `about` is how long it takes where that was measured.
     """
 
     name: str
     title: str
     summary: str
-    about: str
+    needs: str
+    about: str = ""
     base: str | None = DEMO_BASE
     parents: tuple[str, ...] = DEMO_PARENTS
     measures: tuple[Measure, ...] = (Measure(DEMO_BENCHMARK, n_search=100, n_validation=100),)
     method: str = "task_arithmetic"
+    settings: tuple[tuple[str, float | bool], ...] = ()
     groups: str = "block"
     filters: str = ""
     search: str = "cma_es"
@@ -74,22 +78,37 @@ class Preset:
 
 QUICK: Final = Preset(
     name="quick",
-    title="Quick demo",
+    title="Quick look",
     summary="Two tiny models, one that answers in Japanese and one that can add. Their children learn to do both.",
+    needs="nothing but the demo pack that comes with Progeny",
     about="about 2 minutes on two processor cores",
+)
+BALANCED: Final = Preset(
+    name="balanced",
+    title="Balanced two-skill mix",
+    summary="Two fine-tunes of one model, each good at something of its own. Their child is to do both, and both count alike.",
+    needs="two fine-tunes, the base model they come from, and a benchmark for each skill",
+    base=None,
+    parents=(),
+    measures=(),
+    groups="4",
+    budget=160,
 )
 STANDARD: Final = Preset(
     name="standard",
-    title="Standard demo",
-    summary="The same models, twice the candidates and more questions each: a better winner and narrower intervals.",
+    title="Language + skill",
+    summary="A Japanese speaker is to learn adding: twice the candidates of the quick look and more questions each, so a better winner and "
+    "narrower intervals.",
+    needs="the demo pack; put your own language model and expert in its models' places",
     about="about 4 minutes on two processor cores",
     budget=240,
     measures=(Measure(DEMO_BENCHMARK, n_search=150, n_validation=150),),
 )
 PATH: Final = Preset(
     name="path",
-    title="Layer-path demo",
+    title="Layer path",
     summary="No tensor changes: the layers of an adder and a Japanese speaker, in an order that tells right workings from wrong.",
+    needs="the demo pack; of your own, two models whose layers have one shape",
     about="about 4 minutes on two processor cores",
     measures=(Measure("japanese-choices", n_search=50, n_validation=100),),
     space="path",
@@ -99,8 +118,9 @@ PATH: Final = Preset(
 )
 BOTH: Final = Preset(
     name="both",
-    title="Numbers, then path",
-    summary="The quick demo first. Then a second run by itself: a path through the layers of its winner and of a parent.",
+    title="Both",
+    summary="The quick look first. Then a second run by itself: a path through the layers of its winner and of a parent.",
+    needs="the demo pack, and room on disk for the winner of the first run",
     about="about 4 minutes on two processor cores",
     space="both",
     path=PathPreset(None, "demo/japanese", repeats=2, max_hops=12, population_size=16, budget=160),
@@ -109,7 +129,7 @@ PAPER_PATH: Final = Preset(
     name="paper-path",
     title="The paper's layer path",
     summary="Your models, the paper's numbers: 100 generations of 128 paths through a list that comes 3 times, 200 questions each.",
-    about="2.6 million completions: for large machines",
+    needs="two large models, and machines for 2.6 million completions",
     base=None,
     parents=(),
     measures=(),
@@ -123,9 +143,9 @@ PAPER_PATH: Final = Preset(
 )
 OWN: Final = Preset(
     name="own",
-    title="Start my own",
-    summary="Any models on this server that share a shape, any benchmark, every setting.",
-    about="",
+    title="Expert",
+    summary="Start with nothing chosen: any models on this server, any benchmark, every setting.",
+    needs="models of one shape, and a benchmark",
     base=None,
     parents=(),
     measures=(),
@@ -133,7 +153,7 @@ OWN: Final = Preset(
     groups="model",
     budget=200,
 )
-PRESETS: Final = {preset.name: preset for preset in (QUICK, STANDARD, PATH, BOTH, PAPER_PATH, OWN)}
+PRESETS: Final = {preset.name: preset for preset in (QUICK, BALANCED, STANDARD, PATH, BOTH, PAPER_PATH, OWN)}
 
 
 def about(config: RunConfig) -> str:

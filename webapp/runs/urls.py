@@ -2,13 +2,17 @@
 
 from django.urls import path
 
-from webapp.runs.views import acts, candidate, compare, listing, live, new, probe
+from webapp.runs.views import acts, candidate, compare, drafts, first_try, listing, live, new, probe
 
 app_name = "runs"
 urlpatterns = [
     path("", listing.runs, name="list"),
     path("runs/new/", new.new_run, name="new"),
     path("runs/new/summary/", new.summary, name="new_summary"),
+    path("runs/new/draft/", drafts.keep, name="new_draft"),
+    path("runs/new/afresh/", drafts.start_afresh, name="new_afresh"),
+    path("runs/new/import/", drafts.bring, name="new_import"),
+    path("runs/new/try/", first_try.first_try, name="new_try"),
     path("runs/<uuid:run_id>/", live.detail, name="detail"),
     path("runs/<uuid:run_id>/history.json", live.history, name="history"),
     path("runs/<uuid:run_id>/pause/", acts.pause, name="pause"),

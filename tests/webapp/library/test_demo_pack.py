@@ -10,7 +10,8 @@ from merging.methods import methods
 from merging.recipes import Parent as Ingredient
 from webapp.library.actions import hide, install_demo_pack
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft, Measure, plan
+from webapp.runs.drafts import Draft, plan
+from webapp.runs.measures import Measure
 from webapp.runs.presets import QUICK, STANDARD
 
 

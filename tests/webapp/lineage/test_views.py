@@ -105,7 +105,7 @@ def test_a_new_run_with_a_bred_model_goes_on_where_its_run_ended(
     assert re.search(rf'name="space" value="{space}"[^>]* checked', page)
     asked = Benchmark.objects.get(name=RunConfig.from_json(run.config).objectives[0].spec.name)
     assert re.search(rf'name="benchmarks" value="{asked.pk}"[^>]* checked', page)
-    assert "Start my own" not in page.split('name="name"')[1].split(">")[0]
+    assert "Expert" not in page.split('name="name"')[1].split(">")[0]
 
 
 def test_what_failed_says_why_and_can_be_tried_again(candidate: Candidate, owner_client: Client) -> None:

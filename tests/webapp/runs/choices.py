@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from django.contrib.auth.models import User
 from tests.webapp.library.folders import model_folder, question_file
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft, Measure
+from webapp.runs.drafts import Draft
+from webapp.runs.measures import Measure
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,9 @@ def path_form(chosen: Library, **changes: Any) -> dict[str, Any]:
         "path_population_size": "",
     }
     return form(chosen, **(values | changes))
+
+
+def checked(page: str, name: str) -> set[str]:
+    """The values of the radio buttons or checkboxes of this name that are on."""
+    tags = [tag for tag in re.findall(r"<input[^>]*>", page) if f'name="{name}"' in tag and "checked" in tag]
+    return {value for tag in tags for value in re.findall(r'value="([^"]*)"', tag)}

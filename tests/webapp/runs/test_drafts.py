@@ -14,7 +14,8 @@ from tests.webapp.library.folders import model_folder
 from tests.webapp.runs.choices import Library, draft, library
 from webapp.library.actions import register_parent
 from webapp.runs.config import PathSettings
-from webapp.runs.drafts import DraftError, plan
+from webapp.runs.drafts import plan
+from webapp.runs.problems import DraftError
 
 
 @pytest.fixture

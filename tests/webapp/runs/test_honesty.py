@@ -19,8 +19,9 @@ from webapp.exports.cards import model_card
 from webapp.library.models import Benchmark
 from webapp.runs import leaderboard, series, winners
 from webapp.runs.config import Override, RunConfig
-from webapp.runs.drafts import DraftError, plan
+from webapp.runs.drafts import plan
 from webapp.runs.models import Evaluation, Run, Score
+from webapp.runs.problems import DraftError
 from webapp.runs.summary import summary
 
 pytestmark = pytest.mark.django_db

@@ -11,12 +11,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from merging.search import searches
-from tests.webapp.runs.choices import Library, form, library, path_form
+from tests.webapp.runs.choices import Library, checked, form, library, path_form
 from webapp.library.actions import install_demo_pack
 from webapp.library.models import Parent
 from webapp.lineage.models import Sequel
 from webapp.runs.config import RunConfig
-from webapp.runs.forms import RunForm, initial
+from webapp.runs.forms.run_form import RunForm
+from webapp.runs.forms.values import initial
 from webapp.runs.models import Run
 from webapp.runs.presets import about, preset
 
@@ -36,11 +37,6 @@ def selected(page: str, name: str) -> str:
     """The value that a list of choices shows."""
     (found,) = re.findall(rf'<select name="{name}".*?</select>', page, re.DOTALL)
     return next(iter(re.findall(r'value="(\d*)" selected', found)), "")
-
-
-def checked(page: str, name: str) -> set[str]:
-    tags = [tag for tag in re.findall(r"<input[^>]*>", page) if f'name="{name}"' in tag and "checked" in tag]
-    return {value for tag in tags for value in re.findall(r'value="([^"]*)"', tag)}
 
 
 def test_every_search_is_offered_for_paths_and_for_numbers_those_that_need_no_switches(

@@ -17,9 +17,10 @@ from webapp.library.actions import register_parent
 from webapp.library.models import Parent
 from webapp.runs import actions, estimates
 from webapp.runs.config import RunConfig
-from webapp.runs.drafts import Draft, DraftError, PathDraft, plan, plan_both
+from webapp.runs.drafts import Draft, PathDraft, plan, plan_both
 from webapp.runs.models import Evaluation, Run, Score
 from webapp.runs.plans import Plan
+from webapp.runs.problems import DraftError
 
 SLOT = PathDraft(1, "slot")
 
@@ -222,11 +223,11 @@ def test_a_path_is_estimated_from_model_a_by_its_layers_until_one_was_measured(
     chosen: Library, owner: User, deep: Parent
 ) -> None:
     route = planned(chosen, chosen.first, chosen.second)
-    assert estimates.seconds(route) is None
+    assert estimates.cost(route).seconds is None
     numbers = actions.launch(owner, plan(draft(chosen)).config, "numbers")
     measure(numbers, seconds=0.5)
     assert estimates._question_seconds(route, chosen.benchmark.digest) == pytest.approx(0.5 * 3 / 2)
-    assert estimates.seconds(route) is not None
+    assert estimates.cost(route).seconds is not None
     measure(actions.launch(owner, route.config, "a path"), seconds=2.0)
     assert estimates._question_seconds(route, chosen.benchmark.digest) == pytest.approx(2.0)
     assert estimates._question_seconds(plan(draft(chosen)), chosen.benchmark.digest) == pytest.approx(0.5)

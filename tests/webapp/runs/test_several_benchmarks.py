@@ -19,8 +19,10 @@ from tests.webapp.runs.choices import Library, draft, form, library
 from webapp.library.actions import add_benchmark
 from webapp.library.models import Benchmark
 from webapp.runs import leaderboard, outcomes
-from webapp.runs.drafts import DraftError, Measure, plan
+from webapp.runs.drafts import plan
+from webapp.runs.measures import Measure
 from webapp.runs.models import Evaluation, Outcomes, Run, Score
+from webapp.runs.problems import DraftError
 from workers.ledger import results
 
 pytestmark = pytest.mark.django_db

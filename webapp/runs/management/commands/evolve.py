@@ -32,10 +32,12 @@ from webapp.quotas import QuotaError
 from webapp.runs import actions
 from webapp.runs.config import Override
 from webapp.runs.console import ProgressLine, leaderboard
-from webapp.runs.drafts import PARTS, PATH_METHOD, Draft, DraftError, Measure, PathDraft, plan, plan_both
+from webapp.runs.drafts import PARTS, Draft, PathDraft, path_draft, plan_spaces
+from webapp.runs.measures import Measure
 from webapp.runs.models import ENDED, Run
 from webapp.runs.presets import OWN, PRESETS, SPACES, PathPreset, Preset, Spaces, preset
 from webapp.runs.presets import Measure as PresetMeasure
+from webapp.runs.problems import DraftError
 from webapp.runs.report import Report, report
 from webapp.system.services import ensure_services
 
@@ -163,6 +165,7 @@ def _chosen(options: dict[str, Any]) -> Preset:
     names = ("base", "tokenizer", "method", "groups", "filters", "search", "budget", "seed", "fidelity")
     given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
+    given["settings"] = () if options["method"] else None  # those of the preset's are of its method
     given["n_finalists"] = options["finalists"]
     given["measures"] = _measures(start, options)
     given["path"] = _path(start.path, given["parents"] if space == "path" else None, options)
@@ -213,15 +216,14 @@ def _measures(start: Preset, options: dict[str, Any]) -> tuple[PresetMeasure, ..
 
 
 def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
-    owner, follows = local_user(), None
+    owner = local_user()
     try:
-        if chosen.space == "both":
-            planned, follows = plan_both(_numbers(owner, chosen, options), _paths(owner, chosen, options))
-        else:
-            planned = plan((_paths if chosen.space == "path" else _numbers)(owner, chosen, options))
+        planned, follows = plan_spaces(
+            chosen.space, lambda: _numbers(owner, chosen, options), lambda: _paths(owner, chosen, options)
+        )
     except (DraftError, MergingError) as error:
         raise CommandError(str(error)) from error
-    name = chosen.title if chosen is not OWN else planned.sentence[:200]
+    name = chosen.title if options["preset"] else planned.name
     try:
         if follows:
             return launch_both(owner, planned.config, follows.config, name, uuid4().hex, options["random_search"])
@@ -238,6 +240,7 @@ def _numbers(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
         groups=chosen.groups,
         filters=chosen.filters,
         search=chosen.search,
+        settings=dict(chosen.settings),
         budget=chosen.budget,
         population_size=chosen.population_size,
         tokenizer=chosen.tokenizer,
@@ -249,15 +252,12 @@ def _paths(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
     """Of both, model B alone: model A is the winner."""
     path = chosen.path
     names = (path.model_b,) if chosen.space == "both" else (path.model_a, path.model_b)
-    return Draft(
-        parents=tuple(_parent(owner, name) for name in names if name),
-        base=None,
-        method=PATH_METHOD.name,
-        groups="model",
+    return path_draft(
+        [_parent(owner, name) for name in names if name],
+        PathDraft(path.repeats, path.scales, path.max_hops, path.p_others),
         search=path.search,
         budget=path.budget,
         population_size=path.population_size,
-        path=PathDraft(path.repeats, path.scales, path.max_hops, path.p_others),
         **_shared(owner, chosen, options),
     )
 
