@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "webapp.runs",
     "webapp.exports",
     "webapp.lineage",
+    "webapp.marks",
     "webapp.sharing",
     "webapp.trials",
     "webapp.system",

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.exports.urls")),
     path("", include("webapp.lineage.urls")),
+    path("", include("webapp.marks.urls")),
     path("", include("webapp.sharing.urls")),
     path("", include("webapp.trials.urls")),
     path("system/", include("webapp.system.urls")),

@@ -25,6 +25,10 @@ runs:new_import                    POST    in        302    302    302    302   
 runs:new_try                       POST    in        200    200    200    200   200
 runs:detail                        GET     in        404    200    200    200   404
 runs:history                       GET     in        404    200    200    200   404
+runs:standings                     GET     in        200    200    200    200   200
+runs:leaderboard                   GET     in        404    200    200    200   404
+runs:leaderboard_csv               GET     in        404    200    200    200   404
+runs:leaderboard_json              GET     in        404    200    200    200   404
 runs:candidate                     GET     in        404    200    200    200   404
 runs:compare                       GET     in        404    200    200    200   404
 runs:pause                         POST    in        404    403    302    302   404
@@ -48,6 +52,9 @@ lineage:as_parent                  POST    in        404    403    403    302   
 lineage:sequel                     GET     in        404    302    302    302   404
 lineage:go_on                      POST    in        404    403    403    302   404
 lineage:call_off                   POST    in        404    403    403    302   404
+
+marks:star                         POST    in        404    403    302    302   404
+marks:note                         POST    in        404    403    302    302   404
 
 library:parents                    GET     in        200    200    200    200   200
 library:parents                    POST    in        403    403    403    403   200

@@ -93,7 +93,7 @@ class LayerMap:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """What one lane shows: a value and perhaps a density at some columns."""
 
     name: str
@@ -106,7 +106,7 @@ class _Row:
 
 def layer_map(recipe: Recipe) -> LayerMap | None:
     """The picture of a recipe; None when its method gives parents no weight and nothing to share."""
-    rows = [*_shared_rows(recipe), *_weight_rows(recipe)]
+    rows = rows_of(recipe)
     if not rows:
         return None
     labels = [label for label, _ in _columns(recipe.groups)]
@@ -128,16 +128,26 @@ def layer_map(recipe: Recipe) -> LayerMap | None:
     )
 
 
-def _shared_rows(recipe: Recipe) -> Iterator[_Row]:
+def rows_of(recipe: Recipe) -> list[Row]:
+    """What its lanes show, from the top: the numbers that parents share, then each parent's weights."""
+    return [*_shared_rows(recipe), *_weight_rows(recipe)]
+
+
+def n_columns(recipe: Recipe) -> int:
+    """How many ranges of layers there are, or parts of one range."""
+    return len(_columns(recipe.groups))
+
+
+def _shared_rows(recipe: Recipe) -> Iterator[Row]:
     """A row for each number that parents share, for each filter."""
     for parameter in methods.get(recipe.method).per_group():
         high = max(parameter.high, *(shared[parameter.name] for shared in recipe.shared))
         for part, places in _parts(recipe.groups):
             values = [(column, recipe.shared[group][parameter.name], None) for column, group in places]
-            yield _Row(parameter.name, part, N_COLOURS, high, parameter.high, values)
+            yield Row(parameter.name, part, N_COLOURS, high, parameter.high, values)
 
 
-def _weight_rows(recipe: Recipe) -> Iterator[_Row]:
+def _weight_rows(recipe: Recipe) -> Iterator[Row]:
     """A row for each parent that has weights, for each filter."""
     if WEIGHT not in recipe.values[0][0]:
         return
@@ -146,7 +156,7 @@ def _weight_rows(recipe: Recipe) -> Iterator[_Row]:
         for part, places in _parts(recipe.groups):
             own = [(column, recipe.values[group][parent]) for column, group in places]
             values = [(column, of_parent[WEIGHT], of_parent.get(DENSITY)) for column, of_parent in own]
-            yield _Row(model.name, part, parent % N_COLOURS + 1, high, FULL_WEIGHT, values)
+            yield Row(model.name, part, parent % N_COLOURS + 1, high, FULL_WEIGHT, values)
 
 
 def _columns(groups: Sequence[LayerGroup]) -> list[tuple[str, list[int]]]:
@@ -173,7 +183,7 @@ def _part(group: LayerGroup) -> str:
     return group.filter or REST
 
 
-def _lane(row: _Row, i: int, step: float) -> Lane:
+def _lane(row: Row, i: int, step: float) -> Lane:
     ground, scale = (i + 1) * STEP - DENSITY_HEIGHT, LANE_HEIGHT / row.high
     return Lane(
         name=row.name,

@@ -7,9 +7,9 @@ and the best snapshot are shown wherever they stand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol, Self
 
 from django.db.models import Count, Q, QuerySet, Subquery
 
@@ -34,6 +34,41 @@ class Bar:
     width: float
     mean: float
     parent: float | None
+
+
+class Measured(Protocol):
+    """Whatever has a mean and its interval, which nobody knows before it is scored."""
+
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What intervals are drawn on: from the lowest to the highest bound of all, and where the best parent stands."""
+
+    low: float
+    high: float
+    parent: float | None
+
+    @classmethod
+    def around(cls, scores: Sequence[Measured], parents: Iterable[Measured]) -> Self:
+        """The scale that holds at least one score, with the best of these parents."""
+        best = max((parent.mean or 0.0 for parent in parents), default=None)
+        return cls(min(score.low or 0.0 for score in scores), max(score.high or 0.0 for score in scores), best)
+
+    def bar(self, score: Measured) -> Bar:
+        """The picture of one score."""
+        parent = None if self.parent is None else self._x(self.parent)
+        low = self._x(score.low)
+        return Bar(low, round(self._x(score.high) - low, 2), self._x(score.mean), parent)
+
+    def _x(self, score: float | None) -> float:
+        return round(WIDTH * ((score or 0.0) - self.low) / (self.high - self.low or 1.0), 2)
 
 
 @dataclass(frozen=True)
@@ -130,12 +165,12 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         return Board([], n_scored, 0, 0, by_validation=winners.by_validation(run))
     config = RunConfig.from_json(run.config)
     cards = outcomes.cards(evaluation.pk for evaluation in ranked)
-    bands = _bands(ranked, cards, config.weights)
+    openers = bands([evaluation.pk for evaluation in ranked], cards, config.weights)
     snapshot: int | None = standing[0].snapshot  # type: ignore[attr-defined]
     make = _Rows(run, [*ranked, *unranked], elsewhere, len(config.objectives) > 1, snapshot)
     goes_on = len(evolved) == N_RANKED and n_scored - n_doubted > N_RANKED
     cut = 1 + ranked.index(evolved[-1]) if goes_on else len(ranked)
-    rows = [make.row(i, evaluation, _rank(bands, i, cut), i == bands[i]) for i, evaluation in enumerate(ranked)]
+    rows = [make.row(i, evaluation, rank(openers, i, cut), i == openers[i]) for i, evaluation in enumerate(ranked)]
     hidden = set() if everything else {evaluation.candidate_id for evaluation in stood_evolved[N_SHOWN:]}
     shown = [
         row for row in rows if row.candidate.pk not in hidden or row.is_finalist or row.is_winner or row.is_snapshot
@@ -248,35 +283,29 @@ def _elsewhere(run: Run, candidates: Sequence[int]) -> dict[tuple[int, str], Eva
     return {(evaluation.candidate_id, evaluation.split): evaluation for evaluation in scored}
 
 
-def _bands(ranked: Sequence[Evaluation], cards: Mapping[int, outcomes.Card], weights: tuple[float, ...]) -> list[int]:
-    """For every row the position of the row that opened its band."""
-    bands: list[int] = []
-    for i, evaluation in enumerate(ranked):
-        opener = bands[-1] if bands else i
-        same = bool(bands) and not outcomes.compare(cards[ranked[opener].pk], cards[evaluation.pk], weights).is_clear
-        bands.append(opener if same else i)
-    return bands
+def bands(ranked: Sequence[int], cards: Mapping[int, outcomes.Card], weights: tuple[float, ...]) -> list[int]:
+    """For every row the position of the row that opened its band. `ranked` are the rows by the numbers of their cards, the best first."""
+    openers: list[int] = []
+    for i, own in enumerate(ranked):
+        opener = openers[-1] if openers else i
+        same = bool(openers) and not outcomes.compare(cards[ranked[opener]], cards[own], weights).is_clear
+        openers.append(opener if same else i)
+    return openers
 
 
-def _rank(bands: Sequence[int], i: int, cut: int) -> str:
-    first, last = bands[i] + 1, bands[i] + bands.count(bands[i])
+def rank(openers: Sequence[int], i: int, cut: int) -> str:
+    """The rank of the row at `i` as it is shown; below `cut` rows nothing is known."""
+    first, last = openers[i] + 1, openers[i] + openers.count(openers[i])
     if i >= cut:
         return f"> {cut}"
-    if last >= cut < len(bands):
+    if last >= cut < len(openers):
         return f"{first}+"
     return str(first) if first == last else f"{first}–{last}"
 
 
 def _bars(ranked: Sequence[Evaluation]) -> list[Bar]:
-    """One scale from the lowest to the highest bound of all rows."""
+    """One scale for all rows."""
     if not ranked:
         return []
-    low, high = min(e.low or 0.0 for e in ranked), max(e.high or 0.0 for e in ranked)
-    parent = max((e.mean or 0.0 for e in ranked if e.candidate.kind == "parent"), default=None)
-
-    def x(score: float | None) -> float:
-        return round(WIDTH * ((score or 0.0) - low) / (high - low or 1.0), 2)
-
-    return [
-        Bar(x(e.low), round(x(e.high) - x(e.low), 2), x(e.mean), None if parent is None else x(parent)) for e in ranked
-    ]
+    scale = Scale.around(ranked, [evaluation for evaluation in ranked if evaluation.candidate.kind == "parent"])
+    return [scale.bar(evaluation) for evaluation in ranked]

@@ -89,8 +89,8 @@ def by_split(evaluations: Iterable[Evaluation]) -> dict[tuple[int, str], Evaluat
     return {key: e for key, e in (found | full).items() if key[1] in SPLITS}
 
 
-def scores_of(evaluations: Iterable[Evaluation]) -> dict[int, list[Score]]:
-    """The scores of these evaluations by benchmark, in the order of the run's objectives. One query."""
+def scores_of(evaluations: Iterable[Evaluation | int]) -> dict[int, list[Score]]:
+    """The scores of these evaluations, or of those with these numbers, by benchmark in the order of the run's objectives. One query."""
     found: defaultdict[int, list[Score]] = defaultdict(list)
     for score in Score.objects.filter(evaluation__in=list(evaluations)).order_by("index"):
         found[score.evaluation_id].append(score)

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from webapp.runs.views import acts, candidate, compare, drafts, first_try, listing, live, new, probe
+from webapp.runs.views import acts, candidate, compare, drafts, first_try, leaderboard, listing, live, new, probe, standings
 
 app_name = "runs"
 urlpatterns = [
     path("", listing.runs, name="list"),
+    path("leaderboard/", standings.across_runs, name="standings"),
     path("runs/new/", new.new_run, name="new"),
     path("runs/new/summary/", new.summary, name="new_summary"),
     path("runs/new/draft/", drafts.keep, name="new_draft"),
@@ -14,6 +15,9 @@ urlpatterns = [
     path("runs/new/import/", drafts.bring, name="new_import"),
     path("runs/new/try/", first_try.first_try, name="new_try"),
     path("runs/<uuid:run_id>/", live.detail, name="detail"),
+    path("runs/<uuid:run_id>/leaderboard/", leaderboard.detail, name="leaderboard"),
+    path("runs/<uuid:run_id>/leaderboard.csv", leaderboard.as_csv, name="leaderboard_csv"),
+    path("runs/<uuid:run_id>/leaderboard.json", leaderboard.as_json, name="leaderboard_json"),
     path("runs/<uuid:run_id>/history.json", live.history, name="history"),
     path("runs/<uuid:run_id>/pause/", acts.pause, name="pause"),
     path("runs/<uuid:run_id>/resume/", acts.resume, name="resume"),

@@ -1,7 +1,7 @@
 """Who may do what with a run: the one rule that every page, file and socket about runs begins with.
 
-    viewer   sees the run, its candidates with their answers, comparisons and downloads
-    editor   besides pauses, resumes, stops and renames it, and asks for probes and downloads
+    viewer   sees the run, its candidates with their answers and marks, comparisons and downloads
+    editor   besides pauses, resumes, stops and renames it, asks for probes and downloads, and marks candidates
     owner    besides shares and deletes it, and breeds from it: a model that is bred, and a run that follows, belong to the owner of the run
 
 To everybody else, whoever looks after the server included, a run does not exist.

@@ -17,9 +17,9 @@ from merging.genomes import GenomeSpace, parameter_space
 from merging.methods import methods
 from merging.recipes import LayerGroup, Recipe, passthrough_recipe, uniform_average
 from merging.statistics import paired_test
-from tests.webapp.runs.rows import BASE, PARENTS, make_run
+from tests.webapp.runs.rows import BASE, PARENTS, make_run, rewrite
 from webapp.runs import layer_map, outcomes
-from webapp.runs.models import Candidate, Evaluation, Outcomes, Run, RunState
+from webapp.runs.models import Attempt, Candidate, Evaluation, Outcomes, Run, RunState
 from webapp.runs.standing import standing
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +107,18 @@ def test_filters_hold_what_they_say(run: Run, owner_client: Client) -> None:
     }
 
 
+def test_what_is_wrong_of_both_or_right_here_alone_is_counted(run: Run, owner_client: Client) -> None:
+    mine, best = samples(run, "final"), max((samples(run, "final", parent.name) for parent in PARENTS), key=sum)
+    others = [samples(run, "final", candidate.name) for candidate in run.candidates.filter(generation=None)]
+    page = text(owner_client, run, split="final")
+    found = {name: int(n) for name, n in re.findall(r">(both wrong|only this one) (\d+)</a>", page)}
+    assert found == {
+        "both wrong": sum(not a and not b for a, b in zip(mine, best, strict=True)),
+        "only this one": sum(a and not any(rest) for a, *rest in zip(mine, *others, strict=True)),
+    }
+    assert found["only this one"] > 0 and "show=only-this" in page
+
+
 @pytest.mark.parametrize("show", ["right", "wrong", "gained"])
 def test_a_filter_shows_only_its_answers(run: Run, owner_client: Client, show: str) -> None:
     page = text(owner_client, run, split="final", show=show)
@@ -157,6 +169,41 @@ def test_a_failed_candidate_says_why(owner: User, owner_client: Client) -> None:
     assert "not finite" in page and "gave no finite numbers in layer 2" in page
 
 
+def test_who_else_failed_so_is_named(owner: User, owner_client: Client) -> None:
+    run = make_run(owner, n_generations=2, n_failed=3)
+    first, *others = [evaluation.candidate for evaluation in Evaluation.objects.filter(run=run, status="failed")]
+    page = text(owner_client, run, first)
+    assert "2 other candidates failed so" in page
+    assert all(reverse("runs:candidate", args=[run.pk, other.pk]) in page for other in others)
+
+
+def test_every_claim_is_told_with_its_worker_and_outcome(run: Run, owner_client: Client) -> None:
+    evaluation = Evaluation.objects.get(run=run, split="search", candidate=run.winner_id)
+    rewrite(Evaluation.objects.filter(pk=evaluation.pk), merge_seconds=2.5, evaluate_seconds=75)
+    Attempt.objects.create(token=1, evaluation=evaluation, worker="gpu0@a", outcome="lost", error="It fell silent.")
+    Attempt.objects.create(token=2, evaluation=evaluation, worker="gpu1@b", outcome="accepted")
+    page = text(owner_client, run)
+    assert "gpu0@a" in page and "It fell silent." in page and "gpu1@b" in page
+    assert page.count("2.5 s") == page.count("1 min 15 s") == 1  # of the accepted one alone
+
+
+def test_its_place_in_its_generation_is_told(run: Run, owner_client: Client) -> None:
+    assert run.winner and run.winner.generation
+    page = text(owner_client, run)
+    assert f"generation {run.winner.generation.number}</a>" in page and "place 1 of 8 scored there" in page
+
+
+def test_what_is_awaited_is_asked_for_again_until_it_is_there(owner: User, owner_client: Client) -> None:
+    run = make_run(owner, n_generations=1)
+    candidate = run.candidates.filter(kind="evolved")[0]
+    Evaluation.objects.create(run=run, candidate=candidate, split="validation")
+    assert 'hx-get="?part=standing"' in text(owner_client, run, candidate)
+    assert "HX-Refresh" not in answer(owner_client, run, candidate, part="standing").headers
+    Run.objects.filter(pk=run.pk).update(state="stopped")
+    assert 'hx-get="?part=standing"' not in text(owner_client, run, candidate)
+    assert answer(owner_client, run, candidate, part="standing")["HX-Refresh"] == "true"
+
+
 def test_a_parent_and_a_baseline_have_pages_too(run: Run, owner_client: Client) -> None:
     for candidate in run.candidates.filter(generation=None):
         assert candidate.name in text(owner_client, run, candidate)
@@ -183,7 +230,7 @@ def test_a_recipe_that_mergekit_cannot_build_has_its_page_all_the_same(run: Run,
 def test_the_page_of_a_candidate_takes_few_queries(
     run: Run, owner_client: Client, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(18):
         text(owner_client, run)
 
 

@@ -18,25 +18,37 @@ from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.library.actions import key_of
-from webapp.runs import answers, layer_map, paths, slots, standing
+from webapp.lineage.queries import open_origins
+from webapp.marks import queries as marks
+from webapp.runs import answers, board_lines, layer_map, paths, slots, standing, story
 from webapp.runs.config import RunConfig
-from webapp.runs.models import ENDED, Candidate, Run
+from webapp.runs.models import ENDED, LIVE, Candidate, Run, Score
 from webapp.runs.views import compare
 from webapp.sharing.access import runs_of
 
 PER_PAGE: Final = 20
+N_EXAMPLES: Final = 3
+FULL_OF: Final = {"search": "full"}
+"""A score on all search samples stands for an estimate from some of them."""
 
 
 @require_safe
 def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
-    """The page; `?recipe=json` or `?recipe=yaml` answers with the recipe as a file."""
+    """The page; `?recipe=json` or `?recipe=yaml` answers with the recipe as a file, `?part=standing` with the scores alone."""
     run = get_object_or_404(runs_of(request.user), pk=run_id)
-    candidate = get_object_or_404(run.candidates.select_related("generation", "export"), pk=candidate_id)
+    candidates = run.candidates.select_related("generation", "export", "adoption__parent")
+    candidate = get_object_or_404(candidates.defer("adoption__parent__inventory"), pk=candidate_id)
     recipe = Recipe.from_json(candidate.recipe)
     if "recipe" in request.GET:
         return _recipe_file(candidate, recipe, request.GET["recipe"])
     config = RunConfig.from_json(run.config)
     found = standing.standing(run, candidate)
+    is_awaited = run.state in LIVE and any(e.status in ("pending", "leased") for e in found.own.values())
+    if request.GET.get("part") == "standing":
+        context = {"run": run, "candidate": candidate, "standing": found, "is_awaited": is_awaited}
+        refresh = {} if is_awaited else {"HX-Refresh": "true"}  # answers and examples have come
+        return HttpResponse(render(request, "runs/_standing.html", context).content, headers=refresh)
+    failed = [e for e in found.own.values() if e.status == "failed"]
     context = {
         "run": run,
         "candidate": candidate,
@@ -49,7 +61,15 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "switches": slots.switches(config, tuple(candidate.genome or ())) if recipe.path else (),
         "standing": found,
         "others": compare.others(run, candidate),
-        "failed": [e for e in found.own.values() if e.status == "failed"],
+        "is_awaited": is_awaited,
+        "failed": failed,
+        "alike": story.alike(failed[0]) if failed else None,
+        "marked": marks.of_candidate(candidate, request.user),
+        "origin": story.origin(candidate, found.own.get("search")),
+        "bred_here": list(open_origins((parent.folder for parent in recipe.models), request.user).items()),
+        "afterwards": story.afterwards(candidate, request.user),
+        "attempts": story.attempts(candidate),
+        "health": _health(found),
         "export": getattr(candidate, "export", None),
         **_answers(request, run, config, found),
     }
@@ -67,18 +87,34 @@ def _answers(request: SignedIn, run: Run, config: RunConfig, found: standing.Sta
         return context | {"is_closed": split == "final"}
     parent = found.best_parent.get(split)
     spec = config.objectives[number].spec
+    rivals = [e for line in found.lines if not line.is_subject for cell in line.cells if (e := cell.evaluation)]
     all_answers = answers.answers(
         spec,
         split,
         found.parts[found.own[split].pk][number],
         found.parts[parent.pk][number] if parent else None,
+        [found.parts[e.pk][number] for e in rivals if e.split in (split, FULL_OF.get(split)) and e.status == "done"],
         key_of(spec) if split == "final" else None,
     )
     show: answers.Show = next((name for name in answers.SHOWN if name == request.GET.get("show")), "all")
     shown = [answer for answer in all_answers.answers if answer.is_in(show)]
-    filters = [(name, all_answers.count(name)) for name in answers.SHOWN if parent or name in ("all", "right", "wrong")]
-    page = Paginator(shown, PER_PAGE).get_page(request.GET.get("page"))
-    return context | {"page": page, "filters": filters, "show": show, "parent": parent, "problem": all_answers.problem}
+    names_shown = [name for name in answers.SHOWN if parent or name not in answers.COMPARED]
+    return context | {
+        "page": Paginator(shown, PER_PAGE).get_page(request.GET.get("page")),
+        "filters": [(name, answers.WORDS.get(name, name), all_answers.count(name)) for name in names_shown],
+        "show": show,
+        "show_words": answers.WORDS.get(show, show),
+        "parent": parent,
+        "problem": all_answers.problem,
+        "tokens": all_answers.n_tokens,
+        "examples": all_answers.unsound(N_EXAMPLES) if found.concerns else (),
+    }
+
+
+def _health(found: standing.Standing) -> list[tuple[str, Score, list[str]]]:
+    """By split and benchmark what is wrong with the answers as such, in words; only of scores whose answers were looked at."""
+    done = [(split, score) for split, e in found.own.items() if e.status == "done" for score in found.parts[e.pk]]
+    return [(split, score, board_lines.unsound([score])) for split, score in done if score.health]
 
 
 def _recipe_file(candidate: Candidate, recipe: Recipe, kind: str) -> HttpResponse:

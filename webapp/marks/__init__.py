@@ -1,0 +1,1 @@
+"""What people write beside candidates: stars, notes and tags."""

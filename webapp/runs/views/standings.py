@@ -1,0 +1,30 @@
+"""The leaderboard of a benchmark over all runs."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from webapp.accounts.requests import SignedIn
+from webapp.runs.standings import ASKED, grounds, standings
+
+
+@never_cache
+@require_safe
+def across_runs(request: SignedIn) -> HttpResponse:
+    """The benchmark of `?benchmark=`, a digest, on the split of `?split=`; without them that of most runs, on the final split."""
+    known = grounds(request.user)
+    asked, asked_split = request.GET.get("benchmark", ""), request.GET.get("split", "")
+    ground = next((one for one in known if one.digest == asked), None if asked else next(iter(known), None))
+    split = next((name for name in ASKED if name == asked_split), "final")
+    context = {
+        "grounds": known,
+        "ground": ground,
+        "asked": asked,
+        "split": split,
+        "splits": list(ASKED),
+        "found": standings(request.user, ground.digest, split) if ground else None,
+    }
+    return render(request, "runs/standings.html", context)
