@@ -6,6 +6,7 @@ from webapp.system.views import health, metrics
 
 urlpatterns = [
     path("", include("webapp.runs.urls")),
+    path("", include("webapp.analysis.urls")),
     path("", include("webapp.library.urls")),
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.exports.urls")),

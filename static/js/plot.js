@@ -4,9 +4,11 @@
 
       option(data, colours, width)   what ECharts draws of the numbers that the figure's address answered with
       rows(data)                     the same numbers as a table: rows of cells, the first row its head; a number is aligned as one
-      say(data, i)                   optional: the i-th item of the first series in words, for the tip and for the arrow keys; null for none
+      say(data, i)                   optional: the i-th item of the first series in words, for the tip and for the arrow keys
+      open(data, i)                  optional: the candidate that the i-th item is; a click of a mouse, or Enter, leads to its page, which
+                                     is below the address in the figure's `data-candidates`
 
-    Numbers with `nothing` have no picture: the text says why. A figure asks anew on the event `refresh`. */
+    Numbers with `nothing` have no picture: the text says why. Their `note` stands below the picture. A figure asks anew on `refresh`. */
 
 import { written } from "./plots/axes.js";
 
@@ -23,6 +25,7 @@ class Plot {
   #data = null;
   #kind = null;
   #at = -1;
+  #gone = new AbortController();
 
   constructor(figure) {
     this.figure = figure;
@@ -34,7 +37,7 @@ class Plot {
     this.more.addEventListener("toggle", () => this.#fill());
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
     figure.addEventListener("refresh", () => this.ask());
-    document.addEventListener("theme", () => this.#draw());
+    document.addEventListener("theme", () => this.#draw(), { signal: this.#gone.signal });
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
   }
 
@@ -51,7 +54,7 @@ class Plot {
       if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
       return this.#fail();
     }
-    this.#become(this.#data.nothing ? "empty" : "ready", this.#data.nothing ?? "");
+    this.#become(this.#data.nothing ? "empty" : "ready", this.#data.nothing ?? this.#data.note ?? "");
     if (!this.#data.nothing) await this.#draw();
     this.#fill();
   }
@@ -68,12 +71,31 @@ class Plot {
   }
 
   async #draw() {
+    if (!this.figure.isConnected) return this.#end();
     if (!this.#data || this.#data.nothing) return;
     const echarts = await import(LIBRARY);
-    this.#chart ??= echarts.init(this.canvas);
+    this.#chart ??= this.#made(echarts);
     const colours = read(this.canvas);
     const option = this.#kind.option(this.#data, colours, this.canvas.clientWidth);
     this.#chart.setOption({ ...common(colours), ...option, tooltip: { ...tip(colours, (i) => this.#say(i)), ...option.tooltip } }, true);
+  }
+
+  #made(echarts) {
+    const chart = echarts.init(this.canvas);
+    chart.on("click", { seriesIndex: 0 }, ({ dataIndex, event }) => event.event.pointerType !== "touch" && this.#open(dataIndex));
+    return chart;
+  }
+
+  /** Another stands in the figure's place. */
+  #end() {
+    this.#gone.abort();
+    this.#chart?.dispose();
+    this.#chart = this.#data = null;
+  }
+
+  #open(i) {
+    const { candidates } = this.figure.dataset;
+    if (candidates && this.#kind.open) location.assign(`${candidates}${this.#kind.open(this.#data, i)}/`);
   }
 
   #resize() {
@@ -89,11 +111,12 @@ class Plot {
   /** Walk along the items of the first series. */
   #key(event) {
     const step = STEPS[event.key];
+    if (event.key === "Enter" && this.#at >= 0) return this.#open(this.#at);
     if (!this.#kind?.say || (step === undefined && event.key !== "Escape")) return;
     event.preventDefault();
     const n = this.#chart.getOption().series[0].data.length;
     this.#at = step === undefined ? -1 : Math.min(Math.max(this.#at < 0 && Number.isFinite(step) ? 0 : this.#at + step, 0), n - 1);
-    this.said.textContent = this.#at < 0 ? "" : this.#say(this.#at);
+    this.said.textContent = this.#at < 0 ? (this.#data.note ?? "") : this.#say(this.#at).replaceAll("\n", ", ");
     this.#chart.dispatchAction({ type: "downplay", seriesIndex: 0 });
     if (this.#at < 0) return this.#chart.dispatchAction({ type: "hideTip" });
     for (const type of ["highlight", "showTip"]) this.#chart.dispatchAction({ type, seriesIndex: 0, dataIndex: this.#at });

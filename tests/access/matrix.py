@@ -30,13 +30,18 @@ runs:leaderboard                   GET     in        404    200    200    200   
 runs:leaderboard_csv               GET     in        404    200    200    200   404
 runs:leaderboard_json              GET     in        404    200    200    200   404
 runs:candidate                     GET     in        404    200    200    200   404
-runs:compare                       GET     in        404    200    200    200   404
+runs:compare                       GET     in        404    302    302    302   404
 runs:pause                         POST    in        404    403    302    302   404
 runs:resume                        POST    in        404    403    302    302   404
 runs:stop                          POST    in        404    403    302    302   404
 runs:rename                        POST    in        404    403    302    302   404
 runs:probe                         POST    in        404    403    302    302   404
 runs:delete                        POST    in        404    403    403    302   404
+
+analysis:compare                   GET     in        200    200    200    200   200
+analysis:histories                 GET     in        200    200    200    200   200
+analysis:genes                     GET     in        404    200    200    200   404
+analysis:genes_data                GET     in        404    200    200    200   404
 
 sharing:share                      POST    in        404    403    403    302   404
 sharing:unshare                    POST    in        404    302    404    302   404
@@ -49,6 +54,7 @@ exports:remove                     POST    in        404    403    403    302   
 
 lineage:as_parent                  GET     in        404    403    403    200   404
 lineage:as_parent                  POST    in        404    403    403    302   404
+lineage:genealogy                  GET     in        404    200    200    200   404
 lineage:sequel                     GET     in        404    302    302    302   404
 lineage:go_on                      POST    in        404    403    403    302   404
 lineage:call_off                   POST    in        404    403    403    302   404

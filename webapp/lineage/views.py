@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from webapp.accounts.requests import SignedIn
 from webapp.lineage import actions
+from webapp.lineage.genealogy import picture
 from webapp.lineage.models import Adoption, Sequel
 from webapp.lineage.queries import sequel_of
 from webapp.quotas import QuotaError
@@ -41,6 +42,14 @@ def as_parent(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpRespons
         return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
     template = "lineage/_as_parent.html" if request.htmx else "lineage/as_parent.html"
     return render(request, template, {"run": run, "candidate": candidate, "adoption": adoption})
+
+
+@never_cache
+@require_safe
+def genealogy(request: SignedIn, run_id: UUID) -> HttpResponse:
+    """Which runs and models a run came of, and which came of it."""
+    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    return render(request, "lineage/genealogy.html", {"run": run, "tree": picture(run, request.user)})
 
 
 @never_cache

@@ -1,0 +1,95 @@
+"""The best so far of several runs over what they have spent: candidates scored, or hours of merging and evaluating. Reads rows only.
+
+Only the improvements leave the database, so a run of ten thousand candidates is as quick as one of ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypedDict, get_args
+
+from django.db.models import (
+    Case,
+    Count,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    Max,
+    Q,
+    QuerySet,
+    RowRange,
+    Sum,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.functions import Coalesce, RowNumber
+
+from webapp.runs.listing import TRUSTED
+from webapp.runs.models import Evaluation, Run
+
+Over = Literal["candidates", "hours"]
+OVERS: Final[tuple[Over, ...]] = get_args(Over)
+DIGITS: Final = 4
+
+
+class Line(TypedDict):
+    """One run: a step at every new best, then how far it has come. `parent` is its best parent on the search split."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    parent: float | None
+
+
+class Histories(TypedDict):
+    """The chart of `static/js/plots/lines.js`."""
+
+    x: str
+    y: str
+    lines: list[Line]
+
+
+def histories(runs: Sequence[Run], over: Over) -> Histories:
+    """The best search score so far of each of these runs."""
+    titles = {"candidates": "candidates scored", "hours": "hours of merging and evaluating"}
+    return {"x": titles[over], "y": "best search score so far", "lines": [_line(run, over) for run in runs]}
+
+
+def _line(run: Run, over: Over) -> Line:
+    evolved = _search(run).filter(candidate__kind="evolved")
+    steps = list(_improvements(evolved).values_list("number", "hours", "mean"))
+    spent = evolved.aggregate(number=Count("pk"), hours=Sum(_hours()))
+    place = 0 if over == "candidates" else 1
+    x = [step[place] for step in steps]
+    y = [step[2] for step in steps]
+    if steps:
+        x, y = [*x, (spent["number"], spent["hours"])[place]], [*y, y[-1]]
+    parent = _search(run).filter(candidate__kind="parent").aggregate(best=Max("mean"))["best"]
+    return {
+        "name": run.name,
+        "x": [round(at, DIGITS + 1) for at in x],
+        "y": [round(at, DIGITS) for at in y],
+        "parent": parent,
+    }
+
+
+def _search(run: Run) -> QuerySet[Evaluation]:
+    return Evaluation.objects.filter(run=run, split="search", status="done").order_by()
+
+
+def _hours() -> Any:
+    seconds = Coalesce(F("merge_seconds"), Value(0.0)) + Coalesce(F("evaluate_seconds"), Value(0.0))
+    return ExpressionWrapper(seconds / Value(3600.0), output_field=FloatField())
+
+
+def _improvements(evolved: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
+    """Candidates that were better than all before them, numbered, with the hours until then."""
+    order: dict[str, Any] = {"order_by": ("finished", "id")}
+    numbered = evolved.annotate(
+        number=Window(RowNumber(), **order),
+        hours=Window(Sum(_hours()), frame=RowRange(end=0), **order),
+        standing=Case(When(is_healthy=True, then=F("fitness") + TRUSTED), default=F("fitness")),
+        before=Window(Max("standing"), frame=RowRange(end=-1), **order),
+    )
+    return numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("number")
