@@ -24,7 +24,7 @@ from merging.methods import methods
 from merging.methods.method import Method
 from merging.plans import SCALED_BY_NUMBER
 from merging.recipes import Parent, Recipe, Tokenizer, check_parents
-from merging.tokenizers import SETTINGS, chat_template
+from merging.tokenizers import default_template
 from merging.vocabularies import Vocabulary, read_vocabulary
 from merging.words import counted, joined, size
 
@@ -116,6 +116,24 @@ def fit(
     return Fit(tuple(model.name for model in models), tuple(findings), tuple(comparison.table()))
 
 
+class Pairs:
+    """Pairs of many models: how two fit each other, with every folder read once. Keeps what it has read."""
+
+    def __init__(self) -> None:
+        self._known: dict[Parent, _Model] = {}
+
+    def fit(self, first: Parent, other: Parent, tokenizer: Tokenizer = "same") -> Fit:
+        """As `fit`, where the result is like the first of two; without what is good to know of any models, and without a table."""
+        comparison = _Comparison((self._read(first), self._read(other)), 0, tokenizer, False, False)
+        findings = sorted(comparison.misfits(), key=lambda finding: LEVELS.index(finding.level))
+        return Fit((first.name, other.name), tuple(findings), ())
+
+    def _read(self, parent: Parent) -> _Model:
+        if parent not in self._known:
+            self._known[parent] = _Model.read(parent)
+        return self._known[parent]
+
+
 def check_recipe_fit(recipe: Recipe) -> None:
     """ParentError unless the folders of a recipe can be merged as it wants."""
     if not recipe.is_stack:
@@ -156,7 +174,7 @@ class _Model:
         if facts is None:
             return cls(parent.name, None, None, tuple(problems), "", "", frozenset())
         words = _caught(problems, lambda: read_vocabulary(folder))
-        template = _caught(problems, lambda: _template(folder)) or ""
+        template = _caught(problems, lambda: default_template(folder)) or ""
         end = _caught(problems, lambda: _end(folder, words)) or ""
         ancestors = _caught(problems, lambda: _ancestors(folder)) or frozenset()
         return cls(parent.name, facts, words, tuple(problems), template, end, ancestors)
@@ -213,6 +231,12 @@ class _Comparison:
         return donor, [of for of in self.readable if of is not donor]
 
     def findings(self) -> Iterator[Finding]:
+        yield from self.misfits()
+        if self.readable:
+            yield from self._good_to_know()
+
+    def misfits(self) -> Iterator[Finding]:
+        """All but what is good to know of any models."""
         yield from self._unreadable()
         yield from self._unlisted()
         if self.readable:
@@ -227,7 +251,6 @@ class _Comparison:
             yield from self._choices()
             yield from self._lineage()
             yield from self._dtypes()
-            yield from self._good_to_know()
 
     def table(self) -> Iterator[Row]:
         """What the models are; then what differs and no tensor shows; then the tensors that differ."""
@@ -609,16 +632,6 @@ def _caught(problems: list[str], read: Callable[[], T]) -> T | None:
     except (ParentError, OSError) as error:
         problems.append(str(error))
         return None
-
-
-def _template(folder: Path) -> str:
-    """The chat template; of several in the tokenizer's settings, the default one."""
-    found = chat_template(folder)
-    listed = read_json(folder / SETTINGS).get("chat_template") if not found and (folder / SETTINGS).is_file() else None
-    for one in listed if isinstance(listed, list) else ():
-        if isinstance(one, dict) and one.get("name") == "default" and isinstance(text := one.get("template"), str):
-            return text
-    return found
 
 
 def _end(folder: Path, words: Vocabulary | None) -> str:

@@ -65,6 +65,32 @@ def chat_template(folder: Path) -> str:
     return next((found for found in written if isinstance(found, str)), "")
 
 
+def default_template(folder: Path) -> str:
+    """The chat template that a user's turn is put into: of several in the tokenizer's settings, the one that is called default."""
+    found = chat_template(folder)
+    listed = read_json(folder / SETTINGS).get("chat_template") if not found and (folder / SETTINGS).is_file() else None
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("name") == "default" and isinstance(text := one.get("template"), str):
+            return text
+    return found
+
+
+def special_words(folder: Path) -> dict[str, str]:
+    """What a template may call the special tokens by, such as `bos_token`, with their texts."""
+    found: dict[str, str] = {}
+    for name in ("special_tokens_map.json", SETTINGS):
+        if (folder / name).is_file():
+            named = {key: _text_of(value) for key, value in read_json(folder / name).items() if key.endswith("_token")}
+            found |= {key: text for key, text in named.items() if text}
+    return found
+
+
+def _text_of(token: object) -> str:
+    """A token as settings write it: its text, or an entry with it."""
+    text = token.get("content") if isinstance(token, Mapping) else token
+    return text if isinstance(text, str) else ""
+
+
 def _add(folder: Path, new: Mapping[str, int], others: Sequence[Path]) -> None:
     """Adds tokens. Those that were added to another vocabulary are added to this; those that another model's merges make
     are known by their number here, but no text becomes them.

@@ -132,18 +132,27 @@ def _readable(rows: Iterator[Row], problems: list[str]) -> Iterator[Row]:
         problems.append(str(error))
 
 
-def deal(samples: Sequence[Sample], seed: int) -> dict[Split, tuple[Sample, ...]]:
-    """Samples in an order that only the seed and their questions decide, cut into 50, 25 and 25 %, each at least one.
+def deal(
+    samples: Sequence[Sample], seed: int, held_out: tuple[int, int] | None = None
+) -> dict[Split, tuple[Sample, ...]]:
+    """Samples in an order that only the seed and their questions decide, cut into 50, 25 and 25 %, each at least one; or with so many
+    `held_out` for validation and final, and the rest to search.
 
-    Neither the order of lines nor a line added elsewhere moves two samples past each other.
+    Neither the order of lines nor a line added elsewhere moves two samples past each other. BenchmarkError when a split would be empty.
     """
     order = sorted(samples, key=lambda sample: hashlib.sha256(f"{seed}/{question_key(sample)}".encode()).digest())
     quarter = max(1, len(order) // 4)
-    n_search = len(order) - 2 * quarter
+    n_validation, n_final = held_out or (quarter, quarter)
+    n_search = len(order) - n_validation - n_final
+    if min(n_search, n_validation, n_final) < 1:
+        raise BenchmarkError(
+            f"of {len(order)} questions {n_validation} for validation and {n_final} for the final split leave "
+            f"{max(0, n_search)} to search; expected at least one in each split"
+        )
     return {
         "search": tuple(order[:n_search]),
-        "validation": tuple(order[n_search : n_search + quarter]),
-        "final": tuple(order[n_search + quarter :]),
+        "validation": tuple(order[n_search : n_search + n_validation]),
+        "final": tuple(order[n_search + n_validation :]),
     }
 
 

@@ -64,9 +64,12 @@ marks:note                         POST    in        404    403    302    302   
 
 library:parents                    GET     in        200    200    200    200   200
 library:parents                    POST    in        403    403    403    403   200
+library:parent                     GET     in        404    404    404    200   404
 library:parent_hide                POST    in        404    404    404    302   404
 library:benchmarks                 GET     in        200    200    200    200   200
 library:benchmark                  GET     in        404    404    404    200   404
+library:benchmark_deal             POST    in        404    404    404    200   404
+library:starters                   POST    in        403    403    403    403   302
 library:benchmark_hide             POST    in        404    404    404    302   404
 library:benchmark_new              GET     in        200    200    200    200   200
 library:benchmark_new              POST    in        200    200    200    200   200

@@ -46,7 +46,7 @@ def register_parent(owner: User | None, folder: Path, name: str = "") -> Parent:
     with transaction.atomic():
         known = Parent.objects.filter(owner=owner, folder=str(folder)).first()
         if known:
-            return _changed(known, facts | {"hidden_at": None})
+            return change(known, facts | {"hidden_at": None})
         taken = set(Parent.objects.filter(owner__in=[owner] if owner else []).values_list("name", flat=True))
         taken |= set(Parent.objects.filter(owner=None).values_list("name", flat=True))
         chosen = _free([name] if name else [folder.name, f"{folder.parent.name}/{folder.name}"], taken)
@@ -69,11 +69,9 @@ def keep_questions(owner: User, questions: Questions, is_public_test: bool = Fal
     with frozen(questions) as (spec, key):
         hold(owner)  # one at a time, so that a name is taken once
         known = check_name(owner, questions)
-        facts = _described(spec, questions) | {"key": key, "is_public_test": is_public_test}
+        facts = described(spec, questions) | {"key": key, "is_public_test": is_public_test}
         if known:  # what was once said to be public stays so
-            return _changed(
-                known, facts | {"hidden_at": None, "is_public_test": is_public_test or known.is_public_test}
-            )
+            return change(known, facts | {"hidden_at": None, "is_public_test": is_public_test or known.is_public_test})
         if Benchmark.objects.filter(owner=owner).count() >= (most := settings.QUOTAS.n_benchmarks):
             raise QuotaError(
                 f"{most} benchmarks of one's own are all that one may have here: ask who looks after this server"
@@ -103,11 +101,11 @@ def keep_task(owner: User, name: str, folder: HarnessFolder, key: str) -> Benchm
     known = Benchmark.objects.filter(owner=owner, name=name).first()
     if known and "harness" not in known.spec:
         raise BenchmarkError(f"questions of your own are named {name} already: ask for the task with another seed")
-    facts = _described(spec, task) | {"key": key, "title": task.title, "is_public_test": task.is_public_test}
+    facts = described(spec, task) | {"key": key, "title": task.title, "is_public_test": task.is_public_test}
     if known and known.digest == task.digest:
-        return _changed(known, facts | {"hidden_at": None})
+        return change(known, facts | {"hidden_at": None})
     if known:  # its runs keep what they froze of it, and its key what it opens
-        _changed(known, {"name": f"{name[: MAX_NAME - N_MARK]} {known.digest[-N_MARK + 1 :]}", "hidden_at": Now()})
+        change(known, {"name": f"{name[: MAX_NAME - N_MARK]} {known.digest[-N_MARK + 1 :]}", "hidden_at": Now()})
     return Benchmark.objects.create(owner=owner, name=name, **facts)
 
 
@@ -132,7 +130,7 @@ def seal_older() -> None:
             if spec.file:
                 questions = spec.file.read(spec.name)
                 with frozen(questions) as (spec, key):
-                    _changed(row, _described(spec, questions) | {"key": key})
+                    change(row, described(spec, questions) | {"key": key})
         except MergingError as error:
             log.warning("the benchmark %s stays as it is: %s", row.name, error)
     remove_plain()
@@ -155,8 +153,8 @@ def _install() -> None:
         Parent.objects.update_or_create(owner=None, name=f"demo/{skill}", defaults=facts)
     for builtin in benchmarks:
         spec = BenchmarkSpec.of_builtin(builtin.name)
-        described = _described(spec, spec.load()) | {"title": builtin.title, "summary": builtin.summary}
-        Benchmark.objects.update_or_create(owner=None, name=builtin.name, defaults=described)
+        facts = described(spec, spec.load()) | {"title": builtin.title, "summary": builtin.summary}
+        Benchmark.objects.update_or_create(owner=None, name=builtin.name, defaults=facts)
 
 
 def hide(row: Parent | Benchmark) -> None:
@@ -176,6 +174,27 @@ def what_changed(folder: str, fingerprint: str) -> str:
         return str(error)
 
 
+def described(spec: BenchmarkSpec, asked: Asked) -> dict[str, Any]:
+    """What a row says of a benchmark; `asked` is what the spec stands for, with whatever of it is open here."""
+    sizes = spec.sizes(asked)
+    return {
+        "spec": spec.to_json(),
+        "digest": spec.digest,
+        "scorer": asked.scorer,
+        "n_search": sizes["search"],
+        "n_validation": sizes["validation"],
+        "n_final": sizes["final"],
+    }
+
+
+def change(row: Row, values: dict[str, Any]) -> Row:
+    """Write these columns."""
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(values))
+    return row
+
+
 def _facts(folder: Path) -> dict[str, Any]:
     facts, inventory = parent_facts(folder), take_inventory(folder)
     names = (
@@ -191,26 +210,6 @@ def _facts(folder: Path) -> dict[str, Any]:
     damaged = not_finite(facts.tensors.values())
     of_files = {"fingerprint": inventory.fingerprint, "inventory": inventory.to_json(), "not_finite": damaged}
     return of_files | {name: getattr(facts, name) for name in names}
-
-
-def _described(spec: BenchmarkSpec, asked: Asked) -> dict[str, Any]:
-    """What a row says of a benchmark; `asked` is what the spec stands for, with whatever of it is open here."""
-    sizes = spec.sizes(asked)
-    return {
-        "spec": spec.to_json(),
-        "digest": spec.digest,
-        "scorer": asked.scorer,
-        "n_search": sizes["search"],
-        "n_validation": sizes["validation"],
-        "n_final": sizes["final"],
-    }
-
-
-def _changed(row: Row, values: dict[str, Any]) -> Row:
-    for name, value in values.items():
-        setattr(row, name, value)
-    row.save(update_fields=list(values))
-    return row
 
 
 def _free(names: list[str], taken: set[str]) -> str | None:

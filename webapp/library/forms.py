@@ -140,6 +140,14 @@ class BenchmarkForm(forms.Form):
         )
 
 
+class DealForm(forms.Form):
+    """How many questions are held out, and the seed that deals them; the rest is searched on."""
+
+    n_validation = forms.IntegerField(label="Validation", min_value=1, max_value=10_000_000)
+    n_final = forms.IntegerField(label="Final", min_value=1, max_value=10_000_000)
+    seed = forms.IntegerField(label="Seed", min_value=0, max_value=MAX_SEED, initial=0)
+
+
 class TaskForm(forms.Form):
     """A task of lm-eval's harness; without one, the list of all tasks."""
 

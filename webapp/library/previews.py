@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
 from typing import Final
 
-from merging.benchmarks import Benchmark, Questions, Sample, Split
+from merging.benchmarks import SPLITS, Benchmark, BenchmarkSpec, Questions, Sample, Split
 from merging.benchmarks.languages import language_of
 from merging.benchmarks.likeness import Alike, alike
+from merging.chats import chats
+from merging.errors import EvaluationError
 from merging.statistics import wilson
+from merging.tokenizers import default_template, special_words
 
 N_SHOWN: Final = 5
 N_HEARD: Final = 100
@@ -39,6 +47,11 @@ class Size:
     low: float
     high: float
 
+    @property
+    def standard_error(self) -> float:
+        """Of a score of one half on all of them."""
+        return math.sqrt(0.25 / self.n)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -56,6 +69,23 @@ class Shown:
     def n_more(self) -> int:
         """Characters that are not shown."""
         return len(self.prompt) - len(self.begins)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Questions of one split that read like one of another, of the first `n` that were compared. No question is in both as it stands:
+    such are refused.
+    """
+
+    seen: Split
+    held_out: Split
+    n: int
+    nearly: list[Alike]
+    but_for_numbers: list[Alike]
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.nearly and not self.but_for_numbers
 
 
 @dataclass(frozen=True)
@@ -95,6 +125,33 @@ def size(split: Split, n: int) -> Size:
 def shown(benchmark: Benchmark, split: Split, n: int = N_SHOWN) -> list[Shown]:
     """The first samples of a split as a model reads them."""
     return [Shown(sample, benchmark.rendered(sample)) for sample in benchmark.samples[split][:n]]
+
+
+def shown_to(folder: Path, benchmark: Benchmark, split: Split, n: int = N_SHOWN) -> list[Shown]:
+    """The same as the model in a folder reads them, in its own chat template. EvaluationError when it has none, or one that fails;
+    ParentError for a folder that cannot be read.
+    """
+    template = default_template(folder)
+    if not template:
+        raise EvaluationError("This model has no chat template, so this benchmark cannot be asked of it")
+    plain = shown(benchmark, split, n)
+    texts = chats(template, json.dumps(special_words(folder)), tuple(one.prompt for one in plain))
+    return [Shown(one.sample, text) for one, text in zip(plain, texts, strict=True)]
+
+
+@lru_cache(maxsize=32)
+def overlaps(spec: BenchmarkSpec) -> tuple[Overlap, ...]:
+    """Every two splits that are open, compared. Takes seconds for ten thousands of questions; a benchmark never changes."""
+    benchmark = spec.load()
+    both = [pair for pair in combinations(SPLITS, 2) if all(split in benchmark.samples for split in pair)]
+    return tuple(_overlap(benchmark, *pair) for pair in both)
+
+
+def _overlap(benchmark: Benchmark, seen: Split, held_out: Split) -> Overlap:
+    compared = benchmark.take(held_out)[:N_HELD_OUT]
+    pairs = alike(compared, benchmark.take(seen)[:N_SEEN])
+    nearly = [pair for pair in pairs if not pair.but_for_numbers]
+    return Overlap(seen, held_out, len(compared), nearly, [pair for pair in pairs if pair.but_for_numbers])
 
 
 def _languages(samples: Sequence[Sample]) -> list[tuple[str, int]]:

@@ -1,7 +1,8 @@
-"""The pages of the benchmarks that one may choose: the list, one of them, and adding a file of questions in two steps."""
+"""The pages of the benchmarks that one may choose: the list, one of them with its splits, and adding a file of questions in two steps."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from django.contrib import messages
@@ -11,17 +12,27 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
+from merging.benchmarks import Benchmark as Asked
 from merging.benchmarks import BenchmarkSpec, Questions
 from merging.benchmarks.harness import HarnessBenchmark
 from merging.benchmarks.question_files import MAX_PROBLEMS, BadLines
 from merging.errors import MergingError
 from webapp.accounts.requests import SignedIn
 from webapp.library import actions
-from webapp.library.forms import LINE_END, BenchmarkForm
-from webapp.library.models import Benchmark
-from webapp.library.previews import N_SHOWN, Size, preview, shown, size
+from webapp.library.dealing import can_be_dealt, deal_anew
+from webapp.library.forms import LINE_END, BenchmarkForm, DealForm
+from webapp.library.models import Benchmark, Parent
+from webapp.library.previews import N_SHOWN, Size, overlaps, preview, shown, shown_to, size
 from webapp.library.question_files import on_disk
+from webapp.library.uses import Use, last_trial, uses_of
 from webapp.library.views.hiding import hide, may_hide
+from webapp.library.views.parents import NUMBER
+from webapp.trials.forms import TrialForm
+
+N_RUNS: Final = 5
+"""Runs that a page names; the rest are counted."""
+N_COMPARED: Final = 2_000
+"""Questions that are compared for likeness without being asked."""
 
 TEMPLATES: Final = {
     "jsonl": (
@@ -42,16 +53,53 @@ TEMPLATES: Final = {
 
 @require_safe
 def benchmarks(request: SignedIn) -> HttpResponse:
-    """The benchmarks that one may choose."""
-    rows = Benchmark.objects.visible_to(request.user)
-    return render(request, "library/benchmarks.html", {"benchmarks": rows})
+    """The benchmarks that one may choose, and what runs tell of them."""
+    found = list(Benchmark.objects.visible_to(request.user))
+    used = uses_of(request.user, found)
+    rows = [(row, _sizes(row), used.get(row.digest, Use())) for row in found]
+    return render(request, "library/benchmarks.html", {"rows": rows})
 
 
 @require_safe
 def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
-    """One benchmark with its first questions; of the final split only how many there are."""
-    row = get_object_or_404(Benchmark.objects.visible_to(request.user), pk=benchmark_id)
-    context = {"benchmark": row, "may_hide": may_hide(request.user, row), "sizes": _sizes(row)}
+    """One benchmark with its first questions, in the chat template of the model that `model` names; of the final split only how many
+    there are.
+    """
+    return _page(request, get_object_or_404(Benchmark.objects.visible_to(request.user), pk=benchmark_id))
+
+
+@require_POST
+def benchmark_deal(request: SignedIn, benchmark_id: int) -> HttpResponse:
+    """Cut one's own questions into other splits, as long as no run has used them."""
+    row = get_object_or_404(Benchmark.objects.visible_to(request.user).filter(owner=request.user), pk=benchmark_id)
+    form = DealForm(request.POST)
+    if form.is_valid():
+        chosen = form.cleaned_data
+        try:
+            deal_anew(row, chosen["seed"], chosen["n_validation"], chosen["n_final"])
+        except MergingError as error:
+            form.add_error(None, f"{error}.")
+        else:
+            messages.success(request, f"The questions of {row.title} are dealt anew.")
+            return redirect("library:benchmark", row.pk)
+    return _page(request, row, form)
+
+
+def _page(request: SignedIn, row: Benchmark, deal_form: DealForm | None = None) -> HttpResponse:
+    use = uses_of(request.user, [row]).get(row.digest, Use())
+    context: dict[str, object] = {
+        "benchmark": row,
+        "may_hide": may_hide(request.user, row),
+        "sizes": _sizes(row),
+        "use": use,
+        "runs": use.runs[:N_RUNS],
+        "last_trial": last_trial(request.user, row.digest),
+        "trial_form": TrialForm(request.user, initial={"model": request.GET.get("model")}),
+    }
+    if deal_form or (row.owner_id == request.user.pk and can_be_dealt(row)):
+        usual = {"n_validation": row.n_validation, "n_final": row.n_final, "seed": 0}
+        context["deal_form"] = deal_form or DealForm(initial=usual)
+        context["n_questions"] = row.n_search + row.n_validation + row.n_final
     try:
         spec = BenchmarkSpec.from_json(row.spec)
         asked = spec.load()
@@ -66,8 +114,9 @@ def benchmark(request: SignedIn, benchmark_id: int) -> HttpResponse:
         "stops": [stop.replace("\n", LINE_END) for stop in getattr(asked, "stop", ())],
         "shown": shown(asked, "search"),
         "validation": asked.samples["validation"][:N_SHOWN],
+        "overlaps": overlaps(spec) if _is_cheap(row) or "overlap" in request.GET else None,
     }
-    return render(request, "library/benchmark.html", context | about)
+    return render(request, "library/benchmark.html", context | about | _as_chat(request, asked))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -113,6 +162,26 @@ def _added(request: SignedIn, questions: Questions, form: BenchmarkForm) -> Http
     messages.success(request, f"{row.title} can be chosen now.")
     address = reverse("library:benchmark", args=[row.pk])
     return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
+
+
+def _as_chat(request: SignedIn, asked: Asked) -> dict[str, object]:
+    """The prompts in the template of the model that the address names, if the benchmark is asked in one."""
+    if not getattr(asked, "as_chat", False):
+        return {}
+    models = Parent.objects.visible_to(request.user)
+    number = request.GET.get("model", "")
+    model = models.filter(pk=int(number)).first() if NUMBER.fullmatch(number) else None
+    if model is None:
+        return {"models": models}
+    try:
+        return {"models": models, "model": model, "shown": shown_to(Path(model.folder), asked, "search")}
+    except (MergingError, OSError) as error:
+        return {"models": models, "model": model, "no_template": str(error)}
+
+
+def _is_cheap(row: Benchmark) -> bool:
+    """Comparing its splits takes less than a second."""
+    return row.n_search + row.n_validation <= N_COMPARED
 
 
 def _sizes(row: Benchmark) -> list[Size]:
