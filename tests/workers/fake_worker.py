@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -72,6 +73,9 @@ def run_forked(
     try:
         prepare()
         run(name, device)
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         os._exit(0 if inherited else 1)
 

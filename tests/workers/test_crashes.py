@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import random
 import signal
 import sys
 import time
 from collections import Counter
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -162,57 +159,3 @@ def test_without_redis_the_work_goes_on(run: Run, staff: Staff) -> None:
     assert run.state == "done"
     assert run.events.filter(relayed=None).exists()
     world.check(run)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_random_kills_of_workers_and_children(owner: User, tmp_path: Path) -> None:
-    """Sixty kills; which process, and when, is drawn from a fixed seed, but what they hit differs from run to run."""
-    draw = random.Random(3)
-    run = world.launch(owner, tmp_path, budget=200)
-    staff = Staff(tmp_path)
-    staff.write_plan(seconds=0.1)
-    workers = [staff.fork(f"w{i}") for i in range(2)]
-    for _ in range(60):
-        if has_ended(run):
-            break
-        time.sleep(draw.uniform(0.05, 1.0))
-        i = draw.randrange(2)
-        os.kill(draw.choice([pid_of(workers[i]), *children(workers[i])]), signal.SIGKILL)
-        workers[i].join(0.2)
-        if not workers[i].is_alive():
-            workers[i] = staff.fork(f"w{i}")
-        world.check(run)
-    wait_for(lambda: has_ended(run), 120)
-    staff.end()
-    world.check(run)
-    if not run.evaluations.filter(status="failed").exists():  # three kills may hit one candidate, which then is poison
-        assert world.populations(run) == world.uninterrupted(run)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_a_frozen_worker_is_fenced_when_it_wakes(run: Run, staff: Staff) -> None:
-    generations.advance(run.pk, Searches())
-    staff.write_plan(seconds=0.3)
-    frozen = staff.fork("frozen")
-    wait_for(lambda: Attempt.objects.filter(worker="frozen").count() >= 3)
-    os.kill(pid_of(frozen), signal.SIGSTOP)
-    staff.fork("other")
-    wait_for(lambda: Attempt.objects.filter(worker="frozen", outcome="lost").exists())
-    os.kill(pid_of(frozen), signal.SIGCONT)
-    wait_for(lambda: Attempt.objects.filter(worker="frozen", outcome="fenced").exists())
-    wait_for(lambda: has_ended(run), 60)
-    assert world.populations(run) == world.uninterrupted(run)
-    world.check(run)
-
-
-def pid_of(process: ForkProcess) -> int:
-    assert process.pid is not None
-    return process.pid
-
-
-def children(process: ForkProcess) -> list[int]:
-    """All that it started: threads start children, so every thread's are asked for."""
-    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(pid) for found in lists for pid in found.read_text().split()]

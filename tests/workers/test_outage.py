@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -56,9 +57,26 @@ class OwnPostgres:
 
 
 @pytest.fixture
-def postgres(django_db_blocker: DjangoDbBlocker) -> Iterator[OwnPostgres]:
-    folder = Path(tempfile.mkdtemp(prefix="progeny-outage-"))
-    folder.chmod(0o755)
+def folder() -> Iterator[Path]:
+    """Of a server, with a short name, that its user may enter."""
+    found = Path(tempfile.mkdtemp(prefix="progeny-outage-"))
+    found.chmod(0o755)
+    yield found
+    shutil.rmtree(found, ignore_errors=True)
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """The same with a disk of its own that is easily full."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def postgres(folder: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[OwnPostgres]:
     server = OwnPostgres(folder)
     server.start()
     everywhere = connection.settings_dict  # one for all threads
@@ -71,7 +89,6 @@ def postgres(django_db_blocker: DjangoDbBlocker) -> Iterator[OwnPostgres]:
         connection.close()
     everywhere.update(usual)
     server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -137,6 +154,32 @@ def test_a_worker_that_gets_no_connection_waits_for_one(
     wait_for(lambda: has_ended(run), 60)
     assert worker.is_alive()
     assert "Traceback" not in log.read_text()
+    world.check(run)
+
+
+@pytest.mark.slow
+def test_a_database_whose_disk_is_full_is_waited_for(
+    small_disk: Path, postgres: OwnPostgres, lone_staff: Staff, tmp_path: Path
+) -> None:
+    run = world.launch(User.objects.create(username="owner"), tmp_path, budget=8)
+    lone_staff.write_plan(seconds=0.3)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE filler (text text); ALTER TABLE filler ALTER text SET STORAGE PLAIN")
+        worker = lone_staff.fork("w1")
+        wait_for(lambda: Attempt.objects.exists())
+        filling = small_disk / "filling"
+        with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(2**16))
+        with pytest.raises(OperationalError, match="No space left on device"):
+            while True:
+                cursor.execute("INSERT INTO filler SELECT repeat('x', 7000) FROM generate_series(1, 9)")
+    time.sleep(2 * LEASE.total_seconds())
+    assert worker.is_alive()
+    filling.unlink()
+    wait_for(lambda: has_ended(run), 60)
+    assert "Traceback" not in (lone_staff.folder / "w1.log").read_text()
+    assert world.populations(run) == world.uninterrupted(run)
     world.check(run)
 
 
