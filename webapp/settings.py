@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "webapp.system.refusals.method_not_allowed",
     "webapp.static_files.StaticFilesMiddleware",
+    "webapp.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -129,8 +130,12 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "pool": _pool if env.flag("PROGENY_DATABASE_POOL") else None,
+            # a database that was cut off without a word is noticed within half a minute
             "connect_timeout": 5,
             "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 25_000,
             "options": " ".join(f"-c {name}={value}" for name, value in _limits.items()),
             **dict(_database.options),
         },

@@ -1,16 +1,26 @@
 """Static files straight from their source folders: no collectstatic, no build step.
 
 The version of all files together is part of STATIC_URL, so every file may be cached for ever and a changed one has a new address; relative
-imports between modules keep working because the whole tree moves.
+imports between modules keep working because the whole tree moves. Text is compressed once, when it is first asked for.
 """
 
 from __future__ import annotations
 
+import gzip
+import os
+from functools import lru_cache
 from io import BytesIO
+from typing import Final
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
+
+from webapp.compression import is_text
+
+N_KEPT: Final = 200
+"""Compressed files that are kept in memory: all there are, 2 MB together."""
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # untyped package
@@ -19,9 +29,26 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # unty
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponse:
         found = static_file.get_response(request.method, request.META)
+        headers = dict(found.headers)
+        shrinks = found.status == 200 and is_text(headers.get("Content-Type", ""))
         with found.file or BytesIO() as file:
-            response = HttpResponse(file.read(), status=int(found.status))
+            if shrinks and found.file and "gzip" in request.headers.get("Accept-Encoding", ""):
+                body = _compressed(file.name, os.fstat(file.fileno()).st_mtime_ns)
+                headers |= {"Content-Encoding": "gzip", "Content-Length": str(len(body))}
+                headers.pop("ETag", None)  # it is of the file as it lies there
+            else:
+                body = file.read()
+        response = HttpResponse(body, status=int(found.status))
         del response["content-type"]
-        for name, value in found.headers:
+        for name, value in headers.items():
             response[name] = value
+        if shrinks:
+            patch_vary_headers(response, ["Accept-Encoding"])
         return response
+
+
+@lru_cache(maxsize=N_KEPT)
+def _compressed(path: str, changed: int) -> bytes:
+    """The file as gzip; `changed` is when it last did, so that a changed one is compressed anew."""
+    with open(path, "rb") as file:
+        return gzip.compress(file.read(), mtime=0)
