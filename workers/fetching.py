@@ -34,10 +34,11 @@ class Fetching:
         self._lease: Lease | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look(self) -> None:
-        """Begin what waits, keep the lease of what goes on, and see to what has ended."""
+    def look(self, may_begin: bool = True) -> None:
+        """Begin what waits, where that is wanted, keep the lease of what goes on, and see to what has ended."""
         if self._process is None or self._lease is None:
-            self._begin()
+            if may_begin:
+                self._begin()
         elif self._process.poll() is not None:
             lose_fetch(self._lease)  # nothing is held any more when it has written its result
             self._process = None

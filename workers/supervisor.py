@@ -75,10 +75,10 @@ class Supervisor:
         self._sign_off()
 
     def drain(self) -> None:
-        """Compute what there is, until nothing is left. A second caller waits for the first."""
+        """Compute what there is, until nothing is left or staff wants it to take nothing new. A second caller waits for the first."""
         with self._draining:
             try:
-                while not self._ending.has_begun and self._device.ready and self._step():
+                while not self._ending.has_begun and self._device.ready and not self._is_drained() and self._step():
                     pass
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer, work goes on at the next pulse: %s", error)
@@ -169,10 +169,13 @@ class Supervisor:
     def _look_after(self) -> None:
         self._device.keep()
         self._report()
-        self._fetching.look()
+        self._fetching.look(may_begin=not self._is_drained())
         self.reconcile()
         if self._device.ready and not self._draining.locked() and (repairs.claimable() or progress.is_due()):
             threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
+
+    def _is_drained(self) -> bool:
+        return Worker.objects.filter(pk=self.name, drained__isnull=False).exists()
 
     def _end_fetching(self) -> None:
         try:

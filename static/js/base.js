@@ -1,4 +1,5 @@
-/** What every page does: theme button, menus that close, questions before what cannot be undone, toasts that go away, local times. */
+/** What every page does: theme button, menus that close, questions before what cannot be undone, toasts that go away, local times.
+    Keys are in keys.js. */
 
 document.querySelector("[data-theme-toggle]")?.addEventListener("click", () => window.progeny.toggleTheme());
 
@@ -74,7 +75,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   away.hidden = event.detail.xhr.status !== 503;
   if (new URL(event.detail.xhr.responseURL).pathname !== away.dataset.signIn) return;
   event.preventDefault();
-  location.reload();
+  if (!event.detail.target.matches(".pills")) location.reload(); // for their sake nobody loses what is half written
 });
 
 // Times: written by the server in UTC, shown in the reader's zone, UTC as the title.

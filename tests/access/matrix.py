@@ -25,6 +25,10 @@ runs:new_import                    POST    in        302    302    302    302   
 runs:new_try                       POST    in        200    200    200    200   200
 runs:detail                        GET     in        404    200    200    200   404
 runs:history                       GET     in        404    200    200    200   404
+runs:benchmark_scores              GET     in        404    200    200    200   404
+runs:annotations                   GET     in        404    200    200    200   404
+runs:genes                         GET     in        404    200    200    200   404
+runs:timeline                      GET     in        404    200    200    200   404
 runs:standings                     GET     in        200    200    200    200   200
 runs:leaderboard                   GET     in        404    200    200    200   404
 runs:leaderboard_csv               GET     in        404    200    200    200   404
@@ -46,6 +50,8 @@ analysis:genes_data                GET     in        404    200    200    200   
 sharing:share                      POST    in        404    403    403    302   404
 sharing:unshare                    POST    in        404    302    404    302   404
 
+exports:list                       GET     in        200    200    200    200   200
+exports:row                        GET     in        404    200    200    200   404
 exports:start                      POST    in        404    403    302    302   404
 exports:detail                     GET     in        404    302    302    302   404
 exports:zip                        GET     in        404    200    200    200   404
@@ -78,6 +84,7 @@ library:benchmark_tasks            GET     in        200    200    200    200   
 library:benchmark_task_requests    GET     in        200    200    200    200   200
 library:benchmark_task_request     POST    in        302    302    302    302   302
 library:benchmark_task_forget      POST    in        404    404    404    302   404
+
 trials:start                       GET     in        200    200    200    200   200
 trials:start                       POST    in        200    200    200    200   200
 trials:detail                      GET     in        404    404    404    200   404
@@ -94,6 +101,10 @@ accounts:keep_hub_token            POST    in        200    200    200    200   
 accounts:remove_hub_token          POST    in        302    302    302    302   302
 
 system:page                        GET     in        200    200    200    200   200
+system:pills                       GET     in        200    200    200    200   200
+system:reclaim                     POST    in        403    403    403    403   302
+system:drain                       POST    in        403    403    403    403   302
+system:resume                      POST    in        403    403    403    403   302
 health                             GET     200       200    200    200    200   200
 metrics                            GET     401       403    403    403    403   200
 """

@@ -30,8 +30,6 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "runs:rename": {"name": "another name"},
     "runs:new_draft": {"key": "k1"},
     "runs:new_import": {"text": "genome: {models: [a], merge_method: ties}\ntasks: [sums]"},
-    "runs:new_draft": {"key": "k1"},
-    "runs:new_import": {"text": "genome: {models: [a], merge_method: ties}\ntasks: [sums]"},
     "sharing:share": {"name": "member", "role": "viewer"},
     "library:benchmark_task_request": {"task": "", "metric": ""},
     "system:reclaim": {"older": "30"},

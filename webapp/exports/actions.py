@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -51,16 +55,25 @@ def _n_bytes_of_parent(run: Run) -> int:
     return largest or 0
 
 
-def why_kept(export: Export) -> str:
-    """Who still needs the files of an export, as a sentence for a person; "" when nobody does."""
-    folder = str(export.folder)
-    if Parent.objects.filter(folder=folder, hidden_at=None).exists():
-        return "This model is on your Models page. Take it off that list first."
-    if Candidate.objects.filter(pk=export.candidate_id, adoption__parent=None, adoption__failure="").exists():
-        return "This model is just being put among your models. Try again in a minute."
-    uses_it = Q(config__parents__contains=[{"folder": folder}]) | Q(config__base__folder=folder)
-    run = Run.objects.filter(uses_it, deleted_at=None).first()
-    return f"The run “{run.name}” has this model as a parent. Delete that run first." if run else ""
+def whys_kept(exports: Sequence[Export]) -> dict[UUID, str]:
+    """Who still needs the files of which of these exports, as sentences for a person; those that nobody needs are left out."""
+    folders = {str(export.folder): export for export in exports}
+    found: dict[UUID, str] = {}
+    uses_them = [
+        Q(config__parents__contains=[{"folder": folder}]) | Q(config__base__folder=folder) for folder in folders
+    ]
+    users = Run.objects.filter(reduce(or_, uses_them), deleted_at=None).order_by("-created") if uses_them else ()
+    for run in users:
+        models = [*run.config.get("parents", ()), run.config.get("base")]
+        for export in (folders[model["folder"]] for model in models if model and model["folder"] in folders):
+            found[export.pk] = f"The run “{run.name}” has this model as a parent. Delete that run first."
+    adopted = {"adoption__parent": None, "adoption__failure": "", "adoption__isnull": False}
+    candidates = {export.candidate_id: export for export in exports}
+    for pk in Candidate.objects.filter(pk__in=candidates, **adopted).values_list("pk", flat=True):
+        found[candidates[pk].pk] = "This model is just being put among your models. Try again in a minute."
+    for folder in Parent.objects.filter(folder__in=folders, hidden_at=None).values_list("folder", flat=True):
+        found[folders[folder].pk] = "This model is on your Models page. Take it off that list first."
+    return found
 
 
 @transaction.atomic
@@ -69,7 +82,7 @@ def remove_export(export: Export) -> str:
 
     Once the row is gone nobody can reach the files: whoever dies before they are removed leaves that to the workers' sweep.
     """
-    if reason := why_kept(export):
+    if reason := whys_kept([export]).get(export.pk):
         return reason
     folder = export.folder
     export.delete()

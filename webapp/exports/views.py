@@ -1,4 +1,4 @@
-"""Building a merged model for download, downloading it, whole as a zip or file by file, and removing it."""
+"""Building a merged model for download, the list of all of them, downloading, whole as a zip or file by file, and removing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,12 +16,40 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from webapp.accounts.requests import SignedIn
-from webapp.exports import streams
+from webapp.exports import listing, streams
 from webapp.exports.actions import remove_export, request_export
 from webapp.exports.models import Export
 from webapp.exports.responses import response, response_by_nginx
 from webapp.quotas import QuotaError
 from webapp.sharing.access import editable_by, owned_by, run_or_refusal, runs_of
+
+
+@require_safe
+def exports(request: SignedIn) -> HttpResponse:
+    """All downloads that one may see, newest first. What is shown is in the address."""
+    visible = listing.visible_to(request.user)
+    show = request.GET.get("show", "all")
+    chosen = listing.filtered(visible, show).prefetch_related("files")
+    page = Paginator(chosen, listing.PER_PAGE).get_page(request.GET.get("page"))
+    any_export = bool(page.object_list) or visible.exists()
+    context = {
+        "page": page,
+        "show": show if show in listing.SHOWN else "all",
+        "shown": tuple(listing.SHOWN),
+        "any_export": any_export,
+        "room": listing.room_of(request.user),
+        "most": settings.QUOTAS.export_bytes,
+        "winner": None if any_export else listing.newest_winner(request.user),
+    }
+    return render(request, "exports/list.html", context)
+
+
+@never_cache
+@require_safe
+def row(request: SignedIn, export_id: UUID) -> HttpResponse:
+    """One line of the list, which asks for itself while it is built; nothing when it was removed meanwhile."""
+    found = listing.visible_to(request.user).prefetch_related("files")
+    return render(request, "exports/_row.html", {"export": get_object_or_404(found, pk=export_id)})
 
 
 @require_POST
@@ -33,9 +61,9 @@ def start(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         export = request_export(run.owner, candidate)
     except QuotaError as error:
         messages.error(request, str(error))
-        page = reverse("runs:candidate", args=[run.pk, candidate.pk])
+        page = _back(request, reverse("runs:candidate", args=[run.pk, candidate.pk]))
         return HttpResponseClientRedirect(page) if request.htmx else redirect(page)
-    return _box(request, export) if request.htmx else redirect(_page(export))
+    return _box(request, export) if request.htmx else redirect(_back(request, _page(export)))
 
 
 @never_cache
@@ -48,10 +76,10 @@ def detail(request: SignedIn, export_id: UUID) -> HttpResponse:
 
 @require_POST
 def remove(request: SignedIn, export_id: UUID) -> HttpResponse:
-    """Remove the download to make room; then back to the candidate's page, which says whether it was."""
+    """Remove the download to make room; then back to the candidate's page, or to the list, which says whether it was."""
     export = _own(request, export_id, status="done")
     run_or_refusal(owned_by, request.user, export.candidate.run_id)
-    page = _page(export)
+    page = _back(request, _page(export))
     if reason := remove_export(export):
         messages.error(request, reason)
     else:
@@ -95,16 +123,17 @@ def _gone() -> HttpResponse:
 
 
 def _own(request: SignedIn, export_id: UUID, **conditions: str) -> Export:
-    return get_object_or_404(_visible(request), pk=export_id, **conditions)
-
-
-def _visible(request: SignedIn) -> QuerySet[Export]:
-    return Export.objects.filter(candidate__run__in=runs_of(request.user)).select_related("candidate__run")
+    return get_object_or_404(listing.visible_to(request.user), pk=export_id, **conditions)
 
 
 def _box(request: SignedIn, export: Export) -> HttpResponse:
     run = get_object_or_404(runs_of(request.user), pk=export.candidate.run_id)
     return render(request, "exports/_box.html", {"export": export, "candidate": export.candidate, "run": run})
+
+
+def _back(request: SignedIn, page: str) -> str:
+    """The list, for a form that stands there; else this page."""
+    return reverse("exports:list") if request.POST.get("back") == "list" else page
 
 
 def _page(export: Export) -> str:

@@ -71,13 +71,14 @@ def queue() -> Check:
 
 def someone_works(seen: Sequence[Seen]) -> Check:
     """Is there a worker that takes work?"""
-    n_ready = sum(one.alive and one.worker.ready for one in seen)
-    if n_ready:
+    if n_ready := sum(one.takes_work for one in seen):
         return Check("Workers", "ok", f"{n_ready} ready")
-    if any(one.alive for one in seen):
-        return Check(
-            "Workers", "warning", "starting", "Runs wait until a worker has loaded. This takes a minute at most."
-        )
+    if alive := [one for one in seen if one.alive]:
+        if all(one.worker.drained for one in alive):
+            advice = "Runs wait. Under Workers, let one of them take work again."
+            return Check("Workers", "warning", f"{len(alive)} drained", advice)
+        advice = "Runs wait until a worker has loaded. This takes a minute at most."
+        return Check("Workers", "warning", "starting", advice)
     advice = "Runs wait in the queue. ./progeny up starts a worker, ./progeny worker another."
     return Check("Workers", "failing", "none is reporting", advice)
 

@@ -25,6 +25,11 @@ class Worker(models.Model):
     seen = models.DateTimeField()
     ready = models.BooleanField(default=False, help_text="its device process has loaded and waits for work")
     stopped = models.DateTimeField(null=True, blank=True)
+    drained = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="since when it takes nothing new, because staff asked for that; also over a restart",
+    )
     activity = models.JSONField(
         default=dict, help_text="run, evaluation, stage, done, total of the current work; empty when idle"
     )
@@ -34,3 +39,8 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_gpu(self) -> bool:
+        """By the words of its device, which it says as soon as that has loaded."""
+        return bool(self.device) and not self.device.startswith("CPU")

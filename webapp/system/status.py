@@ -22,6 +22,11 @@ class Seen:
     worker: Worker
     alive: bool
 
+    @property
+    def takes_work(self) -> bool:
+        """It has loaded, reports, and was not told to take nothing new."""
+        return self.alive and self.worker.ready and self.worker.drained is None
+
 
 def workers() -> list[Seen]:
     """Every worker that has not stopped, the latest seen first."""

@@ -1,37 +1,136 @@
-"""Is this installation well? One page for people, two addresses for machines."""
+"""Is this installation well, and what does it hold? A page of tabs for people, two addresses for machines."""
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable
+from typing import Any, Final, get_args
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from merging.words import counted, size
 from webapp.accounts.requests import SignedIn
+from webapp.runs.invariants import INVARIANTS
+from webapp.system import checks, crew, limits, overview, status, storage
 from webapp.system import metrics as exported
-from webapp.system import status
-from webapp.system.checks import State, checks
+from webapp.system.checks import State
+from webapp.system.forms import ReclaimForm
+from webapp.system.pills import pills as shown_pills
 
 
 @require_safe
 def page(request: SignedIn) -> HttpResponse:
-    """Services, workers, ledger, disk; htmx gets the part that changes."""
-    found = checks()
-    context = {
+    """One tab, which is in the address; htmx gets the part that changes."""
+    tab = request.GET.get("tab", "overview")
+    if tab not in TABS:
+        tab = "overview"
+    context = {"tab": tab, "tabs": tuple(TABS), **TABS[tab](request)}
+    return render(request, f"system/_{tab}.html" if request.htmx else "system/page.html", context)
+
+
+@require_safe
+def pills(request: SignedIn) -> HttpResponse:
+    """Those of the bar, anew."""
+    return render(request, "system/_pills.html", {"pills": shown_pills()})
+
+
+@require_POST
+def drain(request: SignedIn, worker: str) -> HttpResponse:
+    """Staff has a worker take nothing new; it finishes what it has."""
+    return _drained(request, worker, False, f"{worker} finishes what it has and takes nothing new.")
+
+
+@require_POST
+def resume(request: SignedIn, worker: str) -> HttpResponse:
+    """Staff lets it take work again."""
+    return _drained(request, worker, True, f"{worker} takes work again.")
+
+
+@require_POST
+def reclaim(request: SignedIn) -> HttpResponse:
+    """Staff removes downloads that were built long ago and that nobody needs."""
+    _check_staff(request)
+    form = ReclaimForm(request.POST)
+    if not form.is_valid():
+        raise Http404
+    gone = storage.reclaim(form.cleaned_data["older"])
+    messages.success(request, f"{counted(len(gone.exports), 'export')} removed, {size(gone.n_bytes)} free again.")
+    return redirect(reverse("system:page") + "?tab=storage")
+
+
+def _overview(request: SignedIn) -> dict[str, Any]:
+    found = overview.overview()
+    has_database = found[0].state != "failing"
+    return {
         "checks": found,
         "n_unwell": sum(check.state != "ok" for check in found),
-        "workers": status.workers(),
+        "sentence": overview.sentence(status.workers()) if has_database else "",
         "version": status.code_version(),
         "data_folder": settings.DATA_DIR,
     }
-    return render(request, "system/_status.html" if request.htmx else "system/page.html", context)
+
+
+def _workers(request: SignedIn) -> dict[str, Any]:
+    members = crew.crew(request.user)
+    losses = crew.losses(request.user, members)
+    return {"members": members, "losses": losses, "join": crew.join_command()}
+
+
+def _storage(request: SignedIn) -> dict[str, Any]:
+    found: dict[str, Any] = {"rooms": storage.rooms(), "disk": checks.disk()}
+    if request.user.is_staff and not request.htmx:
+        form = ReclaimForm(request.GET) if "older" in request.GET else ReclaimForm()
+        found["form"] = form
+        if form.is_bound and form.is_valid():
+            found["reclaimable"] = storage.reclaimable(form.cleaned_data["older"])
+    return found
+
+
+def _health(request: SignedIn) -> dict[str, Any]:
+    ledger = checks.ledger()
+    broken = (
+        {violation.name: violation.count for violation in checks.broken_invariants()}
+        if ledger.state == "failing"
+        else {}
+    )
+    return {
+        "ledger": ledger,
+        "invariants": [(invariant, broken.get(invariant.name, 0)) for invariant in INVARIANTS],
+        "health": request.build_absolute_uri(reverse("health")),
+        "metrics": request.build_absolute_uri(reverse("metrics")),
+        "has_token": bool(settings.METRICS_TOKEN),
+    }
+
+
+def _limits(request: SignedIn) -> dict[str, Any]:
+    return {"limits": limits.limits(request.user)}
+
+
+TABS: Final[dict[str, Callable[[SignedIn], dict[str, Any]]]] = {
+    "overview": _overview, "workers": _workers, "storage": _storage, "health": _health, "limits": _limits,
+}  # fmt: skip
+
+
+def _drained(request: SignedIn, worker: str, takes_work: bool, sentence: str) -> HttpResponse:
+    _check_staff(request)
+    if not crew.drain(worker, takes_work):
+        raise Http404
+    messages.success(request, sentence)
+    return redirect(reverse("system:page") + "?tab=workers")
+
+
+def _check_staff(request: SignedIn) -> None:
+    if not request.user.is_staff:
+        raise PermissionDenied("Only who looks after this server may do that.")
 
 
 @login_not_required
@@ -42,7 +141,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
     Anybody may ask: it says how things are, in three words, and no more.
     """
-    found = {check.name.lower(): check.state for check in checks()}
+    found = {check.name.lower(): check.state for check in checks.checks()}
     worst = max(found.values(), key=get_args(State).index)
     return JsonResponse({"status": worst, **found}, status=503 if found["database"] == "failing" else 200)
 

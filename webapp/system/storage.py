@@ -1,0 +1,137 @@
+"""What takes room here, and what can go: downloads that were built long ago and that nobody needs. They can be built again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.models import Count, Sum
+from django.db.models.functions import Now
+
+from merging.words import counted
+from webapp.exports.actions import remove_export, whys_kept
+from webapp.exports.models import Export
+from webapp.library.models import Parent
+from webapp.marks.queries import starred
+
+WALK_SECONDS: Final = 60
+"""How long the size of a folder serves before it is reckoned anew."""
+MOST_AT_ONCE: Final = 100
+_RESULTS: Final = ("runs_candidate", "runs_evaluation", "runs_score", "runs_outcomes", "runs_event", "runs_attempt")
+
+
+@dataclass(frozen=True)
+class Room:
+    """One thing that takes room, and where it lies."""
+
+    name: str
+    n_bytes: int
+    what: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Reclaim:
+    """Downloads built more than `days` ago, the oldest first, as many as are looked at at once: those that go, and how many are needed and
+    kept. Those of starred candidates are not looked at.
+    """
+
+    days: int
+    exports: Sequence[Export]
+    n_kept: int
+    is_all: bool
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(export.n_bytes or 0 for export in self.exports)
+
+
+def rooms() -> list[Room]:
+    """All that takes room, folders as of a minute ago at most."""
+    return [_exports(), *_folders(), *_database(), _parents()]
+
+
+def reclaimable(days: int) -> Reclaim:
+    """What `reclaim` would remove now. Changes nothing."""
+    old = Export.objects.filter(status="done", finished__lt=Now() - timedelta(days=days)).exclude(
+        candidate__in=starred()
+    )
+    found = list(old.select_related("candidate").order_by("finished")[: MOST_AT_ONCE + 1])
+    looked_at = found[:MOST_AT_ONCE]
+    kept = whys_kept(looked_at)
+    going = [export for export in looked_at if export.pk not in kept]
+    return Reclaim(days, going, len(looked_at) - len(going), is_all=len(found) <= MOST_AT_ONCE)
+
+
+def reclaim(days: int) -> Reclaim:
+    """Remove them, each unless somebody has come to need it meanwhile. What has gone."""
+    planned = reclaimable(days)
+    gone = [export for export in planned.exports if not remove_export(export)]
+    return Reclaim(days, gone, planned.n_kept + len(planned.exports) - len(gone), planned.is_all)
+
+
+def _exports() -> Room:
+    sums = Export.objects.filter(status="done").aggregate(n=Count("pk"), n_bytes=Sum("n_bytes"))
+    what = f"{counted(sums['n'], 'merged model')} for download and as parents"
+    return Room("Exports", sums["n_bytes"] or 0, what, str(_data() / "exports"))
+
+
+def _parents() -> Room:
+    """Each folder once, however many people have registered it."""
+    folders = dict(Parent.objects.filter(hidden_at=None).values_list("folder", "n_bytes"))
+    outside = {folder: n for folder, n in folders.items() if not Path(folder).is_relative_to(_data())}
+    what = f"{counted(len(outside), 'folder')} that were registered; Progeny never writes or removes there"
+    return Room("Parents", sum(outside.values()), what, "where they were registered")
+
+
+def _folders() -> Iterator[Room]:
+    for name, folder, what in (
+        ("Benchmarks", "benchmarks", "frozen questions"),
+        ("Fetched data sets", "hub", "what tasks were made from"),
+        ("Logs", "logs", "what the programs say"),
+    ):
+        if (path := _data() / folder).is_dir():
+            yield Room(name, _size(path), what, str(path))
+
+
+def _database() -> Iterator[Room]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_database_size(current_database()), "
+            "(SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest(%s::text[]) name)",
+            [list(_RESULTS)],
+        )
+        whole, results = cursor.fetchone()
+    where = "in Postgres"
+    yield Room("Results", results, "candidates, scores, answers and events of all runs", where)
+    yield Room("Database, all else", whole - results, "settings, indexes, and what Postgres keeps for itself", where)
+
+
+def _size(folder: Path) -> int:
+    key = f"system.size.{folder.name}"
+    found: int | None = cache.get(key)
+    if found is None:
+        found = sum(_sizes(folder))
+        cache.set(key, found, WALK_SECONDS)
+    return found
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of every file below it; one that goes meanwhile counts nothing."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                yield os.lstat(os.path.join(root, name)).st_size
+            except FileNotFoundError:
+                continue
+
+
+def _data() -> Path:
+    return Path(settings.DATA_DIR)
