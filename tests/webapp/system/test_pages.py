@@ -7,7 +7,9 @@ import hashlib
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from django.conf import settings
 from django.db.models.functions import Now
 from django.test import Client
@@ -45,13 +47,14 @@ def test_the_page_says_what_to_do_when_no_worker_reports(owner_client: Client) -
     assert "<html" not in page
 
 
-def test_vendored_files_are_those_of_the_lock() -> None:
-    lock = json.loads((STATIC / "vendor.lock.json").read_text())
+@pytest.mark.parametrize("folder", [STATIC, settings.BASE_DIR / "tests" / "browser"], ids=["the site", "its tests"])
+def test_vendored_files_are_those_of_the_lock(folder: Path) -> None:
+    lock = json.loads((folder / "vendor.lock.json").read_text())
     locked = {name: integrity for package in lock.values() for name, integrity in package["files"].items()}
     found = {
-        str(file.relative_to(STATIC / "vendor")): "sha384-"
+        str(file.relative_to(folder / "vendor")): "sha384-"
         + base64.b64encode(hashlib.sha384(file.read_bytes()).digest()).decode()
-        for file in (STATIC / "vendor").rglob("*")
+        for file in (folder / "vendor").rglob("*")
         if file.is_file()
     }
     assert found == locked
