@@ -55,7 +55,7 @@ def _measure(n_candidates: int, n_samples: int) -> None:
     call_command("migrate", verbosity=0)
     owner = User.objects.create_user("owner")
     began = time.perf_counter()
-    run, best = _fill(owner, n_candidates, n_samples)
+    run, best = fill(owner, n_candidates, n_samples)
     print(f"filled in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -117,7 +117,7 @@ def _seconds(client: Any, address: str) -> tuple[float, int]:
     return seconds, len(answer.content)
 
 
-def _fill(owner: Any, n_candidates: int, n_samples: int) -> tuple[Any, Any]:
+def fill(owner: Any, n_candidates: int, n_samples: int) -> tuple[Any, Any]:
     """A run as workers would have written it: means wander upwards, outcomes are drawn to match."""
     from merging.benchmarks import BenchmarkSpec
     from merging.objectives import Objective

@@ -1,0 +1,122 @@
+"""Pictures of every screen, wide and on a phone, light and dark, of the demo as it runs here.
+
+    .venv/bin/python -m benchmarks.pictures docs/screens
+
+`./progeny up` is started on a data folder of its own, the quick demo runs to its end and its winner is built for download; then a second
+run is on its way while the pictures are taken. A picture of more than 150 kB is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.screens import FLAGS, addresses
+from benchmarks.servers import free_port
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SIZES: Final = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 360, "height": 740}}
+MOST_BYTES: Final = 150_000
+SETTLE_MS: Final = 1500
+LONGEST_SECONDS: Final = 900
+
+
+def main(folder: Path) -> None:
+    """Take all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="progeny-pictures-") as data:
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "webapp.settings", "PROGENY_DATA": data}
+        port = str(free_port())
+        up = subprocess.Popen([ROOT / "progeny", "up", "--data", data, "--port", port], stdout=subprocess.DEVNULL)
+        second: subprocess.Popen[bytes] | None = None
+        try:
+            _wait(lambda: _is_up(port))
+            subprocess.run(_evolve("quick"), check=True, stdout=subprocess.DEVNULL)
+            second = subprocess.Popen(_evolve("standard"), stdout=subprocess.DEVNULL)
+            _take(f"http://127.0.0.1:{port}", folder)
+        finally:
+            for process in (second, up):
+                if process:
+                    process.terminate()
+                    process.wait()
+
+
+def _evolve(preset: str) -> list[str]:
+    return [str(ROOT / "progeny"), "evolve", "--preset", preset, "--json"]
+
+
+def _is_up(port: str) -> bool:
+    from webapp.system.programs import Address
+
+    return Address("127.0.0.1", int(port)).answers()
+
+
+def _take(site: str, folder: Path) -> None:
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.test import Client
+    from playwright.sync_api import sync_playwright
+
+    from webapp.accounts.setup import local_user
+    from webapp.exports.actions import request_export
+    from webapp.exports.models import Export
+    from webapp.runs.models import Run
+
+    done = Run.objects.exclude(winner=None).latest("created")
+    export = request_export(done.owner, done.winner)
+    _wait(lambda: Export.objects.filter(pk=export.pk, status="done").exists())
+    live = lambda: Run.objects.filter(state="running").latest("created")  # noqa: E731
+    _wait(lambda: Run.objects.filter(state="running").exists() and _n_scored(live()) > 60)
+    runner_up = done.candidates.filter(kind="evolved").exclude(pk=done.winner_id).order_by("-evaluations__fitness")[:1]
+    screens = {**addresses(done, [done.winner, *runner_up])}
+    screens["live run"] = addresses(live(), [done.winner])["live run"]
+    client = Client()
+    client.force_login(local_user())
+    name = settings.SESSION_COOKIE_NAME
+    session = {"name": name, "value": client.cookies[name].value, "url": site}
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        for scheme in ("light", "dark"):
+            for size, viewport in SIZES.items():
+                for screen, address in screens.items():
+                    context = browser.new_context(viewport=viewport, color_scheme=scheme)
+                    context.add_cookies([] if screen == "sign-in" else [session])
+                    _picture(
+                        context.new_page(), site + address, folder / f"{screen.replace(' ', '-')}-{size}-{scheme}.png"
+                    )
+                    context.close()
+        browser.close()
+
+
+def _picture(page: Any, address: str, file: Path) -> None:
+    page.goto(address, wait_until="load")
+    page.wait_for_timeout(SETTLE_MS)
+    page.screenshot(path=str(file))
+    if (n_bytes := file.stat().st_size) > MOST_BYTES:
+        raise RuntimeError(f"{file} has {n_bytes} bytes, expected {MOST_BYTES} at most")
+
+
+def _n_scored(run: Any) -> int:
+    return int(run.evaluations.filter(split="search", status="done").count())
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the demo takes too long")
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
