@@ -1,6 +1,7 @@
-"""The runs list in numbers: how far each run is, how good its best is against its best parent, and the curve of its best so far.
+"""The runs list in numbers: how far each run is, what it has taken, how long it takes still, how good its best is against its best parent,
+and the curve of its best so far.
 
-Three queries for a page of runs, however many candidates they hold: of the curve only the improvements leave the database.
+Four queries for a page of runs, however many candidates they hold: of the curve only the improvements leave the database.
 """
 
 from __future__ import annotations
@@ -13,15 +14,26 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Max, Q, QuerySet, RowRange, When, Window
+from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, RowRange, Sum, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from webapp.runs.models import ENDED, LIVE, Evaluation, Run
+from webapp.runs.models import ENDED, LIVE, RUN_STATES, Evaluation, Run, RunState
 
 PER_PAGE: Final = 25
+SHOWN: Final[dict[str, tuple[RunState, ...]]] = {
+    "all": RUN_STATES,
+    "live": LIVE,
+    "paused": ("pausing", "paused"),
+    "ended": ENDED,
+    "failed": ("failed",),
+}
+"""What can be looked at alone, by states."""
+OWNERS: Final = ("all", "mine", "shared")
 TRUSTED: Final = 10.0
 """Added to the fitness of candidates whose answers can be trusted: any of them is better than any other."""
+RECENT: Final = 30
+"""Finished evaluations from which the speed is taken."""
 WIDTH, HEIGHT, MARGIN = 120, 32, 2  # of a curve, in its own units
 
 
@@ -45,34 +57,100 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What workers have done for a run: its evolved candidates that are through, scored or failed; all scores on whatever split, and the
+    device seconds that these took.
+    """
+
+    n_through: int = 0
+    n_done: int = 0
+    merge_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of devices, of all workers together."""
+        return self.merge_seconds + self.evaluate_seconds
+
+    @property
+    def merging(self) -> float:
+        """The share of the time in which models were loaded and merged."""
+        return self.merge_seconds / self.seconds if self.seconds else 0.0
+
+    @property
+    def mean_seconds(self) -> float:
+        """Of one score."""
+        return self.seconds / self.n_done if self.n_done else 0.0
+
+
+@dataclass(frozen=True)
 class Row:
-    """One run of the list. `split` is where `best` and `parent` were scored: final once it is known, search before."""
+    """One run of the list. `split` is where `best` and `parent` were scored: final once it is known, search before. `left` is how long the
+    search takes still at its recent pace; None when it does not run, and when there is nothing to tell from.
+    """
 
     run: Run
-    n_scored: int
+    work: Work
     split: str
     best: Evaluation | None
     parent: Evaluation | None
     gain: Difference | None
     curve: Curve | None
     elapsed: timedelta
+    left: timedelta | None
+
+    @property
+    def n_scored(self) -> int:
+        return self.work.n_through
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of devices, for what is left of the budget; None before anything was scored, and at the end."""
+        n_left = self.run.budget - self.n_scored
+        return n_left * self.work.mean_seconds if self.run.state in LIVE and n_left > 0 and self.work.n_done else None
 
 
-def filtered(runs: QuerySet[Run], show: str, words: str) -> QuerySet[Run]:
-    """All runs, or the live or the ended ones; with these words in their names."""
-    states = {"live": LIVE, "ended": ENDED}.get(show)
-    chosen = runs.filter(state__in=states) if states else runs
+@dataclass(frozen=True)
+class Facet:
+    """Runs that can be looked at alone, and how many there are of them."""
+
+    name: str
+    n: int
+
+
+def facets(runs: QuerySet[Run]) -> tuple[list[Facet], list[Facet]]:
+    """By state, `SHOWN`, and by whose they are, `OWNERS`: one query. `runs` are those of `sharing.access.runs_of`."""
+    counted = runs.order_by().values_list("state", "is_own").annotate(n=Count("pk"))
+    rows = [(state, "mine" if is_own else "shared", n) for state, is_own, n in counted]
+    by_state = [Facet(name, sum(n for state, _, n in rows if state in states)) for name, states in SHOWN.items()]
+    by_owner = [Facet(name, sum(n for _, owner, n in rows if name in ("all", owner))) for name in OWNERS]
+    return by_state, by_owner
+
+
+def filtered(runs: QuerySet[Run], show: str, of: str, words: str) -> QuerySet[Run]:
+    """The runs of one state and one owner, as facets name them, with these words in their names."""
+    chosen = runs.filter(state__in=SHOWN.get(show, RUN_STATES))
+    if of in ("mine", "shared"):
+        chosen = chosen.filter(is_own=of == "mine")
     return chosen.filter(name__icontains=words) if words else chosen
 
 
 def rows(runs: Sequence[Run], with_curves: bool = True) -> list[Row]:
     """The rows of these runs, in their order."""
     ids = [run.pk for run in runs]
-    counts = _n_scored(ids)
+    works, paces = _works(ids), _paces(runs)
     improvements = _improvements(ids) if with_curves else defaultdict(list)
     compared = _compared(ids)
     now = timezone.now()
-    return [_row(run, counts.get(run.pk, 0), improvements[run.pk], compared[run.pk], now) for run in runs]
+    return [
+        _row(run, works.get(run.pk, Work()), paces.get(run.pk), improvements[run.pk], compared[run.pk], now)
+        for run in runs
+    ]
+
+
+def time_left(between: timedelta | None, n_left: int) -> timedelta | None:
+    """How long `n_left` evaluations take, of which one ends so long after the other."""
+    return None if between is None or n_left < 1 else between * n_left
 
 
 def difference(first: Evaluation, second: Evaluation) -> Difference:
@@ -107,19 +185,25 @@ def curve(improvements: Sequence[tuple[int, float]], n_scored: int, budget: int,
 
 
 def _row(
-    run: Run, n_scored: int, improvements: list[tuple[int, float]], compared: list[Evaluation], now: datetime
+    run: Run,
+    work: Work,
+    pace: timedelta | None,
+    improvements: list[tuple[int, float]],
+    compared: list[Evaluation],
+    now: datetime,
 ) -> Row:
     best, parent, split = _best_and_parent(run, compared)
     search_parent = _best_parent([e for e in compared if e.split == "search"])
     return Row(
         run=run,
-        n_scored=n_scored,
+        work=work,
         split=split,
         best=best,
         parent=parent,
         gain=difference(best, parent) if best and parent else None,
-        curve=curve(improvements, n_scored, run.budget, search_parent.mean if search_parent else None),
+        curve=curve(improvements, work.n_through, run.budget, search_parent.mean if search_parent else None),
         elapsed=(run.ended or now) - run.created,
+        left=time_left(pace, run.budget - work.n_through),
     )
 
 
@@ -154,10 +238,30 @@ def _evolved(ids: list[UUID]) -> QuerySet[Evaluation]:
     return Evaluation.objects.filter(run__in=ids, split="search", candidate__kind="evolved")
 
 
-def _n_scored(ids: list[UUID]) -> dict[UUID, int]:
-    """How many evolved candidates of each run are through: scored or failed."""
-    through = _evolved(ids).filter(status__in=("done", "failed")).order_by()
-    return dict(through.values_list("run_id").annotate(Count("id")))
+def _works(ids: list[UUID]) -> dict[UUID, Work]:
+    through = Q(split="search", candidate__kind="evolved", status__in=("done", "failed"))
+    rows = Evaluation.objects.filter(run__in=ids).order_by().values_list("run_id")
+    counted = rows.annotate(
+        through=Count("id", filter=through),
+        done=Count("id", filter=Q(status="done")),
+        merging=Sum("merge_seconds"),
+        asking=Sum("evaluate_seconds"),
+    )
+    return {run: Work(n, done, merging or 0.0, asking or 0.0) for run, n, done, merging, asking in counted}
+
+
+def _paces(runs: Sequence[Run]) -> dict[UUID, timedelta]:
+    """Of every running run: how long after one another its latest candidates were through."""
+    latest = Q()
+    for run in runs:
+        if run.state == "running":
+            through = _evolved([run.pk]).filter(finished__isnull=False).order_by("-finished")
+            latest |= Q(pk__in=through[:RECENT].values("pk"))
+    if not latest:
+        return {}
+    rows = Evaluation.objects.filter(latest).order_by().values_list("run_id")
+    ends = rows.annotate(n=Count("id"), first=Min("finished"), last=Max("finished"))
+    return {run: (last - first) / (n - 1) for run, n, first, last in ends if n > 1}
 
 
 def _improvements(ids: list[UUID]) -> defaultdict[UUID, list[tuple[int, float]]]:

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Window
 
 from webapp.runs import listing, versions
-from webapp.runs.models import ENDED, Evaluation, Run
+from webapp.runs.annotations import words
+from webapp.runs.models import ENDED, Candidate, Evaluation, Run
 from webapp.sharing.access import runs_of
 
-RECENT: Final = 30
-"""Finished evaluations from which the speed is taken."""
+ADVICE: Final = {
+    "out_of_memory": (
+        "Start a run like this with smaller models or shorter answers, or use a device with more memory.",
+        "new",
+    ),
+    "poison": ("Look at what the workers report: every try ended without a result.", "system"),
+    "disk": ("Make room on the disk of the data folder.", "system"),
+    "parent": ("Put the models' files back as they were, or start a run with the models as they are now.", "new"),
+    "benchmark": ("Put the benchmark's file back, or start a run with one that can be read.", "new"),
+}
+"""By the kind of a failure."""
+NO_ADVICE: Final = ("Nothing is to be done: the search avoids what is like them.", "")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Candidates that failed for one reason, and what one of them said."""
+    """Candidates that failed for one reason, and what the first of them, `candidate`, said. `advice` is the one thing to do next, `place`
+    where it is done: `new` for a run like this with another choice, `system` for the machine, empty for nowhere.
+    """
 
     kind: str
     n: int
     example: str
+    candidate: Candidate
+    advice: str
+    place: str
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in numbers. `left` is an estimate of the time that remains; None when there is nothing to estimate from.
-    `is_known_to_nobody`: every worker that reports is of another version than the run.
+    """A run in numbers. `is_known_to_nobody`: every worker that reports is of another version than the run.
 
     `rivals` are the random searches that it is compared with, `rival_of` the run that it is a random search for; both only where whoever
     looks may see them.
@@ -39,7 +52,6 @@ class Summary:
     row: listing.Row
     n_failed: int
     generation: int | None
-    left: timedelta | None
     current: list[Evaluation]
     failures: list[Failure]
     rivals: list[listing.Row]
@@ -70,7 +82,6 @@ def summary(run: Run, user: User) -> Summary:
         row=row,
         n_failed=sum(failure.n for failure in failures),
         generation=newest,
-        left=_left(run, row.n_scored),
         current=list(run.evaluations.filter(status="leased").select_related("candidate").defer("candidate__recipe")),
         failures=failures,
         rivals=rivals,
@@ -79,22 +90,15 @@ def summary(run: Run, user: User) -> Summary:
     )
 
 
-def time_left(finished: Sequence[datetime], n_left: int) -> timedelta | None:
-    """How long `n_left` evaluations take at the pace of those that finished at these times, newest first."""
-    if n_left < 1 or len(finished) < 2:
-        return None
-    return (finished[0] - finished[-1]) / (len(finished) - 1) * n_left
-
-
-def _left(run: Run, n_through: int) -> timedelta | None:
-    if run.state != "running":
-        return None
-    through = Evaluation.objects.filter(run=run, split="search", candidate__kind="evolved", finished__isnull=False)
-    finished = list(through.order_by("-finished").values_list("finished", flat=True)[:RECENT])
-    return time_left([at for at in finished if at], run.budget - n_through)
-
-
 def _failures(run: Run) -> list[Failure]:
-    failed = run.evaluations.filter(status="failed").exclude(split="probe").order_by()
-    kinds = failed.values("failure_kind").annotate(n=Count("id"), example=Min("failure")).order_by("-n", "failure_kind")
-    return [Failure(row["failure_kind"], row["n"], row["example"]) for row in kinds]
+    """One query: the first failure of each kind, and how many there are of it; the most frequent kind first."""
+    failed = run.evaluations.filter(status="failed").exclude(split="probe").order_by("failure_kind", "id")
+    counted = failed.annotate(n_alike=Window(Count("id"), partition_by="failure_kind")).distinct("failure_kind")
+    rows = counted.select_related("candidate").defer("candidate__recipe", "candidate__genome")
+    found = [
+        Failure(
+            words(row.failure_kind), row.n_alike, row.failure, row.candidate, *ADVICE.get(row.failure_kind, NO_ADVICE)
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda failure: -failure.n)

@@ -14,6 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 from merging.statistics import wilson
 from webapp.runs import listing
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
+from webapp.sharing.access import runs_of
+from webapp.sharing.actions import share
 
 N = 100
 
@@ -67,15 +69,46 @@ def test_home_before_the_first_run_offers_the_demo(owner_client: Client) -> None
 
 
 def test_the_list_is_filtered_by_state_and_name(owner: User, owner_client: Client) -> None:
-    for name, state in (("alpha", "running"), ("beta", "done"), ("gamma", "queued")):
+    for name, state in (("alpha", "running"), ("beta", "done"), ("gamma", "paused")):
         make(owner, name, state)
     shown = {
         address: [
             name for name in ("alpha", "beta", "gamma") if f">{name}<" in owner_client.get(address).content.decode()
         ]
-        for address in ("/?show=live", "/?show=ended", "/?q=MM", "/?show=ended&q=alpha")
+        for address in (
+            "/?show=live",
+            "/?show=ended",
+            "/?show=paused",
+            "/?q=MM",
+            "/?show=ended&q=alpha",
+            "/?show=nonsense",
+        )
     }
-    assert list(shown.values()) == [["alpha", "gamma"], ["beta"], ["gamma"], []]
+    assert list(shown.values()) == [["alpha", "gamma"], ["beta"], ["gamma"], ["gamma"], [], ["alpha", "beta", "gamma"]]
+
+
+def test_facets_count_by_state_and_owner(owner: User, member: User) -> None:
+    make(owner, "mine", "paused")
+    make(owner, "over", "failed")
+    share(make(member, "theirs"), owner, "viewer")
+    by_state, by_owner = listing.facets(runs_of(owner))
+    assert {facet.name: facet.n for facet in by_state} == {"all": 3, "live": 2, "paused": 1, "ended": 1, "failed": 1}
+    assert {facet.name: facet.n for facet in by_owner} == {"all": 3, "mine": 2, "shared": 1}
+
+
+def test_runs_are_filtered_by_owner(owner: User, owner_client: Client, member: User) -> None:
+    make(owner, "alpha")
+    share(make(member, "beta"), owner, "viewer")
+    shown = [owner_client.get(f"/?of={of}").content.decode() for of in ("mine", "shared")]
+    assert [">beta<" in text for text in shown] == [False, True]
+    assert [">alpha<" in text for text in shown] == [True, False]
+
+
+def test_a_failed_run_shows_its_cause_and_what_to_do(owner: User, owner_client: Client) -> None:
+    run = make(owner, state="failed")
+    Run.objects.filter(pk=run.pk).update(message="No candidate could be scored.")
+    text = owner_client.get("/").content.decode()
+    assert "No candidate could be scored." in text and "with what is said there mended" in text
 
 
 @pytest.mark.parametrize(("state", "asks_again"), [("running", True), ("paused", True), ("done", False)])
@@ -152,13 +185,22 @@ def test_the_curve_takes_only_improvements_in_the_order_of_time(owner: User) -> 
     assert listing._improvements([run.pk])[run.pk] == [(1, 0.2), (4, 0.4), (6, 0.6)]
 
 
-def test_a_page_of_runs_takes_three_queries(owner: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_page_of_runs_takes_four_queries(owner: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     runs = [make(owner, f"run {i}") for i in range(4)]
     for run in runs:
         scored(run, 0, 0.3, "parent")
         scored(run, 0, 0.4)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         listing.rows(runs)
+
+
+def test_what_is_left_is_told_by_the_pace_of_each_run(owner: User) -> None:
+    run, other = make(owner), make(owner)
+    for index in range(3):
+        scored(run, index, 0.5)  # one a second
+    scored(other, 0, 0.5)
+    first, second = listing.rows([run, other])
+    assert first.left == timedelta(seconds=17) and second.left is None
 
 
 @pytest.mark.parametrize("act", ["pause", "resume", "stop", "rename", "delete"])
