@@ -1,7 +1,7 @@
 /** The live chart. uPlot keeps scales and axes; what is drawn inside is ours: generation band, parents and baselines, candidates, best so far. */
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { percent } from "./figures.js";
+import { duration, percent } from "./figures.js";
 
 const MIN_SPAN = 40;
 const LEAST_HEIGHT = 0.3;
@@ -12,13 +12,28 @@ const LABEL_WIDTH = 170;
 const NARROW = 560; // px: below it, names stand inside the plot
 const TALL = 400;
 const SHORT = 280;
+const DRAW_MS = 400; // between two drawings: ten scores a second are drawn together
+const MANY = 3; // dots that arrive together are not pointed out one by one
+const NOTE_WIDTH = 64; // px between the words of two notes, at least
+const AXES = {
+  number: { label: "candidates scored", values: (ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) },
+  at: { label: "time since the run began", values: (ticks) => ticks.map(time), incrs: [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800] },
+};
+AXES.spent = { ...AXES.at, label: "device time spent, of all workers" };
 const COLOURS = ["candidate", "best", "mean", "spread", "grid", "axis"];
 
 export class Chart {
   #plot = null;
   #shown = null;
   #pinned = false;
-  #frame = 0;
+  #timer = 0;
+  #drawn = 0;
+  #arrived = [];
+  /** The key of a dot that is its place from left to right: number, at or spent. */
+  #axis = "number";
+  /** One benchmark's {means, references}, by number and by id, when it is looked at alone. */
+  #alone = null;
+  #notes = [];
 
   /** `element` holds .chart-plot and [data-tip]; `open(dot)` is called for the candidate that was chosen. */
   constructor(element, history, open) {
@@ -31,16 +46,36 @@ export class Chart {
     document.addEventListener("theme", () => this.#build());
   }
 
-  /** Draw what the history holds, in the next frame; `arrived` are dots to point out. */
+  /** Draw what the history holds, soon; `arrived` are dots to point out. */
   draw(arrived = []) {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = requestAnimationFrame(() => {
-      if (!this.#plot) this.#build();
-      this.#plot.setData(this.#extent());
-      this.#describe();
-      if (!this.reduced.matches) arrived.forEach((dot) => this.#pulse(dot));
-      if (this.#shown) this.#place();
-    });
+    this.#arrived.push(...arrived);
+    this.#timer ||= setTimeout(() => requestAnimationFrame(() => this.#draw()), Math.max(0, this.#drawn + DRAW_MS - performance.now()));
+  }
+
+  /** Look at another axis, or at one benchmark alone; null for all of them together. */
+  view(axis, alone) {
+    const isTurned = axis !== this.#axis;
+    [this.#axis, this.#alone] = [axis, alone];
+    this.element.dataset.axis = axis;
+    if (this.#shown && this.#mean(this.#shown) === undefined) this.#show(null);
+    if (this.#plot && isTurned) this.#build();
+    this.draw();
+  }
+
+  /** What is written beside the scores: {at, kind, text}. */
+  note(notes) {
+    this.#notes = notes;
+    this.draw();
+  }
+
+  #draw() {
+    [this.#timer, this.#drawn] = [0, performance.now()];
+    if (!this.#plot) this.#build();
+    this.#plot.setData(this.#extent());
+    this.#describe();
+    const arrived = this.#arrived.splice(0);
+    if (!this.reduced.matches && arrived.length <= MANY) arrived.forEach((dot) => this.#pulse(dot));
+    if (this.#shown) this.#place();
   }
 
   /** Point out a candidate that is looked at elsewhere; null for none. */
@@ -53,7 +88,7 @@ export class Chart {
 
   #build() {
     this.colours = Object.fromEntries(COLOURS.map((name) => [name, window.progeny.colour(`--chart-${name}`)]));
-    for (const name of ["surface", "ink", "ink-muted"]) this.colours[name] = window.progeny.colour(`--${name}`);
+    for (const name of ["surface", "ink", "ink-muted", "warn", "bad"]) this.colours[name] = window.progeny.colour(`--${name}`);
     this.font = getComputedStyle(this.element).fontFamily;
     this.#plot?.destroy();
     const axis = { stroke: this.colours.axis, font: `12px ${this.font}`, ticks: { show: false }, grid: { stroke: this.colours.grid, width: 1 } };
@@ -64,7 +99,7 @@ export class Chart {
       cursor: { show: false },
       scales: { x: { time: false, range: () => [0, 1.012 * this.#span()] }, y: { range: () => this.#heights() } },
       axes: [
-        { ...axis, grid: { show: false }, size: 30, label: "candidates scored", labelFont: `12px ${this.font}`, labelSize: 20, labelGap: 2, space: 70, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) },
+        { ...axis, grid: { show: false }, size: 30, labelFont: `12px ${this.font}`, labelSize: 20, labelGap: 2, space: 70, ...AXES[this.#axis], values: (_, ticks) => AXES[this.#axis].values(ticks) },
         { ...axis, size: 48, space: 44, values: (_, ticks) => ticks.map((tick) => (tick < 0 || tick > 1 ? "" : `${+(100 * tick).toFixed(1)} %`)) },
       ],
       series: [{}, { stroke: "transparent", points: { show: false } }],
@@ -93,17 +128,31 @@ export class Chart {
   /** The whole budget when it is small; of a large one as much as is used, in steps that seldom change. */
   #span() {
     const { budget, nScored } = this.history;
+    if (this.#axis !== "number") return this.#seconds();
     const wanted = Math.max(MIN_SPAN, 1.1 * nScored);
     let span = budget || MIN_SPAN;
     while (span > FINE_BUDGET && span / 2 >= wanted) span /= 2;
     return Math.max(span, nScored);
   }
 
+  /** As much time as is used, in steps that seldom change. */
+  #seconds() {
+    const used = this.history.dots.at(-1)?.[this.#axis] ?? 0;
+    const step = 2 ** Math.floor(Math.log2(Math.max(used, MIN_SPAN) / 4));
+    return step * Math.ceil((used + 0.01 * step) / step);
+  }
+
+  /** The height of a dot; undefined where its score on the benchmark is not known. */
+  #mean(dot) {
+    return this.#alone ? this.#alone.means.get(dot.number) : dot.mean;
+  }
+
   #heights() {
-    const { dots, references, heldOut } = this.history;
+    const { dots, heldOut } = this.history;
     let [low, high] = [1, 0];
-    const means = [...dots, ...references].map(({ mean }) => mean);
-    for (const mean of [...means, ...heldOut.values()]) {
+    const means = [...dots.map((dot) => this.#mean(dot)), ...this.#references().map(({ mean }) => mean)];
+    for (const mean of [...means, ...(this.#alone ? [] : heldOut.values())]) {
+      if (mean === undefined) continue;
       low = Math.min(low, mean);
       high = Math.max(high, mean);
     }
@@ -115,6 +164,23 @@ export class Chart {
     return [bottom - air, top + air];
   }
 
+  /** The dots as they are drawn, with their places. */
+  #dots(which = () => true) {
+    const found = [];
+    for (const dot of this.history.dots) {
+      const mean = this.#mean(dot);
+      if (mean !== undefined && which(dot)) found.push({ ...dot, mean, x: dot[this.#axis] });
+    }
+    return found;
+  }
+
+  /** The parents and baselines as they are drawn. */
+  #references() {
+    const { references } = this.history;
+    if (!this.#alone) return references;
+    return references.filter(({ id }) => this.#alone.references.has(id)).map((one) => ({ ...one, mean: this.#alone.references.get(one.id) }));
+  }
+
   // the layers, from the bottom
 
   #paint() {
@@ -124,11 +190,13 @@ export class Chart {
     const { left, top, width, height } = this.#plot.bbox;
     ctx.rect(left, top, width, height);
     ctx.clip();
-    this.#paintGenerations(ctx);
+    const dots = this.#dots();
+    this.#paintNotes(ctx);
+    if (!this.#alone) this.#paintGenerations(ctx);
     this.#paintReferences(ctx);
-    this.#paintDots(ctx);
-    this.#paintBest(ctx);
-    this.#paintHeldOut(ctx);
+    this.#paintDots(ctx, dots);
+    this.#paintBest(ctx, dots);
+    if (!this.#alone) this.#paintHeldOut(ctx);
     ctx.restore();
     ctx.save();
     this.#paintLabels(ctx);
@@ -151,6 +219,7 @@ export class Chart {
     const rows = this.history.summaries().filter(({ n }) => n > 1);
     if (rows.length < 2) return;
     ctx.fillStyle = this.colours.spread;
+    for (const row of rows) row.centre = this.history.along(row.centre, "number", this.#axis);
     ctx.beginPath();
     for (const { centre, mean, spread } of rows) ctx.lineTo(this.#x(centre), this.#y(mean + spread));
     for (const { centre, mean, spread } of rows.toReversed()) ctx.lineTo(this.#x(centre), this.#y(mean - spread));
@@ -167,7 +236,7 @@ export class Chart {
     const { left, width } = this.#plot.bbox;
     ctx.strokeStyle = this.colours["ink-muted"];
     ctx.lineWidth = this.#ratio;
-    for (const { kind, mean } of this.history.references) {
+    for (const { kind, mean } of this.#references()) {
       ctx.setLineDash((kind === "parent" ? [6, 4] : [1.5, 3.5]).map((length) => length * this.#ratio));
       ctx.beginPath();
       ctx.moveTo(left, this.#y(mean));
@@ -177,29 +246,79 @@ export class Chart {
     ctx.setLineDash([]);
   }
 
-  #paintDots(ctx) {
-    const { dots } = this.history;
+  /** Lines where the run paused, went on or ended its search, with words; failures and lost workers as signs at the foot. */
+  #paintNotes(ctx) {
+    const { left, top, width, height } = this.#plot.bbox;
+    const px = this.#ratio;
+    ctx.font = `${11 * px}px ${this.font}`;
+    ctx.lineWidth = px;
+    let free = left; // where words may stand again
+    for (const { at, kind, text } of this.#notes) {
+      const x = this.#x(this.history.along(at, "at", this.#axis));
+      if (kind !== "state") this.#paintSign(ctx, x, top + height, kind);
+      else if (x >= left && x <= left + width) free = this.#paintState(ctx, x, text, free);
+    }
+    ctx.setLineDash([]);
+  }
+
+  #paintState(ctx, x, text, free) {
+    const { left, top, width, height } = this.#plot.bbox;
+    const px = this.#ratio;
+    ctx.strokeStyle = ctx.fillStyle = this.colours["ink-muted"];
+    ctx.setLineDash([px, 3 * px]);
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+    if (x < free) return free;
+    ctx.textBaseline = "top";
+    ctx.textAlign = x > left + width - NOTE_WIDTH * px ? "right" : "left";
+    ctx.fillText(text, x + (ctx.textAlign === "left" ? 4 : -4) * px, top + 2 * px);
+    return x + NOTE_WIDTH * px;
+  }
+
+  /** A small cross for a candidate that failed, a triangle for a worker that gave no result. */
+  #paintSign(ctx, x, foot, kind) {
+    const px = this.#ratio;
+    const [r, y] = [3 * px, foot - 6 * px];
+    ctx.setLineDash([]);
+    ctx.strokeStyle = ctx.fillStyle = this.colours[kind === "lost" ? "warn" : "bad"];
+    ctx.beginPath();
+    if (kind === "lost") {
+      ctx.moveTo(x, y - r);
+      ctx.lineTo(x + r, y + r);
+      ctx.lineTo(x - r, y + r);
+      return ctx.fill();
+    }
+    ctx.moveTo(x - r, y - r);
+    ctx.lineTo(x + r, y + r);
+    ctx.moveTo(x - r, y + r);
+    ctx.lineTo(x + r, y - r);
+    ctx.stroke();
+  }
+
+  #paintDots(ctx, dots) {
     const radius = (dots.length > 1500 ? 1.8 : dots.length > 400 ? 2.4 : 3.2) * this.#ratio;
     ctx.fillStyle = this.colours.candidate;
     ctx.globalAlpha = dots.length > 1500 ? 0.45 : 0.7;
     ctx.beginPath();
-    for (const { number, mean } of dots.filter(({ isDoubted }) => !isDoubted)) {
-      const [x, y] = [this.#x(number), this.#y(mean)];
+    for (const { x: place, mean } of dots.filter(({ isDoubted }) => !isDoubted)) {
+      const [x, y] = [this.#x(place), this.#y(mean)];
       ctx.moveTo(x + radius, y);
       ctx.arc(x, y, radius, 0, 2 * Math.PI);
     }
     ctx.fill();
-    this.#paintDoubted(ctx, radius);
+    this.#paintDoubted(ctx, dots, radius);
     ctx.globalAlpha = 1;
   }
 
   /** Candidates whose answers cannot be trusted: crosses. */
-  #paintDoubted(ctx, radius) {
+  #paintDoubted(ctx, dots, radius) {
     ctx.strokeStyle = this.colours.candidate;
     ctx.lineWidth = 1.5 * this.#ratio;
     ctx.beginPath();
-    for (const { number, mean } of this.history.dots.filter(({ isDoubted }) => isDoubted)) {
-      const [x, y] = [this.#x(number), this.#y(mean)];
+    for (const { x: place, mean } of dots.filter(({ isDoubted }) => isDoubted)) {
+      const [x, y] = [this.#x(place), this.#y(mean)];
       ctx.moveTo(x - radius, y - radius);
       ctx.lineTo(x + radius, y + radius);
       ctx.moveTo(x - radius, y + radius);
@@ -212,8 +331,8 @@ export class Chart {
   #paintHeldOut(ctx) {
     ctx.strokeStyle = this.colours.best;
     ctx.fillStyle = this.colours.surface;
-    for (const { id, number, mean } of this.history.dots.filter((dot) => this.history.heldOut.has(dot.id))) {
-      const [x, y] = [this.#x(number), this.#y(this.history.heldOut.get(id))];
+    for (const { id, x: place, mean } of this.#dots((dot) => this.history.heldOut.has(dot.id))) {
+      const [x, y] = [this.#x(place), this.#y(this.history.heldOut.get(id))];
       ctx.lineWidth = this.#ratio;
       ctx.beginPath();
       ctx.moveTo(x, this.#y(mean));
@@ -227,25 +346,26 @@ export class Chart {
     }
   }
 
-  #paintBest(ctx) {
-    const steps = this.history.dots.filter(({ isBest }) => isBest);
+  /** What the search holds for the best so far; on one benchmark alone it may go down, too. */
+  #paintBest(ctx, dots) {
+    const steps = dots.filter(({ isBest }) => isBest);
     if (!steps.length) return;
     ctx.strokeStyle = ctx.fillStyle = this.colours.best;
     ctx.lineWidth = 2.25 * this.#ratio;
     ctx.lineJoin = "round";
     ctx.beginPath();
     let y = this.#y(steps[0].mean);
-    ctx.moveTo(this.#x(steps[0].number), y);
-    for (const { number, mean } of steps.slice(1)) {
-      ctx.lineTo(this.#x(number), y);
-      ctx.lineTo(this.#x(number), (y = this.#y(mean)));
+    ctx.moveTo(this.#x(steps[0].x), y);
+    for (const { x, mean } of steps.slice(1)) {
+      ctx.lineTo(this.#x(x), y);
+      ctx.lineTo(this.#x(x), (y = this.#y(mean)));
     }
-    ctx.lineTo(this.#x(this.history.nScored), y);
+    ctx.lineTo(this.#x(dots.at(-1).x), y);
     ctx.stroke();
-    for (const { number, mean } of steps) this.#disc(ctx, this.#x(number), this.#y(mean), 3, this.colours.best);
+    for (const { x, mean } of steps) this.#disc(ctx, this.#x(x), this.#y(mean), 3, this.colours.best);
     const last = steps.at(-1);
-    this.#disc(ctx, this.#x(last.number), this.#y(last.mean), 6, this.colours.surface);
-    this.#disc(ctx, this.#x(last.number), this.#y(last.mean), 4.5, this.colours.best);
+    this.#disc(ctx, this.#x(last.x), this.#y(last.mean), 6, this.colours.surface);
+    this.#disc(ctx, this.#x(last.x), this.#y(last.mean), 4.5, this.colours.best);
   }
 
   #disc(ctx, x, y, radius, colour) {
@@ -281,7 +401,7 @@ export class Chart {
 
   /** What has a name beside its line, from the lowest up. */
   #named(inside) {
-    const { references, best } = this.history;
+    const [references, best] = [this.#references(), this.#dots(({ isBest }) => isBest).at(-1)];
     const lines = best && !inside ? [...references, { name: "best so far", mean: best.mean, isBest: true }] : references;
     return lines.toSorted((a, b) => a.mean - b.mean);
   }
@@ -291,6 +411,7 @@ export class Chart {
     const words = [`Scores of ${nScored} candidates in ${generations.size} generations`];
     if (best) words.push(`best so far ${percent(best.mean)}`);
     if (bestParent) words.push(`best parent ${bestParent.name} ${percent(bestParent.mean)}`);
+    if (this.#alone) words.push(`drawn on ${this.#alone.name} alone`);
     this.picture.setAttribute("aria-label", words.join(", "));
   }
 
@@ -310,8 +431,10 @@ export class Chart {
     const { left, top } = this.#plot.over.getBoundingClientRect();
     let [closest, least] = [null, REACH ** 2];
     for (const dot of this.history.dots) {
-      const dx = this.#plot.valToPos(dot.number, "x") - (clientX - left);
-      const dy = this.#plot.valToPos(dot.mean, "y") - (clientY - top);
+      const mean = this.#mean(dot);
+      if (mean === undefined) continue;
+      const dx = this.#plot.valToPos(dot[this.#axis], "x") - (clientX - left);
+      const dy = this.#plot.valToPos(mean, "y") - (clientY - top);
       const distance = dx * dx + dy * dy;
       if (distance < least) [closest, least] = [dot, distance];
     }
@@ -355,7 +478,8 @@ export class Chart {
     const heldOut = this.history.heldOut.get(id);
     const [name, score] = this.tip.children;
     name.textContent = `g${generation}.${index}`;
-    const words = [`${percent(mean)} [${percent(low)}, ${percent(high)}]`, `${isBest ? "a new best, " : ""}number ${number}`];
+    const words = [`${percent(mean)} [${percent(low)}, ${percent(high)}]`, `${isBest ? "a new best, " : ""}number ${number}`, `after ${duration(dot.at)}`];
+    if (this.#alone) words.unshift(`${percent(this.#mean(dot))} on ${this.#alone.name}`);
     if (heldOut !== undefined) words.push(`${percent(heldOut)} on validation questions`);
     if (isDoubted) words.push("its answers cannot be trusted");
     score.textContent = words.join(" · ");
@@ -370,8 +494,8 @@ export class Chart {
   }
 
   #place() {
-    const x = this.#plot.valToPos(this.#shown.number, "x");
-    const y = this.#plot.valToPos(this.#shown.mean, "y");
+    const x = this.#plot.valToPos(this.#shown[this.#axis], "x");
+    const y = this.#plot.valToPos(this.#mean(this.#shown) ?? this.#shown.mean, "y");
     this.ring ??= Object.assign(document.createElement("i"), { className: "chart-ring" });
     this.ring.style.transform = `translate(${x}px, ${y}px)`;
     this.#plot.over.append(this.ring);
@@ -383,11 +507,19 @@ export class Chart {
 
   #pulse(dot) {
     const ring = Object.assign(document.createElement("i"), { className: dot.isBest ? "chart-pulse best" : "chart-pulse" });
-    ring.style.left = `${this.#plot.valToPos(dot.number, "x")}px`;
-    ring.style.top = `${this.#plot.valToPos(dot.mean, "y")}px`;
+    if (this.#mean(dot) === undefined) return;
+    ring.style.left = `${this.#plot.valToPos(dot[this.#axis], "x")}px`;
+    ring.style.top = `${this.#plot.valToPos(this.#mean(dot), "y")}px`;
     ring.addEventListener("animationend", () => ring.remove());
     this.#plot.over.append(ring);
   }
+}
+
+/** A tick of a time axis. */
+function time(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${+(seconds / 60).toFixed(1)} min`;
+  return seconds < 172800 ? `${+(seconds / 3600).toFixed(1)} h` : `${+(seconds / 86400).toFixed(1)} d`;
 }
 
 /** A text that fits: of names such as org/model the end is kept, which tells them apart, of others the beginning. */

@@ -1,21 +1,29 @@
 /** The live page: joins the feed, the history, the chart and the parts that the server renders. */
 
 import { Chart } from "./chart.js";
+import { ChartChoices } from "./chart_choices.js";
 import { Feed } from "./feed.js";
 import { duration, percent } from "./figures.js";
 import { History } from "./history.js";
 import { Now } from "./now.js";
 import { Parts } from "./parts.js";
+import { Views } from "./views.js";
 
 const ENDED = ["done", "stopped", "failed"];
 const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", polling: "Polling every 3 s", off: "" };
 const AWAY_MS = 10000;
+const NOTED = ["run.state", "evaluation.failed"]; // events that the chart notes
+const NOTES_MS = 1500;
+const NOTES_ANYWAY_MS = 60000; // of lost workers no event tells
+const PICTURES_MS = 5000;
 
 const root = document.querySelector("[data-run]");
 const history = new History();
 const chart = new Chart(root.querySelector("[data-chart]"), history, ({ id }) => location.assign(`${root.dataset.candidates}${id}/`));
 const parts = new Parts(document, settle);
 const now = new Now();
+const choices = new ChartChoices(root.querySelector("[data-chart-choices]"), (axis, alone) => chart.view(axis, alone));
+new Views(root, () => parts.ask("deep"));
 let isOver = false;
 let shown = Number(root.dataset.seq); // the newest event that the parts on the page know of, at least
 const feed = new Feed({
@@ -41,6 +49,8 @@ function hear(frame) {
     parts.refresh();
   }
   for (const { payload } of fresh) now.done(payload.candidate);
+  if (fresh.length) noteSoon(fresh.some(({ kind }) => NOTED.includes(kind)) ? NOTES_MS : NOTES_ANYWAY_MS);
+  choices.grown(history.nScored);
   chart.draw(frame.type === "snapshot" ? [] : history.dots.slice(known));
   sayWhatIsAwaited(root.querySelector("[data-empty]"));
   root.querySelector("[data-doubted]").toggleAttribute("hidden", !history.dots.some(({ isDoubted }) => isDoubted));
@@ -99,18 +109,57 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+// what is written beside the scores
+
+let noting = { at: Infinity, timer: 0 };
+
+/** Ask for the notes in so many ms, unless they are asked for sooner. */
+function noteSoon(ms) {
+  const at = Date.now() + ms;
+  if (at >= noting.at) return;
+  clearTimeout(noting.timer);
+  noting = { at, timer: setTimeout(note, ms) };
+}
+
+async function note() {
+  noting = { at: Infinity, timer: 0 };
+  try {
+    const answer = await fetch(root.dataset.notes);
+    if (!answer.ok || answer.redirected) return;
+    const { notes } = await answer.json();
+    chart.note(notes);
+    for (const sign of root.querySelectorAll("[data-noted]")) sign.hidden = !notes.some(({ kind }) => kind === sign.dataset.noted);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // the server is away; the feed says so
+  }
+}
+note();
+
 // small things
 
 function tick() {
   const elapsed = document.querySelector("[data-since]");
-  if (elapsed) elapsed.textContent = duration((Date.now() - Date.parse(elapsed.dataset.since)) / 1000);
+  if (elapsed) elapsed.textContent = since(Date.parse(elapsed.dataset.since));
+  const age = document.querySelector("[data-age]");
+  if (age) age.textContent = `${since(Math.max(Date.parse(age.dataset.age), history.newestAt ?? 0))} ago`;
   now.expire();
 }
+
+const since = (ms) => duration(Math.floor(Math.max(0, Date.now() - ms) / 1000));
 
 /** Parts are in their places: with them the last that was measured of an ended run may have come. */
 function settle() {
   now.draw();
   if (ENDED.includes(history.state)) finish();
+  else if (Date.now() - drawn > PICTURES_MS) redraw();
+}
+
+let drawn = Date.now();
+
+/** Pictures of what changes ask for their numbers anew: those that have asked already. */
+function redraw() {
+  drawn = Date.now();
+  for (const figure of root.querySelectorAll("[data-plot]:not([data-state=loading])")) figure.dispatchEvent(new CustomEvent("refresh"));
 }
 
 const table = root.querySelector("[data-chart-table]");

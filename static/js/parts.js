@@ -1,4 +1,5 @@
-/** The parts of the live page that the server renders: asked for again when something happened, put in place without disturbing who reads. */
+/** The parts of the live page that the server renders: asked for again when something happened, put in place without disturbing who reads.
+    Parts with `data-lazy` are asked for once the page is there. */
 
 const PAUSE_MS = 1000;
 const MOVE_MS = 350;
@@ -8,14 +9,26 @@ export class Parts {
   #timer = 0;
   #asking = false;
   #again = false;
-  #held = null;
+  #held = new Map(); // parts that wait until nobody reads, by name: {current, next}
 
   /** `onChange()` is called after parts were put in place. */
   constructor(root, onChange) {
     Object.assign(this, { root, onChange });
     this.reduced = matchMedia("(prefers-reduced-motion: reduce)");
-    document.addEventListener("click", ({ target }) => target.closest("[data-pill]") && this.#release());
-    document.addEventListener("pointerout", () => setTimeout(() => this.#held && !this.#isRead(this.#held.current) && this.#release(), 300));
+    document.addEventListener("click", ({ target }) => target.closest("[data-pill]") && this.#release(target.closest("[data-part]").dataset.part));
+    document.addEventListener("pointerout", () => setTimeout(() => {
+      for (const [name, { current }] of this.#held) if (!this.#isRead(current)) this.#release(name);
+    }, 300));
+    root.querySelectorAll("[data-lazy]").forEach(({ dataset }) => this.ask(dataset.part));
+  }
+
+  /** Ask for one part, whatever is in its place. */
+  async ask(name) {
+    try {
+      await this.#take(await this.#fetch(name));
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // the server is away; the feed says so
+    }
   }
 
   /** Something changed: ask for the parts, at most once a second. */
@@ -27,11 +40,7 @@ export class Parts {
   async #ask() {
     this.#timer = 0;
     this.#asking = true;
-    try {
-      await this.#take(await this.#fetch("live"));
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // the server is away; the feed says so
-    }
+    await this.ask("live");
     this.#asking = false;
     if (this.#again) {
       this.#again = false;
@@ -52,40 +61,45 @@ export class Parts {
       const current = this.root.querySelector(`[data-part="${next.dataset.part}"]`);
       if (!current || isSame(current, next)) continue;
       if ("later" in next.dataset) await this.#take(await this.#fetch(next.dataset.part));
-      else if ("waits" in next.dataset && this.#isRead(current)) this.#hold(current, next);
+      else if (this.#mustWait(current, next)) this.#hold(current, next);
       else this.#put(current, next);
     }
     this.onChange();
   }
 
+  /** Rows would move under whoever reads them; what was chosen anew does not wait. */
+  #mustWait(current, next) {
+    return "waits" in next.dataset && current.dataset.choice === next.dataset.choice && this.#isRead(current);
+  }
+
   /** Somebody points at a row or has the keyboard in it: nothing may move. */
   #isRead(part) {
-    return part.querySelector("tbody:hover, tbody :focus-visible") !== null;
+    return part.querySelector(":is(tbody, ol):hover, :is(tbody, ol) :focus-visible") !== null;
   }
 
   #hold(current, next) {
-    this.#held = { current, next };
-    const known = new Set(rows(current).map(({ dataset }) => dataset.candidate));
-    const n = rows(next).filter(({ dataset }) => !known.has(dataset.candidate)).length;
+    this.#held.set(next.dataset.part, { current, next });
+    const known = new Set(rows(current).map(key));
+    const n = rows(next).filter((row) => !known.has(key(row))).length;
     const pill = current.querySelector("[data-pill]");
     pill.textContent = n ? `${n} new – show` : "New scores – show";
     pill.hidden = false;
   }
 
-  #release() {
-    const { current, next } = this.#held;
-    this.#held = null;
+  #release(name) {
+    const { current, next } = this.#held.get(name);
     this.#put(current, next);
   }
 
   #put(current, next) {
-    const before = new Map(rows(current).map((row) => [row.dataset.candidate, row.getBoundingClientRect().top]));
-    if (this.#held?.current === current) this.#held = null;
+    const before = new Map(rows(current).map((row) => [key(row), row.getBoundingClientRect().top]));
+    this.#held.delete(current.dataset.part);
     for (const { id } of current.querySelectorAll("details[id][open]")) next.querySelector(`#${id}`)?.setAttribute("open", "");
     const settle = keepPlace(current, next);
     current.replaceWith(next);
     settle();
-    if (!this.reduced.matches && before.size) rows(next).forEach((row) => move(row, before.get(row.dataset.candidate)));
+    next.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true })); // what writes local times and draws pictures waits for it
+    if (!this.reduced.matches && before.size && current.dataset.choice === next.dataset.choice) rows(next).forEach((row) => move(row, before.get(key(row))));
   }
 }
 
@@ -99,7 +113,8 @@ function keepPlace(current, next) {
   };
 }
 
-const rows = (part) => [...part.querySelectorAll("tr[data-candidate]")];
+const rows = (part) => [...part.querySelectorAll("tr[data-candidate], li[data-entry]")];
+const key = ({ dataset }) => dataset.candidate ?? dataset.entry;
 
 /** Equal as far as a reader sees: forms carry a token that differs in every answer, so parts with forms have a key. */
 function isSame(current, next) {

@@ -22,10 +22,14 @@ MAX_DOTS: Final = 2500
 NEWEST_KEPT: Final = 200
 MAX_NUMERALS: Final = 19  # of a 64-bit number
 DIGITS: Final = 4
+SECOND_DIGITS: Final = 2
 
 
 class Dots(TypedDict):
-    """Scored candidates as columns, in the order in which they were scored. `number` counts from 1 and has gaps when dots were thinned."""
+    """Scored candidates as columns, in the order in which they were scored. `number` counts from 1 and has gaps when dots were thinned.
+
+    `at` is when, in seconds since the run began; `spent` the device seconds that all scores of the search have taken until then.
+    """
 
     id: list[int]
     number: list[int]
@@ -34,6 +38,8 @@ class Dots(TypedDict):
     mean: list[float]
     low: list[float]
     high: list[float]
+    at: list[float]
+    spent: list[float]
 
 
 class GenerationSummary(TypedDict):
@@ -74,6 +80,8 @@ class Snapshot(TypedDict):
     type: Literal["snapshot"]
     seq: int
     state: str
+    started: str | None
+    spent: float
     budget: int
     n_scored: int
     best: list[int]
@@ -105,6 +113,8 @@ class _Dot:
     high: float
     is_healthy: bool
     number: int
+    at: float
+    spent: float
 
     @property
     def standing(self) -> tuple[bool, float]:
@@ -138,14 +148,16 @@ def new_events(run_id: UUID, after: int, upto: int) -> Events:
 
 def snapshot(run_id: UUID) -> Snapshot:
     """All of the run; of very many dots every k-th, the newest, and each that was a best."""
-    run = Run.objects.only("next_seq", "state", "budget").get(pk=run_id)
-    dots = _dots(run_id)
+    run = Run.objects.only("next_seq", "state", "budget", "started", "created").get(pk=run_id)
+    dots, spent = _dots(run)
     best = _improvements(dots)
     drawn = _thinned(dots, best)
     return {
         "type": "snapshot",
         "seq": run.next_seq - 1,
         "state": run.state,
+        "started": run.started.isoformat() if run.started else None,
+        "spent": spent,
         "budget": run.budget,
         "n_scored": len(dots),
         "best": [dot.number for dot in best],
@@ -159,9 +171,12 @@ def snapshot(run_id: UUID) -> Snapshot:
     }
 
 
-def _dots(run_id: UUID) -> list[_Dot]:
-    scored = Evaluation.objects.filter(run_id=run_id, split="search", status="done", candidate__kind="evolved")
-    rows = scored.order_by("finished", "id").values_list(
+def _dots(run: Run) -> tuple[list[_Dot], float]:
+    """The dots, and what all scores of the search have taken: those of parents and of snapshots, too."""
+    done = Evaluation.objects.filter(run=run, split__in=("search", "validation"), status="done")
+    rows = done.order_by("finished", "id").values_list(
+        "split",
+        "candidate__kind",
         "candidate_id",
         "candidate__generation__number",
         "candidate__index",
@@ -170,11 +185,20 @@ def _dots(run_id: UUID) -> list[_Dot]:
         "low",
         "high",
         "is_healthy",
+        "finished",
+        "merge_seconds",
+        "evaluate_seconds",
     )
-    return [
-        _Dot(pk, generation or 0, index, fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, is_healthy, number)
-        for number, (pk, generation, index, fitness, mean, low, high, is_healthy) in enumerate(rows, 1)
-    ]
+    dots: list[_Dot] = []
+    began, spent = run.started or run.created, 0.0
+    for split, kind, pk, generation, index, fitness, mean, low, high, is_healthy, finished, merging, asking in rows:
+        spent += (merging or 0.0) + (asking or 0.0)
+        if split != "search" or kind != "evolved":
+            continue
+        score = fitness or 0.0, mean or 0.0, low or 0.0, high or 0.0, is_healthy
+        at = (finished - began).total_seconds() if finished else 0.0
+        dots.append(_Dot(pk, generation or 0, index, *score, len(dots) + 1, at, spent))
+    return dots, round(spent, SECOND_DIGITS)
 
 
 def _improvements(dots: Sequence[_Dot]) -> list[_Dot]:
@@ -202,6 +226,8 @@ def _columns(dots: Sequence[_Dot]) -> Dots:
         "mean": [round(dot.mean, DIGITS) for dot in dots],
         "low": [round(dot.low, DIGITS) for dot in dots],
         "high": [round(dot.high, DIGITS) for dot in dots],
+        "at": [round(dot.at, SECOND_DIGITS) for dot in dots],
+        "spent": [round(dot.spent, SECOND_DIGITS) for dot in dots],
     }
 
 

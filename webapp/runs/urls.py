@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from webapp.runs.views import acts, candidate, compare, drafts, first_try, leaderboard, listing, live, new, probe, standings
+from webapp.runs.views import (
+    acts,
+    candidate,
+    compare,
+    drafts,
+    first_try,
+    leaderboard,
+    listing,
+    live,
+    new,
+    pictures,
+    probe,
+    standings,
+)
 
 app_name = "runs"
 urlpatterns = [
@@ -19,6 +32,10 @@ urlpatterns = [
     path("runs/<uuid:run_id>/leaderboard.csv", leaderboard.as_csv, name="leaderboard_csv"),
     path("runs/<uuid:run_id>/leaderboard.json", leaderboard.as_json, name="leaderboard_json"),
     path("runs/<uuid:run_id>/history.json", live.history, name="history"),
+    path("runs/<uuid:run_id>/benchmark.json", pictures.benchmark, name="benchmark_scores"),
+    path("runs/<uuid:run_id>/annotations.json", pictures.notes, name="annotations"),
+    path("runs/<uuid:run_id>/genes.json", pictures.genes, name="genes"),
+    path("runs/<uuid:run_id>/timeline.json", pictures.timeline, name="timeline"),
     path("runs/<uuid:run_id>/pause/", acts.pause, name="pause"),
     path("runs/<uuid:run_id>/resume/", acts.resume, name="resume"),
     path("runs/<uuid:run_id>/stop/", acts.stop, name="stop"),

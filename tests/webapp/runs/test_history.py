@@ -43,6 +43,16 @@ def test_best_holds_exactly_the_candidates_that_were_better_than_all_before(owne
     assert series.snapshot(run.pk)["best"] == better
 
 
+def test_dots_say_when_they_were_scored_and_what_was_spent_until_then(owner: User) -> None:
+    run = make_run(owner, n_generations=1, population=3)
+    found = series.snapshot(run.pk)
+    spent = [0.72 * n for n in (5, 6, 7)]  # four references come first
+    assert found["dots"]["spent"] == pytest.approx(spent, abs=0.01) and found["spent"] == pytest.approx(
+        spent[-1], abs=0.01
+    )
+    assert found["dots"]["at"] == pytest.approx([0.7 * n for n in (5, 6, 7)], abs=0.01)
+
+
 def test_generations_have_the_mean_and_spread_of_their_scores(owner: User) -> None:
     run = make_run(owner, n_generations=2, population=6)
     means = Evaluation.objects.filter(candidate__generation__number=1).values_list("mean", flat=True)

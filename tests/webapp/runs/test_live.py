@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from tests.webapp.runs.rows import make_run
+from webapp.runs.listing import time_left
 from webapp.runs.models import Candidate, Evaluation, Run, RunState
-from webapp.runs.summary import summary, time_left
+from webapp.runs.summary import summary
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +71,28 @@ def test_a_pause_says_why(owner: User, owner_client: Client) -> None:
 def test_failures_are_grouped_by_cause_with_an_example(owner: User, owner_client: Client) -> None:
     text = page(owner_client, make_run(owner, n_generations=2, n_failed=3))
     assert "3 failed: not finite." in text and "gave no finite numbers in layer 2" in text
+    assert "Nothing is to be done: the search avoids what is like them." in text and ">g1.0</a>" in text
+
+
+def test_where_memory_ran_out_the_page_leads_to_another_run(owner: User, owner_client: Client) -> None:
+    run = make_run(owner, n_generations=1, population=2)
+    candidate = run.candidates.filter(kind="evolved")[0]
+    Evaluation.objects.create(run=run, candidate=candidate, split="full", status="failed", failure_kind="out_of_memory")
+    text = page(owner_client, run)
+    assert "1 failed: out of memory." in text and f"?like={run.pk}" in text
+
+
+def test_the_gauge_answers_in_words(owner: User, owner_client: Client) -> None:
+    run = make_run(owner, n_generations=2, population=4)
+    assert "Too early to say." in page(owner_client, run, "?part=gauge")
+    run = make_run(owner, n_generations=9, population=6)
+    assert re.search(r"<strong>(Yes|Perhaps|No)\.</strong>", page(owner_client, run, "?part=gauge"))
+
+
+def test_a_live_page_says_that_the_run_does_not_need_it(owner: User, owner_client: Client) -> None:
+    said = "closing it, or losing the connection, stops nothing"
+    assert said in page(owner_client, make_run(owner, n_generations=1))
+    assert said not in page(owner_client, make_run(owner, state="done", n_generations=1, ending=True))
 
 
 def test_what_was_not_scored_is_blank_and_never_zero(owner: User, owner_client: Client) -> None:
@@ -95,18 +118,26 @@ def test_the_head_compares_the_best_with_the_best_parent(owner: User) -> None:
     assert found.gain and found.gain.value == pytest.approx((best.mean or 0) - (parent.mean or 0))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "n_left", "expected"),
-    [([30, 20, 10, 0], 6, 60), ([5, 0], 1, 5), ([7], 3, None), ([], 3, None), ([9, 0], 0, None), ([4, 4], 5, 0)],
-)
-def test_time_left_follows_the_recent_pace(seconds: list[int], n_left: int, expected: int | None) -> None:
-    start = datetime(2026, 1, 1)
-    left = time_left([start + timedelta(seconds=second) for second in seconds], n_left)
+@pytest.mark.parametrize(("pace", "n_left", "expected"), [(10, 6, 60), (None, 3, None), (9, 0, None), (0, 5, 0)])
+def test_time_left_follows_the_recent_pace(pace: int | None, n_left: int, expected: int | None) -> None:
+    left = time_left(None if pace is None else timedelta(seconds=pace), n_left)
     assert left == (None if expected is None else timedelta(seconds=expected))
 
 
+def test_the_pace_is_that_of_the_latest_candidates(owner: User) -> None:
+    run = make_run(owner, n_generations=2, population=8, budget=20)  # 0.7 s each
+    left = summary(run, owner).row.left
+    assert left is not None and left.total_seconds() == pytest.approx(4 * 0.7)
+
+
 def test_nothing_is_estimated_while_paused(owner: User) -> None:
-    assert summary(make_run(owner, state="paused"), owner).left is None
+    assert summary(make_run(owner, state="paused"), owner).row.left is None
+
+
+def test_device_time_is_that_of_all_scores(owner: User) -> None:
+    work = summary(make_run(owner, n_generations=1, population=4), owner).row.work
+    assert (work.n_through, work.n_done) == (4, 8)  # with two parents and two baselines
+    assert work.seconds == pytest.approx(8 * 0.72) and work.merging == pytest.approx(0.02 / 0.72)
 
 
 def test_the_parts_are_the_same_as_in_the_page(owner: User, owner_client: Client) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Subquery, Sum
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
@@ -24,9 +24,12 @@ from webapp.lineage.actions import model_a
 from webapp.lineage.queries import around, open_origins
 from webapp.runs import leaderboard, paths, series, slots, worth
 from webapp.runs.config import RunConfig
+from webapp.runs.deep import Deep
+from webapp.runs.improving import gauge
 from webapp.runs.layer_map import layer_map
-from webapp.runs.models import Candidate, Run
+from webapp.runs.models import Candidate, Event, Run
 from webapp.runs.summary import Summary, summary
+from webapp.runs.timeline import STAGES
 from webapp.sharing.access import runs_of
 from webapp.sharing.forms import ROLES
 from webapp.sharing.models import Share
@@ -37,14 +40,19 @@ from webapp.sharing.models import Share
 def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
     """The page; `?part=live` answers with the parts that change, which the page puts in their places. `?rows=all` shows all ranked rows.
 
-    Parts that seldom change are only announced there, and answered by their names, such as `?part=slots`.
+    Parts that seldom change are only announced there, and answered by their names, such as `?part=slots`. Two come only when the page is
+    there already: the gauge, and what lies below it, of which `?view=` chooses one.
     """
     run, part = _visible(request, run_id), request.GET.get("part")
+    deep = Deep.asked(request.GET)
+    if part == "deep":
+        context = {"run": run, "deep": deep, "deep_key": deep.key(run), "log": deep.log_of(run), "stages": STAGES}
+        return render(request, "runs/_deep.html", context)
     config = RunConfig.from_json(run.config)
     found = summary(run, request.user)
-    if part in LATER:
+    if part in ASKED:
         context = {"run": run, "summary": found, "row": found.row, "config": config}
-        return render(request, f"runs/_{part}.html", context | LATER[part](run, config, found))
+        return render(request, f"runs/_{part}.html", context | ASKED[part](run, config, found))
     board = leaderboard.board(run, found.row.n_scored, everything=request.GET.get("rows") == "all")
     parts = board.parts.get(found.row.best.pk, ()) if found.row.best else ()
     context = {
@@ -53,7 +61,10 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         "row": found.row,
         "board": board,
         "parts": parts,
+        "n_left": run.budget - found.row.n_scored,
         "config": config,
+        "deep": deep,
+        "deep_key": deep.key(run),
     }
     if part == "live":
         announced = {"worth_key": worth.key(run, _best(found))} if config.path else {}
@@ -96,12 +107,18 @@ def _worth(run: Run, config: RunConfig, found: Summary) -> dict[str, Any]:
     }
 
 
+def _gauge(run: Run, config: RunConfig, found: Summary) -> dict[str, Any]:
+    return {"gauge": gauge(run)}
+
+
 LATER: Final[dict[str, Callable[[Run, RunConfig, Summary], dict[str, Any]]]] = {
     "best": _pictures,
     "slots": _slots,
     "worth": _worth,
 }
 """Parts that seldom change, by the names of their templates; the last two are of a search for a path."""
+ASKED: Final = LATER | {"gauge": _gauge}
+"""All parts that are answered alone."""
 
 
 def _best(found: Summary) -> Candidate | None:
@@ -138,5 +155,13 @@ def _people(run: Run, user: User) -> dict[str, Any]:
 
 
 def _visible(request: SignedIn, run_id: UUID) -> Run:
+    """With what the page says of it in a word: whether it is shared, when its newest event was, and what its downloads take."""
     runs = runs_of(request.user).select_related("winner", "owner")
-    return get_object_or_404(runs.annotate(is_shared=Exists(Share.objects.filter(run=OuterRef("pk")))), pk=run_id)
+    built = Candidate.objects.filter(run=OuterRef("pk"), export__status="done").order_by().values("run")
+    told = Event.objects.filter(run=OuterRef("pk")).order_by("-seq")
+    annotated = runs.annotate(
+        is_shared=Exists(Share.objects.filter(run=OuterRef("pk"))),
+        downloads=Subquery(built.annotate(n=Sum("export__n_bytes")).values("n")),
+        newest=Subquery(told.values("created")[:1]),
+    )
+    return get_object_or_404(annotated, pk=run_id)
