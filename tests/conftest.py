@@ -5,7 +5,10 @@ Persons: `owner` made the thing under test, `member` has an account, `stranger` 
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -18,11 +21,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import connection
-from django.test import Client, override_settings
+from django.db import connection, transaction
+from django.test import Client, TransactionTestCase, override_settings
 from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
+from tests.canary import CANARY, LARGEST, Listener, listening, telling
+from tests.testenv import SERVICES
+from webapp.accounts import hub
 from webapp.system.processes import Child, Command, wait_until
 from webapp.system.programs import worker_commands, worker_is_ready
 
@@ -46,6 +52,16 @@ def cheap_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def canary(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
+    """The owner's token of the Hub is told nowhere, in the whole suite."""
+    with listening() as listener:
+        yield listener
+    heard = [*listener.heard, *telling(tmp_path_factory.getbasetemp().rglob("*"), LARGEST)]
+    heard += telling(pytestconfig.stash[SERVICES].data.rglob("*"), math.inf)
+    assert heard == [], f"these told the canary: {heard}"
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The served site's threads may keep a session a moment longer than the last test, and the database could not be dropped."""
@@ -55,9 +71,38 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         cursor.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tables_are_emptied_quickly() -> Iterator[None]:
+    """After a test with transactions of its own Django truncates all tables and fills two again: a third of a second, for a few rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: empty_tables())
+        yield
+
+
+def empty_tables() -> None:
+    """Delete all rows but those that Django keeps about models, without a look at references, and only where there are any.
+
+    What a process that was killed had begun to write is waited for.
+    """
+    deadline = time.monotonic() + 5
+    while others_at_work() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kept = {"django_migrations", "django_content_type", "auth_permission"}
+    with transaction.atomic(), connection.cursor() as cursor:
+        tables = [name for name in connection.introspection.table_names(cursor) if name not in kept]
+        cursor.execute(" UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in tables))
+        filled = [name for (name,) in cursor.fetchall()]
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for name in filled:
+            cursor.execute(f"DELETE FROM {name}")
+
+
 @pytest.fixture
 def owner(db: None) -> User:
-    return User.objects.create_user("owner", password="owner's password")
+    """With a token of the Hub."""
+    made = User.objects.create_user("owner", password="owner's password")
+    hub.keep_token(made, CANARY)
+    return made
 
 
 @pytest.fixture
@@ -116,12 +161,40 @@ def live_app(transactional_db: None) -> Iterator[str]:
 @pytest.fixture
 def worker_process(transactional_db: None, tmp_path: Path) -> Iterator[Child]:
     """A real worker on the test database, ready for work; ended with the test."""
-    child = Child(worker_command(str(connection.settings_dict["NAME"])), tmp_path / "worker.log")
+    with hired_worker(tmp_path) as child:
+        yield child
+
+
+@contextmanager
+def hired_worker(folder: Path) -> Iterator[Child]:
+    """A real worker on the test database until the block ends; ready for work when it begins."""
+    child = Child(worker_command(str(connection.settings_dict["NAME"])), folder / "worker.log")
     try:
         wait_until(lambda: worker_is_ready(child), child, 60, lambda: False)
         yield child
     finally:
         child.stop()
+
+
+@contextmanager
+def at_work(worker: Child) -> Iterator[None]:
+    """Let a worker that sleeps work until the block ends. It then sleeps without a transaction, so that tables may be emptied."""
+    os.kill(worker.pid, signal.SIGCONT)
+    yield
+    while True:
+        os.kill(worker.pid, signal.SIGSTOP)
+        if not others_at_work():
+            return
+        os.kill(worker.pid, signal.SIGCONT)
+        time.sleep(0.05)
+
+
+def others_at_work() -> bool:
+    """Whether another session does anything in the test database."""
+    others = "backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {others})")
+        return bool(cursor.fetchone()[0])
 
 
 def worker_command(database: str) -> Command:

@@ -72,12 +72,23 @@ SERVICES = pytest.StashKey[Services]()
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    if _runs_no_test_itself(early_config):
+        folder = tempfile.TemporaryDirectory(prefix="progeny-test-")
+        early_config.add_cleanup(folder.cleanup)
+        os.environ["PROGENY_DATA"] = folder.name
+        return (yield)
     services = Services()
     early_config.add_cleanup(services.stop)
     early_config.stash[SERVICES] = services
     os.environ["PROGENY_DATA"] = str(services.data)
     for name in ("DATABASE_URL", "REDIS_URL", "PROGENY_DEBUG", "PROGENY_URL", "PROGENY_HOSTS"):
         os.environ.pop(name, None)
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    # processes that share the cores wait for each other's threads longer than these save
+    os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running in the main thread
     return (yield)
+
+
+def _runs_no_test_itself(config: pytest.Config) -> bool:
+    """Whether xdist's processes do, each of which has servers of its own."""
+    return bool(getattr(config.known_args_namespace, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ

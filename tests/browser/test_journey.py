@@ -20,7 +20,7 @@ from webapp.system.processes import Child
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]
 BUDGET = 2000  # more than any machine scores before the test stops it
-QUESTIONS = 40
+QUESTIONS = 12
 MINUTE = 60_000  # milliseconds
 
 LOAD = """

@@ -34,7 +34,7 @@ def demo_config() -> RunConfig:
     return RunConfig(
         parents=tuple(Parent(row.name, row.folder, row.fingerprint) for row in rows),
         base=None,
-        objectives=(Objective(spec, 1.0, 20, 20, 20),),
+        objectives=(Objective(spec, 1.0, 8, 8, 8),),
         method="passthrough",
         groups="model",
         settings=(),

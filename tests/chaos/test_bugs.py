@@ -10,7 +10,7 @@ from tests.chaos import bugs
 from tests.chaos.stage import Stage
 from webapp.runs.models import Attempt
 
-ALWAYS = (bugs.an_event_is_lost,)
+ALWAYS = (bugs.an_event_is_lost, bugs.no_fence)
 PLANTED = [
     pytest.param(bug, said, marks=[] if bug in ALWAYS else [pytest.mark.chaos], id=bug.__name__)
     for bug, said in bugs.BUGS.items()
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.timeout(300)
 
 def play(stage: Stage, prepare: Callable[[], None]) -> None:
     """One worker freezes beyond its lease and wakes while another computes the same; one is killed; some candidates fail."""
-    run = stage.launch(3, budget=24, population_size=8)
+    run = stage.launch(3, budget=48, population_size=8)
     stage.crew.plan(a="slow")
     stage.crew.start("frozen", "before_result:freeze", prepare)
     stage.wait_for(lambda: stage.crew.is_frozen("frozen"), "the worker is frozen")
-    attempts = Attempt.objects.filter(evaluation__run=run, evaluation__candidate__name="a")
+    attempts = Attempt.objects.filter(evaluation__run=run, evaluation__candidate__name="a", evaluation__split="search")
     stage.crew.start("w1", prepare=prepare)
     stage.wait_for(lambda: attempts.filter(outcome="lost").exists(), "its work is given up for lost")
     stage.wait_for(lambda: attempts.filter(worker="w1").exists(), "another takes it")

@@ -213,7 +213,7 @@ def explore(ledger: type[Ledger], n_sequences: int, n_steps: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_no_sequence_of_actions_breaks_the_ledger(ledger: type[Ledger]) -> None:
-    explore(ledger, n_sequences=30, n_steps=15)
+    explore(ledger, n_sequences=12, n_steps=15)
 
 
 @pytest.mark.slow

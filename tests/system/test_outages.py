@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 
 from tests.conftest import free_port, wait_for
 from webapp.env import BASE_DIR
@@ -60,7 +64,7 @@ class Web:
     """`manage.py web` with that database, as somebody sees it who has signed in once: every page has to ask who that is."""
 
     def __init__(self, port: int, log: Path, url: str, data: Path) -> None:
-        self._port = port
+        self.port = port
         environment = {"DATABASE_URL": url, "PROGENY_DATA": str(data), "PROGENY_SECRET_KEY": "k" * 50}
         manage = (sys.executable, "manage.py")
         prepared = subprocess.run(
@@ -70,7 +74,7 @@ class Web:
         self.child = Child(Command("web", (*manage, "web", "--port", str(port)), environment, BASE_DIR), log)
 
     def get(self, **headers: str) -> tuple[HTTPResponse, str]:
-        client = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        client = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             client.request("GET", "/", headers={"Cookie": "progeny_session=somebody", **names})
@@ -104,25 +108,27 @@ def web(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def check_maintenance(web: Web) -> None:
+    """Three people at once, for each of them has to wait a few seconds."""
     began = time.monotonic()
-    answer, page = web.get()
+    with ThreadPoolExecutor(3) as people:
+        asked = ({}, {"Accept": "application/json"}, {"HX_Request": "true"})
+        (whole, page), (for_machines, _), (part, piece) = people.map(lambda headers: web.get(**headers), asked)
     assert time.monotonic() - began < ANSWER_SECONDS
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
-    assert "Back in a moment" in page
-    answer, page = web.get(Accept="application/json")
-    assert (answer.status, answer.headers["Content-Type"]) == (503, "application/json")
-    answer, page = web.get(HX_Request="true")
-    assert (answer.status, "<html" in page) == (503, False)
+    assert {answer.status for answer in (whole, for_machines, part)} == {503}
+    assert whole.headers["Retry-After"] == "10" and "Back in a moment" in page
+    assert for_machines.headers["Content-Type"] == "application/json"
+    assert "<html" not in piece
 
 
-def test_a_stopped_database_is_a_page_in_words_and_all_is_well_when_it_is_back(database: Database, web: Web) -> None:
-    for seconds in (0, 15):
-        database.stop()
-        check_maintenance(web)
-        time.sleep(seconds)
-        check_maintenance(web)
-        database.start()
-        assert web.recovers() < RECOVERY_SECONDS
+@pytest.mark.parametrize("seconds", [0, pytest.param(15, marks=pytest.mark.slow)])
+def test_a_stopped_database_is_a_page_in_words_and_all_is_well_when_it_is_back(
+    database: Database, web: Web, seconds: float
+) -> None:
+    database.stop()
+    time.sleep(seconds)
+    check_maintenance(web)
+    database.start()
+    assert web.recovers() < RECOVERY_SECONDS
     assert "Traceback" not in web.child.written()
 
 
@@ -145,3 +151,28 @@ def test_others_who_hold_all_connections_are_waited_for(database: Database, web:
         check_maintenance(web)
     assert web.recovers() < RECOVERY_SECONDS
     assert "Traceback" not in web.child.written()
+
+
+def test_more_visitors_than_it_may_open_files_for_are_turned_away_and_it_recovers(web: Web) -> None:
+    pid = web.child.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    n_open = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (n_open + 20, limits[1]))
+    try:
+        with ExitStack() as visitors:
+            for _ in range(200):
+                visitors.enter_context(socket.create_connection(("127.0.0.1", web.port), timeout=5))
+            wait_for(lambda: len(os.listdir(f"/proc/{pid}/fd")) >= n_open + 20, "it has opened all that it may")
+            assert web.child.exit_code() is None
+        assert web.recovers() < RECOVERY_SECONDS
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert "Traceback" not in web.child.written()
+
+
+def test_a_database_that_was_cut_off_without_a_word_is_noticed_within_half_a_minute() -> None:
+    """As far as settings can tell: to cut a network takes more rights than a test has."""
+    options = settings.DATABASES["default"]["OPTIONS"]
+    assert options["connect_timeout"] <= 5
+    assert options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"] <= 30
+    assert options["tcp_user_timeout"] <= 30_000

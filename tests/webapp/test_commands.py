@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Iterator
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
@@ -14,6 +17,7 @@ from django.core.management import CommandError, call_command
 from merging.demo import PACK
 from merging.indexes import parent_facts
 from merging.recipes import Recipe
+from tests.conftest import at_work, hired_worker
 from tests.merging.models import config, write_parent, write_relative
 from webapp.runs.management.commands import evolve
 from webapp.runs.models import Run
@@ -28,6 +32,21 @@ def services(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the tests: nothing is started for the command."""
     for module in (evolve, started):
         monkeypatch.setattr(module, "ensure_services", lambda say, worker=False: nullcontext())
+
+
+@pytest.fixture(scope="module")
+def hired(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """One worker for all runs of this file: to start one takes longer than most of them."""
+    with hired_worker(tmp_path_factory.mktemp("worker")) as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        yield worker
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def worker(hired: Child, transactional_db: None) -> Iterator[None]:
+    with at_work(hired):
+        yield
 
 
 @pytest.fixture
@@ -60,11 +79,9 @@ def choices(family: dict[str, str], questions: Path, method: str = "task_arithme
     return [*words, "--method", method, "--scorer", "exact_match", "--groups", "model"]
 
 
-@pytest.mark.usefixtures("services")
+@pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
-def test_parents_in_folders_evolve_to_a_winner_with_final_scores(
-    family: dict[str, str], questions: Path, worker_process: Child
-) -> None:
+def test_parents_in_folders_evolve_to_a_winner_with_final_scores(family: dict[str, str], questions: Path) -> None:
     found = run_evolve(*choices(family, questions))
     assert (found["state"], len(found["candidates"])) == ("done", 6)
     compared = [found["winner"], *found["parents"], *found["baselines"]]
@@ -73,10 +90,10 @@ def test_parents_in_folders_evolve_to_a_winner_with_final_scores(
     assert found["first_candidate_seconds"] <= found["seconds"]
 
 
-@pytest.mark.usefixtures("services")
+@pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
 def test_what_parents_share_evolves_along_gradients_for_parts_of_layers(
-    family: dict[str, str], questions: Path, worker_process: Child
+    family: dict[str, str], questions: Path
 ) -> None:
     words = ["--parents", f"{family['a']},{family['b']}", "--benchmark", str(questions), "--scorer", "exact_match"]
     found = run_evolve(*words, "--method", "slerp", "--groups", "gradient 2", "--filters", "parts")
@@ -94,11 +111,9 @@ def path_choices(family: dict[str, str], questions: Path, parents: str = "a,b") 
     return ["--parents", folders, "--benchmark", str(questions), "--scorer", "exact_match", *PATH]
 
 
-@pytest.mark.usefixtures("services")
+@pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
-def test_a_path_evolves_through_the_layers_of_two_folders(
-    family: dict[str, str], questions: Path, worker_process: Child
-) -> None:
+def test_a_path_evolves_through_the_layers_of_two_folders(family: dict[str, str], questions: Path) -> None:
     out = StringIO()
     call_command("evolve", "--space", "path", *path_choices(family, questions), "--path-repeats", "2", stdout=out)
     found = json.loads(out.getvalue())
@@ -107,10 +122,10 @@ def test_a_path_evolves_through_the_layers_of_two_folders(
     assert Recipe.from_json(found["winner_recipe"]).path
 
 
-@pytest.mark.usefixtures("services")
+@pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
 def test_the_winner_over_numbers_is_model_a_of_a_run_over_paths_that_follows_by_itself(
-    family: dict[str, str], questions: Path, worker_process: Child
+    family: dict[str, str], questions: Path
 ) -> None:
     words = ["--space", "both", *path_choices(family, questions), "--base", family["base"], "--budget", "6"]
     out = StringIO()

@@ -22,6 +22,7 @@ from django.test import Client
 
 from merging.harness.index import Entry, harness_version
 from webapp.accounts import hub
+from webapp.accounts.models import HubToken
 from webapp.library import fetches
 from webapp.library.models import Fetch
 from webapp.masking import MASK, MaskedHandler, masked
@@ -122,15 +123,21 @@ def test_a_token_goes_to_the_hub_and_is_seen_nowhere_else(
     assert [file for file in files if CANARY.encode() in file.read_bytes()] == []
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.django_db(transaction=True)
-def test_who_has_no_token_asks_once_and_is_told_what_to_do(owner: User, gated: GatedHub) -> None:
-    row = fetches.request_fetch(owner, *ASKED)
-    Fetch.objects.filter(pk=row.pk).update(status="leased", lease_token=1, lease_until="2100-01-01T00:00Z")
-    fetches.carry_out(row.pk, 1)
-    row.refresh_from_db()
-    assert "give a token of yours under Account" in row.failure
-    assert {right for _, right in gated.asked} == {""}
+def test_who_has_no_token_asks_once_and_is_told_what_to_do(
+    owner: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATA_DIR = tmp_path
+    HubToken.objects.all().delete()
+    asked = []
+
+    def freeze(task: str, metric: str, path: Path, *, environment: dict[str, str], **others: object) -> None:
+        asked.append(environment)
+        raise fetches.AccessError("gated")
+
+    monkeypatch.setattr(fetches, "freeze", freeze)
+    with pytest.raises(fetches.AccessError, match="give a token of yours under Account"):
+        fetches.fetch(owner, *ASKED)
+    assert asked == [{}]
 
 
 def test_what_was_fetched_with_a_token_is_its_owner_s_alone(

@@ -82,6 +82,7 @@ class Watcher:
     """A page: what it has heard, and how it comes back."""
 
     def __init__(self, run: Run, client: Client, port: int) -> None:
+        self.run = run
         name = settings.SESSION_COOKIE_NAME
         self._headers = {"Cookie": f"{name}={client.cookies[name].value}", "Origin": f"http://127.0.0.1:{port}"}
         self._address = f"ws://127.0.0.1:{port}/ws/runs/{run.pk}/"
@@ -102,6 +103,8 @@ class Watcher:
                     self.n_times += 1
                     async for text in line:
                         frame = json.loads(text)
+                        if frame["type"] == "progress":
+                            continue
                         assert frame["type"] == "events"
                         self.seqs += [event["seq"] for event in frame["events"]]
                         self.last = frame["seq"]
