@@ -91,9 +91,9 @@ def test_new_rows_wait_until_they_are_asked_for(site: str, page: Any, run: Run) 
 def test_a_candidate_is_noted_and_its_answers_are_filtered(
     site: str, page: Any, run: Run, size: dict[str, int]
 ) -> None:
-    best = Evaluation.objects.filter(run=run, split="search", candidate__kind="evolved").order_by("-fitness")
+    scored = Evaluation.objects.filter(run=run, split="search", status="done", candidate__kind="evolved")
     page.set_viewport_size(size)
-    page.goto(site + candidate_page(run, best.values_list("candidate", flat=True)[0]))
+    page.goto(site + candidate_page(run, scored.order_by("-fitness")[0].candidate_id))
     page.get_by_label("Your note").fill("Counts, and says so in Japanese.")
     page.get_by_label("Your tags").fill("finalist, Japanese")
     page.get_by_role("button", name="Save", exact=True).click()

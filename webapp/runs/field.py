@@ -53,6 +53,10 @@ class Entry(NamedTuple):
     is_front: bool = False
 
 
+N_READ: Final = Entry._fields.index("parts")
+"""The first fields of an entry, which its own rows tell; the others come of all entries together."""
+
+
 @dataclass(frozen=True)
 class Field:
     """All entries: those with a place in its order, then the others by fitness."""
@@ -112,7 +116,7 @@ def _read(run: Run) -> Field:
     for place, entry in enumerate(entries, start=1):
         own = parts.get(entry.evaluation, ())
         is_ranked = place <= n_ranked
-        found.append(entry._replace(parts=own, place=place if is_ranked else 0, is_front=is_ranked and own in best))
+        found.append(Entry(*entry[:N_READ], own, place if is_ranked else 0, is_ranked and own in best))
     return Field(found)
 
 

@@ -118,8 +118,9 @@ def _names(config: RunConfig) -> list[str]:
 
 
 def _usual(config: RunConfig) -> tuple[str, ...]:
-    """The columns of a run without a choice: models of one size need no word of it."""
-    return (*USUAL, "size") if config.path else USUAL
+    """The columns of a run without a choice: models of one size need no word of it, and several benchmarks need room."""
+    usual = tuple(column for column in USUAL if column != "age") if _n_parts(config) else USUAL
+    return (*usual, "size") if config.path else usual
 
 
 def _front(config: RunConfig, found: Field) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def _filters(query: BoardQuery, config: RunConfig, found: Field, usual: tuple[st
     return {
         "kinds": [(kind, KIND_WORDS[kind], kind in query.kinds) for kind in KINDS],
         "sorts": [(sort, label, query.sort == sort) for sort, label in words.items()],
+        "order_words": words[query.sort.removeprefix("-")],
         "columns": [(name, label, name in query.columns) for name, label in columns.items()],
         "last_generation": max(generations, default=0),
         "is_pareto_known": _n_parts(config) > 0,
