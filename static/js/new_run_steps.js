@@ -9,7 +9,7 @@ let followed = 0;
 
 /** The element that the address names, as far as it belongs to a step. */
 function named() {
-  const found = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const found = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   return found?.closest("[data-step]") ? found : null;
 }
 
