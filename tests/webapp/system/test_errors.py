@@ -104,7 +104,7 @@ def test_a_page_that_takes_the_database_too_long_says_so_and_is_not_asked_again_
     answer = _as_people_see_it(member_client).get("/")
     assert answer.status_code == 500 and "Retry-After" not in answer
     page = answer.content.decode()
-    assert "This takes too long" in page and "http-equiv" not in page and "does not answer" not in page
+    assert "This takes too long" in page and "http-equiv" not in page and "Back in a moment" not in page
 
 
 @pytest.mark.parametrize(
