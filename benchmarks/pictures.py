@@ -41,6 +41,7 @@ def main(folder: Path) -> None:
             subprocess.run(_evolve("quick"), check=True, stdout=subprocess.DEVNULL)
             second = subprocess.Popen(_evolve("standard"), stdout=subprocess.DEVNULL)
             _take(f"http://127.0.0.1:{port}", folder)
+            _check_sizes(folder)
         finally:
             for process in (second, up):
                 if process:
@@ -102,8 +103,16 @@ def _picture(page: Any, address: str, file: Path) -> None:
     page.goto(address, wait_until="load")
     page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=str(file))
-    if (n_bytes := file.stat().st_size) > MOST_BYTES:
-        raise RuntimeError(f"{file} has {n_bytes} bytes, expected {MOST_BYTES} at most")
+
+
+def _check_sizes(folder: Path) -> None:
+    large = [
+        f"{file.name} ({file.stat().st_size})"
+        for file in sorted(folder.glob("*.png"))
+        if file.stat().st_size > MOST_BYTES
+    ]
+    if large:
+        raise RuntimeError(f"of more than {MOST_BYTES} bytes: {', '.join(large)}")
 
 
 def _n_scored(run: Any) -> int:

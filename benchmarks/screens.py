@@ -71,6 +71,8 @@ def addresses(run: Any, candidates: list[Any]) -> Mapping[str, str]:
         "across runs": reverse("runs:standings"),
         "candidate": reverse("runs:candidate", args=[run.pk, candidates[0].pk]),
         "compare": f"{reverse('analysis:compare')}?{compared}",
+        "genes": reverse("analysis:genes", args=[run.pk]),
+        "genealogy": reverse("lineage:genealogy", args=[run.pk]),
         "models": reverse("library:parents"),
         "benchmarks": reverse("library:benchmarks"),
         "new run": reverse("runs:new"),

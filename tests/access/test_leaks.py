@@ -20,15 +20,16 @@ from webapp.sharing.actions import share
 PAGES = (
     "/", "/?show=live", "/?show=ended", "/?q=sums", "/?page=2", "/runs/new/", "/models/", "/models/?model=1&model=2&model=3",
     "/benchmarks/", "/benchmarks/tasks/", "/benchmarks/tasks/requests/", "/account/", "/healthz", "/sign-in/",
-    "/trials/",
+    "/trials/", "/exports/", "/exports/?show=ready", "/system/?tab=limits",
 )  # fmt: skip
 SECRETS = ("Paths of Japanese sums", "what follows", "secret_task", "sums.jsonl", "tried alone")
+PILLS = re.compile(r'<div class="pills".*?</div>', re.DOTALL)
 OWN_TOKEN = re.compile(r'(csrfmiddlewaretoken" value="|X-CSRFToken": "|name="key" value=")[^"]+')
 
 
 def seen(client: Client) -> dict[str, str]:
-    """Every page as it is, but for what is drawn by lot."""
-    return {page: OWN_TOKEN.sub(r"\1", client.get(page).content.decode()) for page in PAGES}
+    """Every page as it is, but for what is drawn by lot, and for what the bar says of the machine."""
+    return {page: PILLS.sub("", OWN_TOKEN.sub(r"\1", client.get(page).content.decode())) for page in PAGES}
 
 
 def test_a_member_sees_the_same_whatever_somebody_else_has(
