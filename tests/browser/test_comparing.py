@@ -58,7 +58,7 @@ def test_keys_walk_along_the_disagreements_over_pages(site: str, run: Run, page:
     for _ in range(n):
         page.keyboard.press("n")
     page.wait_for_url("**page=2**")
-    page.wait_for_function("document.activeElement.matches('[data-differs]')")
+    page.wait_for_function("() => document.activeElement.matches('[data-differs]')")
     assert is_narrow(page)
 
 
@@ -117,3 +117,23 @@ def test_a_chart_without_its_numbers_says_so_and_asks_again(
         page.locator("#importance").get_by_role("button", name="Try again").click()
         page.locator("#importance:is([data-state=ready], [data-state=empty])").wait_for()
         complaints.clear()
+
+
+@WIDTHS
+def test_what_is_chosen_gathers_at_the_foot_of_every_page(site: str, run: Run, page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    first, second = run.candidates.filter(kind="evolved")[:2]
+    tray = page.get_by_role("complementary", name="Chosen to compare")
+    for candidate in (first, second):
+        page.goto(f"{site}/runs/{run.pk}/candidates/{candidate.pk}/")
+        button = page.get_by_role("button", name="Add to compare")
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+    page.goto(f"{site}/benchmarks/")
+    assert tray.get_by_role("listitem").count() == 2 and is_narrow(page)
+    tray.get_by_role("link", name="Compare 2").click()
+    page.get_by_role("heading", name=f"{first.name} beside {second.name}").wait_for()
+    tray.get_by_role("button", name=f"Leave out {first.name}").click()
+    assert tray.get_by_role("listitem").count() == 1
+    tray.get_by_role("button", name="Clear").click()
+    tray.wait_for(state="hidden")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
+from django.db.models import QuerySet
 from numpy.typing import NDArray
 
 from merging.errors import EvaluationError, MergingError
@@ -98,7 +99,7 @@ def shown(run_id: UUID, genes: Sequence[Gene]) -> Shown:
     kept = _thinned(len(scored), [fitness or 0.0 for _, fitness, _ in scored])
     ids = [scored[i][0] for i in kept]
     rows = Candidate.objects.filter(pk__in=ids).values_list("pk", "name", "genome")
-    found = {pk: (name, genome) for pk, name, genome in rows}
+    found = {pk: (name, genome or []) for pk, name, genome in rows}
     genomes = [[found[pk][1][gene.number] for gene in genes] for pk in ids]
     return Shown(
         ids=ids,
@@ -109,7 +110,7 @@ def shown(run_id: UUID, genes: Sequence[Gene]) -> Shown:
     )
 
 
-def _scored(run_id: UUID) -> Any:
+def _scored(run_id: UUID) -> QuerySet[Evaluation]:
     """Of candidates whose answers can be trusted."""
     return Evaluation.objects.filter(
         run=run_id, split="search", status="done", is_healthy=True, candidate__kind="evolved"

@@ -6,7 +6,7 @@ Only the improvements leave the database, so a run of ten thousand candidates is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 
 from django.db.models import (
     Case,
@@ -43,22 +43,28 @@ class Line(TypedDict):
 
 
 class Histories(TypedDict):
-    """The chart of `static/js/plots/lines.js`."""
+    """The chart of `static/js/plots/lines.js`; `nothing` says why there is none."""
 
     x: str
     y: str
     lines: list[Line]
+    nothing: NotRequired[str]
 
 
 def histories(runs: Sequence[Run], over: Over) -> Histories:
     """The best search score so far of each of these runs."""
     titles = {"candidates": "candidates scored", "hours": "hours of merging and evaluating"}
-    return {"x": titles[over], "y": "best search score so far", "lines": [_line(run, over) for run in runs]}
+    found: Histories = {
+        "x": titles[over],
+        "y": "best search score so far",
+        "lines": [_line(run, over) for run in runs],
+    }
+    return found if any(line["x"] for line in found["lines"]) else {**found, "nothing": "No candidate was scored yet."}
 
 
 def _line(run: Run, over: Over) -> Line:
     evolved = _search(run).filter(candidate__kind="evolved")
-    steps = list(_improvements(evolved).values_list("number", "hours", "mean"))
+    steps = _improvements(evolved)
     spent = evolved.aggregate(number=Count("pk"), hours=Sum(_hours()))
     place = 0 if over == "candidates" else 1
     x = [step[place] for step in steps]
@@ -83,8 +89,8 @@ def _hours() -> Any:
     return ExpressionWrapper(seconds / Value(3600.0), output_field=FloatField())
 
 
-def _improvements(evolved: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
-    """Candidates that were better than all before them, numbered, with the hours until then."""
+def _improvements(evolved: QuerySet[Evaluation]) -> list[tuple[int, float, float]]:
+    """The number, the hours until then and the score of every candidate that was better than all before it."""
     order: dict[str, Any] = {"order_by": ("finished", "id")}
     numbered = evolved.annotate(
         number=Window(RowNumber(), **order),
@@ -92,4 +98,5 @@ def _improvements(evolved: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
         standing=Case(When(is_healthy=True, then=F("fitness") + TRUSTED), default=F("fitness")),
         before=Window(Max("standing"), frame=RowRange(end=-1), **order),
     )
-    return numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("number")
+    better = numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("number")
+    return list(better.values_list("number", "hours", "mean"))

@@ -102,7 +102,10 @@ def table(sides: Sequence[Side]) -> Table:
     for side in sides:
         first = rows[0] if rows else None
         rows.append(
-            [_cell(side, split, found, scores, cards, first and first[i], sides[0]) for i, split in enumerate(SPLITS)]
+            [
+                _cell(side, split, found, scores, cards, first[i] if first else None, sides[0])
+                for i, split in enumerate(SPLITS)
+            ]
         )
     lines = [Line(side, cells, _why(sides[0], rows[0], side, cells)) for side, cells in zip(sides, rows, strict=True)]
     n_benchmarks = len({digest for cells in rows for cell in cells for digest in cell.parts})

@@ -8,10 +8,11 @@ from typing import Final
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef
 
 from webapp.runs import listing
 from webapp.runs.listing import Row
-from webapp.runs.models import Candidate, Run
+from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.sharing.access import runs_of
 
 N_OFFERED: Final = 20
@@ -28,7 +29,8 @@ class Suggestion:
 
 def suggestions(user: User) -> list[Suggestion]:
     """Of the last runs that scored anything; none for somebody without such runs."""
-    runs = runs_of(user).filter(evaluations__status="done", evaluations__candidate__kind="evolved").distinct()[:2]
+    scored = Evaluation.objects.filter(run=OuterRef("pk"), split="search", status="done", candidate__kind="evolved")
+    runs = runs_of(user).filter(Exists(scored))[:2]
     rows = [row for row in listing.rows(list(runs), with_curves=False) if row.best]
     found = []
     if rows and rows[0].best and rows[0].parent:

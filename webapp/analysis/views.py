@@ -146,11 +146,11 @@ def _pictures(sides: Sequence[Side]) -> dict[str, Any]:
         if beside := paths.side_by_side(sides[0].recipe, sides[1].recipe, models, names):
             *routes, difference = beside
             return {"routes": list(zip(sides, routes, strict=True)), "difference": difference}
-    routes = [(side, paths.route_of(side.recipe, side.config.parents)) for side in sides if side.config.path]
+    drawn = [(side, paths.route_of(side.recipe, side.config.parents)) for side in sides if side.config.path]
     maps = [(side, layer_map.layer_map(side.recipe)) for side in sides if not side.recipe.path]
     return {
-        "routes": [(side, route) for side, route in routes if route],
-        "maps": [(side, drawn) for side, drawn in maps if drawn],
+        "routes": [(side, route) for side, route in drawn if route],
+        "maps": [(side, picture) for side, picture in maps if picture],
     }
 
 

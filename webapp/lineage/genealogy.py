@@ -26,9 +26,10 @@ FARTHEST: Final = 4
 """Generations of runs before and after."""
 MOST: Final = 60
 """Boxes, at most; what is farther away is left out first."""
-BOX_WIDTH, BOX_HEIGHT = 196, 46
-COLUMN, ROW = 260, 62
-N_CHARACTERS: Final = 26
+BOX_WIDTH, BOX_HEIGHT = 180, 46
+COLUMN, ROW = 240, 62
+EDGE: Final = 2  # around all boxes, for their frames
+N_CHARACTERS: Final = 21
 Key = UUID | str
 """Of a run its id, of a model from elsewhere its folder."""
 
@@ -146,7 +147,7 @@ def _drawn(tree: Tree, subject: Run) -> Picture:
         columns[distance].append(key)
     most, first = max(map(len, columns.values())), min(columns)
     places = {
-        key: ((distance - first) * COLUMN, ROW * (i + (most - len(keys)) / 2))
+        key: ((distance - first) * COLUMN + EDGE, ROW * (i + (most - len(keys)) / 2) + EDGE)
         for distance, keys in columns.items()
         for i, key in enumerate(keys)
     }
@@ -160,7 +161,9 @@ def _drawn(tree: Tree, subject: Run) -> Picture:
         for key in sorted(places, key=lambda key: (places[key][0], places[key][1]))
     ]
     lines = [_line(places, link) for link in tree.links if places[link.older][0] < places[link.younger][0]]
-    return Picture(COLUMN * (len(range(first, max(columns))) + 1) - (COLUMN - BOX_WIDTH), ROW * most, boxes, lines)
+    n_columns = max(columns) - first + 1
+    width, height = COLUMN * (n_columns - 1) + BOX_WIDTH + 2 * EDGE, ROW * (most - 1) + BOX_HEIGHT + 2 * EDGE
+    return Picture(width, height, boxes, lines)
 
 
 def _run(tree: Tree, key: Key) -> Run | None:

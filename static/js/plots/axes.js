@@ -11,5 +11,8 @@ export const axis = (colours, more) => ({
   ...more,
 });
 
+/** Labels of an axis of scores. */
+export const shares = (colours) => ({ color: colours["chart-axis"], hideOverlap: true, formatter: (share) => `${Math.round(100 * share)} %` });
+
 /** A number with four digits that matter. */
 export const written = (value) => (Number.isInteger(value) ? `${value}` : `${Number(value.toPrecision(4))}`);

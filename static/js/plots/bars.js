@@ -4,12 +4,13 @@
 import { axis, written } from "./axes.js";
 
 export function option({ value, items, n_shown: n }, colours, width) {
-  const shown = items.slice(0, n);
-  const room = width < 560 ? 116 : 260;
+  const narrow = width < 560;
+  const shown = items.slice(0, narrow ? n / 2 : n);
+  const room = narrow ? 112 : 260;
   return {
     grid: { left: room + 12, right: 20, top: 4, bottom: 40 },
     xAxis: axis(colours, { type: "value", name: value, nameGap: 26 }),
-    yAxis: axis(colours, { type: "category", data: shown.map(({ name }) => name), inverse: true, axisLabel: { color: colours.ink, width: room, overflow: "truncate", interval: 0 } }),
+    yAxis: axis(colours, { type: "category", data: shown.map(({ name }) => (narrow ? name.replace(" / ", "\n") : name)), inverse: true, axisLabel: { color: colours.ink, fontSize: narrow ? 10 : 12, lineHeight: 12, width: room, overflow: "truncate", interval: 0 } }),
     series: [
       {
         type: "bar",
@@ -19,7 +20,7 @@ export function option({ value, items, n_shown: n }, colours, width) {
           itemStyle: { color: clear ? colours.accent : colours.surface, borderColor: clear ? colours.accent : colours["line-strong"], borderWidth: 1 },
         })),
       },
-      { type: "custom", silent: true, z: 3, data: shown.map(({ low, high }, i) => [low, high, i]), renderItem: (_, api) => whisker(api, colours.ink) },
+      { type: "custom", silent: true, z: 3, encode: { x: [0, 1], y: 2 }, data: shown.map(({ low, high }, i) => [low, high, i]), renderItem: (_, api) => whisker(api, colours.ink) },
     ],
   };
 }

@@ -256,7 +256,8 @@ def test_histories_are_of_the_best_so_far(run: Run, owner_client: Client, over: 
 
 
 def test_histories_of_another_are_empty(run: Run, member_client: Client) -> None:
-    assert member_client.get(f"{reverse('analysis:histories')}?run={run.pk}").json()["lines"] == []
+    found = member_client.get(f"{reverse('analysis:histories')}?run={run.pk}").json()
+    assert found["lines"] == [] and found["nothing"] == "No candidate was scored yet."
 
 
 # nothing chosen
