@@ -22,7 +22,7 @@ from benchmarks.screens import FLAGS, addresses
 from benchmarks.servers import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-SIZES: Final = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 360, "height": 740}}
+SIZES: Final = {"wide": {"width": 1280, "height": 700}, "phone": {"width": 360, "height": 740}}
 MOST_BYTES: Final = 150_000
 SETTLE_MS: Final = 1500
 LONGEST_SECONDS: Final = 900
