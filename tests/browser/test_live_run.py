@@ -60,7 +60,7 @@ def test_the_live_page_is_looked_at_from_all_sides(
     page.locator("[data-chart][data-axis=spent]").wait_for()
     second = page.locator("[data-by='1']")
     second.click()
-    page.wait_for_function("document.querySelector('.chart-plot').ariaLabel.includes('alone')")
+    page.wait_for_function("() => document.querySelector('.chart-plot').ariaLabel.includes('alone')")
     assert "x=device" in page.url and "by=1" in page.url
     page.reload()
     page.locator("[data-chart][data-axis=spent]").wait_for()
@@ -94,6 +94,7 @@ def test_a_run_that_waits_says_what_it_waits_for(
     page.get_by_text("Waiting for a worker to start.").wait_for()
     page.get_by_text("Not known yet.").wait_for()
     page.goto(f"{live_app}/runs/{run.pk}/?view=genes")
+    page.locator("#genes").scroll_into_view_if_needed()
     page.get_by_text("The first generation is on its way").wait_for()
     assert not is_too_wide(page)
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from merging.statistics import wilson
 from tests.webapp.runs.rows import make_run
-from webapp.runs import improving, spreads
+from webapp.runs.live import improving, spreads
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tests.webapp.runs.rows import make_run
-from webapp.runs import events, log
+from webapp.runs import events
+from webapp.runs.live import log
 from webapp.runs.models import Attempt, Event, Run
 
 pytestmark = pytest.mark.django_db

@@ -12,13 +12,14 @@ from django.urls import reverse
 
 from tests.webapp.runs.path_rows import make_path_run
 from tests.webapp.runs.rows import make_run
-from webapp.runs import events, genes
-from webapp.runs.annotations import annotations
-from webapp.runs.benchmark_scores import benchmark_scores
+from webapp.runs import events
 from webapp.runs.config import RunConfig
-from webapp.runs.genes import gene_names, trajectories
+from webapp.runs.live import genes
+from webapp.runs.live.annotations import annotations
+from webapp.runs.live.benchmark_scores import benchmark_scores
+from webapp.runs.live.genes import gene_names, trajectories
+from webapp.runs.live.timeline import ANSWERS, MERGES, NO_RESULT, OPEN, WAITS, timeline
 from webapp.runs.models import Attempt, Candidate, Event, Outcomes, Run, Score
-from webapp.runs.timeline import ANSWERS, MERGES, NO_RESULT, OPEN, WAITS, timeline
 
 pytestmark = pytest.mark.django_db
 

@@ -11,12 +11,12 @@ from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
 from webapp.runs import series
-from webapp.runs.annotations import annotations
-from webapp.runs.benchmark_scores import benchmark_scores
 from webapp.runs.config import RunConfig
-from webapp.runs.genes import trajectories
+from webapp.runs.live.annotations import annotations
+from webapp.runs.live.benchmark_scores import benchmark_scores
+from webapp.runs.live.genes import trajectories
+from webapp.runs.live.timeline import timeline as timeline_of
 from webapp.runs.models import Run
-from webapp.runs.timeline import timeline as timeline_of
 from webapp.sharing.access import runs_of
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from webapp.runs.annotations import NO_RESULT, words
+from webapp.runs.live.annotations import NO_RESULT, words
 from webapp.runs.models import Attempt, Candidate, Event, Run
 from webapp.system.templatetags.figures import percent
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from webapp.runs.genes import Nothing
+from webapp.runs.live.genes import Nothing
 from webapp.runs.models import Attempt, Run
 
 MAX_ATTEMPTS: Final = 400

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from webapp.runs import listing, spreads
+from webapp.runs import listing
 from webapp.runs.listing import Difference
+from webapp.runs.live import spreads
 from webapp.runs.models import Evaluation, Run
 
 LOOKED_BACK: Final = 5

@@ -7,7 +7,8 @@ from typing import Final
 
 from django.http import QueryDict
 
-from webapp.runs import log, series
+from webapp.runs import series
+from webapp.runs.live import log
 from webapp.runs.models import Run
 
 VIEWS: Final = ("events", "workers", "genes")
