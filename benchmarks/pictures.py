@@ -23,6 +23,9 @@ from benchmarks.servers import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SIZES: Final = {"wide": {"width": 1280, "height": 700}, "phone": {"width": 360, "height": 740}}
+DRAWN: Final = """() => [...document.querySelectorAll("[data-plot]")]
+    .every((plot) => plot.dataset.state !== "loading" || plot.getBoundingClientRect().top > innerHeight)"""
+"""Every chart that is in sight is."""
 MOST_BYTES: Final = 150_000
 SETTLE_MS: Final = 1500
 LONGEST_SECONDS: Final = 900
@@ -101,6 +104,7 @@ def _take(site: str, folder: Path) -> None:
 
 def _picture(page: Any, address: str, file: Path) -> None:
     page.goto(address, wait_until="load")
+    page.wait_for_function(DRAWN)
     page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=str(file))
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
 
 from tests.access.matrix import HTTP, PERSONS, WEBSOCKETS, Row, rows
 from tests.access.world import World, body_of, parts
@@ -41,6 +44,21 @@ def test_every_route_has_lines_and_every_line_a_route() -> None:
     assert {row.route for row in rows(WEBSOCKETS)} == {f"/{pattern.pattern}" for pattern in websocket_urlpatterns}
     lines = [(row.route, row.method) for row in ROWS]
     assert len(lines) == len(set(lines))
+
+
+def test_no_two_routes_have_one_address() -> None:
+    """The first would answer for both."""
+    addresses = Counter(str(pattern.pattern) for pattern in _patterns(get_resolver()))
+    assert [address for address, n in addresses.items() if n > 1 and address] == []
+
+
+def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
+    """Of rooms without a prefix, as all rooms of runs are."""
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLPattern):
+            yield pattern
+        elif not str(pattern.pattern):
+            yield from _patterns(pattern)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=of)

@@ -110,10 +110,10 @@ def test_a_chart_without_its_numbers_says_so_and_asks_again(
 ) -> None:
     with watched_page(chromium) as (page, complaints):
         sign_in(page, live_app, owner_client)
-        page.route("**/genes.json?plot=bars*", lambda route: route.fulfill(status=503, body=""))
+        page.route("**/genes/scores.json?plot=bars*", lambda route: route.fulfill(status=503, body=""))
         page.goto(f"{live_app}{reverse('analysis:genes', args=[run.pk])}")
         page.get_by_text("The numbers cannot be had at the moment.").wait_for()
-        page.unroute("**/genes.json?plot=bars*")
+        page.unroute("**/genes/scores.json?plot=bars*")
         page.locator("#importance").get_by_role("button", name="Try again").click()
         page.locator("#importance:is([data-state=ready], [data-state=empty])").wait_for()
         complaints.clear()

@@ -9,5 +9,5 @@ urlpatterns = [
     path("compare/", views.compare, name="compare"),
     path("compare/histories.json", views.histories_data, name="histories"),
     path("runs/<uuid:run_id>/genes/", views.genes_page, name="genes"),
-    path("runs/<uuid:run_id>/genes.json", views.genes_data, name="genes_data"),
+    path("runs/<uuid:run_id>/genes/scores.json", views.genes_data, name="genes_data"),
 ]

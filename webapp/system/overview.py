@@ -22,6 +22,7 @@ from merging.words import counted, joined, size
 from webapp.exports.models import Export
 from webapp.library.models import Parent
 from webapp.system.checks import RESERVE_BYTES, Check, checks
+from webapp.system.models import Worker
 from webapp.system.status import Seen, workers
 
 WEEK: Final = timedelta(days=7)
@@ -116,9 +117,9 @@ def _with_projection(disk: Check) -> Check:
     )
 
 
-def _names(rows: Sequence[object]) -> str:
+def _names(rows: Sequence[Worker]) -> str:
     """Devices with how many there are of each."""
-    names = [str(getattr(row, "device", "")) for row in rows]
+    names = [row.device for row in rows]
     return joined(
         [name if names.count(name) == 1 else f"{names.count(name)} × {name}" for name in dict.fromkeys(names)]
     )
