@@ -16,6 +16,8 @@ from webapp.runs.models import Candidate, Run, Score
 from webapp.runs.standing import scores_of
 from webapp.runs.thumbnails import Thumbnail, thumbnail
 
+KEPT: Final = 2000
+"""Candidates whose drawn recipes are kept."""
 _UNSOUND: Final = {
     "empty": "empty",
     "truncated": "cut",
@@ -35,6 +37,15 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What a row shows of a recipe, which never changes."""
+
+    picture: Thumbnail | None
+    sentence: str
+    size: Size
+
+
+@dataclass(frozen=True)
 class Line:
     """One row. `rank` is that of the short leaderboard, with its bands; `place` stands for it below what is tested there. `unsound` are
     counts of what is wrong with its answers as such, in words. `opens_band` only where rows stand in the order of ranks.
@@ -51,52 +62,27 @@ class Line:
     parts: Sequence[Score]
     concerns: Sequence[str]
     unsound: Sequence[str]
-    picture: Thumbnail | None
-    sentence: str
-    size: Size
+    drawn: Drawn
     marked: Marked
 
 
-def lines(
-    run: Run,
-    config: RunConfig,
-    field: Field,
-    shown: Sequence[Entry],
-    board: leaderboard.Board,
-    marks: Mapping[int, Marked],
-    in_order: bool,
-) -> list[Line]:
-    """The rows of `shown`, entries of `field`; `board` is the same run's. `in_order`: they stand by rank, the best first."""
-    known = {row.candidate.pk: row for row in (*board.rows, *board.unranked)}
-    parents = [entry.search for entry in field.entries if entry.kind == "parent"]
-    scale = leaderboard.Scale.around([entry.search for entry in field.entries], parents) if shown else None
-    scores = _scores(shown)
-    recipes = dict(Candidate.objects.filter(pk__in=[entry.pk for entry in shown]).values_list("pk", "recipe"))
-    sizes = _Sizes(config.parents)
-    found = []
-    for entry in shown:
-        row, recipe, own = known.get(entry.pk), Recipe.from_json(recipes[entry.pk]), scores.get(entry.evaluation, [])
-        is_tested = row is not None and row.rank != "" and not row.rank.startswith(">")
-        found.append(
-            Line(
-                entry=entry,
-                rank=row.rank if row and is_tested else "",
-                place=str(entry.place) if entry.place and not is_tested else "",
-                opens_band=bool(in_order and row and is_tested and row.opens_band),
-                is_winner=entry.pk == run.winner_id,
-                is_snapshot=bool(row and row.is_snapshot),
-                is_finalist=entry.final is not None and entry.kind == "evolved",
-                bar=scale.bar(entry.search) if scale else leaderboard.Bar(0, 0, 0, None),
-                parts=own if len(config.objectives) > 1 else (),
-                concerns=[concern for part in own for concern in part.concerns],
-                unsound=unsound(own),
-                picture=thumbnail(recipe, config.parents),
-                sentence=recipe.sentence(),
-                size=sizes.of(recipe),
-                marked=marks.get(entry.pk, UNMARKED),
-            )
-        )
-    return found
+@dataclass(frozen=True)
+class Sources:
+    """What is known of a run as a whole: `board` and `field` are its short and its whole leaderboard, `marks` by candidate."""
+
+    run: Run
+    config: RunConfig
+    field: Field
+    board: leaderboard.Board
+    marks: Mapping[int, Marked]
+
+
+def lines(sources: Sources, shown: Sequence[Entry], in_order: bool) -> list[Line]:
+    """The rows of `shown`, entries of the run's field. `in_order`: they stand by rank, the best first."""
+    if not shown:
+        return []
+    made = _Lines(sources, shown)
+    return [made.line(entry, in_order) for entry in shown]
 
 
 def unsound(scores: Sequence[Score]) -> list[str]:
@@ -105,19 +91,67 @@ def unsound(scores: Sequence[Score]) -> list[str]:
     return [f"{n} {_UNSOUND[name]}" for name, n in counts.items() if n]
 
 
-def _scores(shown: Sequence[Entry]) -> dict[int, list[Score]]:
-    return scores_of([entry.evaluation for entry in shown]) if shown else {}
+class _Lines:
+    """Makes the rows of these entries, at least one, with what is stored elsewhere about them. Three queries at most."""
+
+    def __init__(self, sources: Sources, shown: Sequence[Entry]) -> None:
+        self._sources = sources
+        self._short = {row.candidate.pk: row for row in (*sources.board.rows, *sources.board.unranked)}
+        entries = sources.field.entries
+        parents = [entry.search for entry in entries if entry.kind == "parent"]
+        self._scale = leaderboard.Scale.around([entry.search for entry in entries], parents)
+        self._scores = scores_of([entry.evaluation for entry in shown])
+        self._drawn = _drawn([entry.pk for entry in shown], sources.config.parents)
+
+    def line(self, entry: Entry, in_order: bool) -> Line:
+        row, drawn, scores = self._short.get(entry.pk), self._drawn[entry.pk], self._scores.get(entry.evaluation, [])
+        rank = "" if row is None or row.rank.startswith(">") else row.rank
+        return Line(
+            entry=entry,
+            rank=rank,
+            place=str(entry.place) if entry.place and not rank else "",
+            opens_band=in_order and rank != "" and row is not None and row.opens_band,
+            is_winner=entry.pk == self._sources.run.winner_id,
+            is_snapshot=row is not None and row.is_snapshot,
+            is_finalist=entry.final is not None and entry.kind == "evolved",
+            bar=self._scale.bar(entry.search),
+            parts=scores if len(self._sources.config.objectives) > 1 else (),
+            concerns=[concern for score in scores for concern in score.concerns],
+            unsound=unsound(scores),
+            drawn=drawn,
+            marked=self._sources.marks.get(entry.pk, UNMARKED),
+        )
 
 
-class _Sizes:
-    """How large models are that are made of these parents."""
+_kept: dict[int, Drawn] = {}
 
-    def __init__(self, parents: Sequence[Parent]) -> None:
-        rows = ParentRow.objects.filter(fingerprint__in=[parent.fingerprint for parent in parents])
-        facts = rows.values_list("fingerprint", "n_layers", "n_parameters")
-        self._sizes = {fingerprint: Size(n_layers, n_parameters) for fingerprint, n_layers, n_parameters in facts}
 
-    def of(self, recipe: Recipe) -> Size:
-        if recipe.is_stack:
-            return Size(recipe.n_layers, None)
-        return self._sizes.get(recipe.donor.fingerprint, Size(recipe.n_layers, None))
+def _drawn(candidates: Sequence[int], parents: Sequence[Parent]) -> dict[int, Drawn]:
+    """By candidate, of a run with these parents. Recipes that were not read before are checked and drawn, which takes milliseconds each."""
+    known = {pk: drawn for pk in candidates if (drawn := _kept.get(pk)) is not None}
+    unknown = [pk for pk in candidates if pk not in known]
+    if unknown:
+        sizes = _sizes(parents)
+        rows = Candidate.objects.filter(pk__in=unknown).values_list("pk", "recipe")
+        recipes = {pk: Recipe.from_json(recipe) for pk, recipe in rows}
+        fresh = {
+            pk: Drawn(thumbnail(recipe, parents), recipe.sentence(), _size(recipe, sizes))
+            for pk, recipe in recipes.items()
+        }
+        known |= fresh
+        _kept.update(fresh)
+        for pk in list(_kept)[: max(0, len(_kept) - KEPT)]:
+            _kept.pop(pk, None)
+    return known
+
+
+def _sizes(parents: Sequence[Parent]) -> dict[str, Size]:
+    """By fingerprint, as far as the library knows these."""
+    rows = ParentRow.objects.filter(fingerprint__in=[parent.fingerprint for parent in parents])
+    facts = rows.values_list("fingerprint", "n_layers", "n_parameters")
+    return {fingerprint: Size(n_layers, n_parameters) for fingerprint, n_layers, n_parameters in facts}
+
+
+def _size(recipe: Recipe, of_parents: Mapping[str, Size]) -> Size:
+    own = Size(recipe.n_layers, None)
+    return own if recipe.is_stack else of_parents.get(recipe.donor.fingerprint, own)

@@ -53,10 +53,6 @@ class Entry(NamedTuple):
     is_front: bool = False
 
 
-N_READ: Final = Entry._fields.index("parts")
-"""The first fields of an entry, which its own rows tell; the others come of all entries together."""
-
-
 @dataclass(frozen=True)
 class Field:
     """All entries: those with a place in its order, then the others by fitness."""
@@ -116,8 +112,16 @@ def _read(run: Run) -> Field:
     for place, entry in enumerate(entries, start=1):
         own = parts.get(entry.evaluation, ())
         is_ranked = place <= n_ranked
-        found.append(Entry(*entry[:N_READ], own, place if is_ranked else 0, is_ranked and own in best))
+        found.append(_placed(entry, own, place if is_ranked else 0, is_ranked and own in best))
     return Field(found)
+
+
+def _placed(entry: Entry, parts: Point, place: int, is_front: bool) -> Entry:
+    """The entry with what comes of all entries together; `_replace` takes more than twice as long."""
+    return Entry(
+        entry.pk, entry.name, entry.kind, entry.generation, entry.number, entry.evaluation, entry.fitness, entry.search,
+        entry.is_healthy, entry.finished, entry.validation, entry.final, parts, place, is_front,
+    )  # fmt: skip
 
 
 def _place(entry: Entry) -> tuple[bool, float, int, int]:
@@ -145,10 +149,10 @@ def _entries(run: Run) -> list[Entry]:
             pk, name, kind, generation, number, evaluation, fitness or 0.0, Result(*result), is_healthy, finished
         )
     entries = found["search"] | {pk: entry for pk, entry in found["full"].items() if pk in found["search"]}
-    for split in ("validation", "final"):
-        for pk, entry in found[split].items():
-            if pk in entries:
-                entries[pk] = entries[pk]._replace(**{split: entry.search})
+    for pk in found["validation"].keys() & entries.keys():
+        entries[pk] = entries[pk]._replace(validation=found["validation"][pk].search)
+    for pk in found["final"].keys() & entries.keys():
+        entries[pk] = entries[pk]._replace(final=found["final"][pk].search)
     return list(entries.values())
 
 

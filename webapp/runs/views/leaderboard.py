@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
@@ -44,6 +45,7 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
     chosen = query.chosen(found.entries, marked)
     page = Paginator(chosen, PER_PAGE).get_page(query.page)
     board = leaderboard.board(run, found.n_scored, everything=True)
+    sources = board_lines.Sources(run, config, found, board, marked)
     context = {
         "run": run,
         "has_ended": run.state in ENDED,
@@ -52,7 +54,7 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
         "field": found,
         "query": query,
         "page": page,
-        "lines": board_lines.lines(run, config, found, page.object_list, board, marked, query.sort == "rank"),
+        "lines": board_lines.lines(sources, list(page.object_list), in_order=query.sort == "rank"),
         "shown": dict.fromkeys(query.columns, True),
         "headings": _headings(query, config, usual),
         "pages": query.address(usual),
@@ -72,19 +74,19 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
 
 @never_cache
 @require_safe
-def as_csv(request: SignedIn, run_id: UUID) -> StreamingHttpResponse:
+def as_csv(request: SignedIn, run_id: UUID) -> HttpResponseBase:
     """All rows that pass the filters, as a table."""
     run, sheet, _ = _sheet(request, run_id)
-    return _file(board_files.as_csv(sheet), run, "csv", "text/csv; charset=utf-8")
+    return _file(request, run, "csv", "text/csv; charset=utf-8", lambda: board_files.as_csv(sheet))
 
 
 @never_cache
 @require_safe
-def as_json(request: SignedIn, run_id: UUID) -> StreamingHttpResponse:
+def as_json(request: SignedIn, run_id: UUID) -> HttpResponseBase:
     """All rows that pass the filters, for programs."""
     run, sheet, query = _sheet(request, run_id)
     about = {"run": run.name, "run_id": str(run.pk), "state": run.state, "filter": query.address()}
-    return _file(board_files.as_json(sheet, about), run, "json", "application/json")
+    return _file(request, run, "json", "application/json", lambda: board_files.as_json(sheet, about))
 
 
 def _visible(request: SignedIn, run_id: UUID) -> Run:
@@ -102,10 +104,14 @@ def _sheet(request: SignedIn, run_id: UUID) -> tuple[Run, board_files.Sheet, Boa
     return run, board_files.Sheet(query.chosen(found.entries, marked), ranks, marked, names), query
 
 
-def _file(pieces: Any, run: Run, ending: str, content_type: str) -> StreamingHttpResponse:
+def _file(
+    request: SignedIn, run: Run, ending: str, content_type: str, pieces: Callable[[], AsyncIterator[str]]
+) -> HttpResponseBase:
     name = f"{slugify(run.name) or run.pk}-leaderboard.{ending}"
     headers = {"Content-Disposition": content_disposition_header(as_attachment=True, filename=name) or "attachment"}
-    return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
+    if request.method == "HEAD":
+        return HttpResponse(content_type=content_type, headers=headers)
+    return StreamingHttpResponse(pieces(), content_type=content_type, headers=headers)
 
 
 def _n_parts(config: RunConfig) -> int:

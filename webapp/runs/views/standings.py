@@ -8,6 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
+from webapp.runs.models import SplitName
 from webapp.runs.standings import ASKED, grounds, standings
 
 
@@ -18,7 +19,7 @@ def across_runs(request: SignedIn) -> HttpResponse:
     known = grounds(request.user)
     asked, asked_split = request.GET.get("benchmark", ""), request.GET.get("split", "")
     ground = next((one for one in known if one.digest == asked), None if asked else next(iter(known), None))
-    split = next((name for name in ASKED if name == asked_split), "final")
+    split: SplitName = next((name for name in ASKED if name == asked_split), "final")
     context = {
         "grounds": known,
         "ground": ground,
