@@ -15,7 +15,8 @@ import pytest
 from tests.chaos.stage import Stage, answered
 from webapp.exports.models import Export
 from webapp.leases import MAX_ATTEMPTS
-from webapp.runs.models import Attempt, Candidate, Evaluation
+from webapp.runs import actions
+from webapp.runs.models import Attempt, Candidate, Evaluation, Run
 from webapp.runs.transitions import OPEN
 from workers import failpoints
 
@@ -222,11 +223,20 @@ def die_at(stage: Stage, point: str) -> None:
     deadline = time.monotonic() + stage.patience_seconds
     while process.is_alive():
         assert time.monotonic() < deadline, f"no worker came to {point}"
-        if stage.has_ended(stage.runs[-1]):
-            stage.launch(2 + 100 * len(stage.runs), budget=12, **kind(1))
+        if stage.has_ended(stage.runs[-1]) or gave_up(stage):
+            stage.launch(2 + Run.objects.count() * 100, budget=12, **kind(1))
         if ("export" in point or "rename" in point) and not Export.objects.filter(status__in=OPEN).exists():
             asked = Candidate.objects.filter(export=None).exclude(kind="parent")
             Export.objects.create(owner=stage.owner, candidate=asked[0])
         process.join(0.1)
     assert process.exitcode == -signal.SIGKILL, point
     stage.check()
+
+
+def gave_up(stage: Stage) -> bool:
+    """Whether the newest run pauses because all of a generation is poison, as so many deaths make it. It is then of no further use."""
+    run = stage.runs[-1]
+    if run.state != "paused":
+        return False
+    stage.runs.remove(run)
+    return answered(lambda: actions.stop(run))

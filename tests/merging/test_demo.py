@@ -127,6 +127,7 @@ def test_the_addition_expert_adds_in_english() -> None:
     assert completion == question + "Work 14+25:4+5=9,1+2=3.The answer is 39."
 
 
+@pytest.mark.slow
 def test_training_twice_gives_identical_tensors() -> None:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast

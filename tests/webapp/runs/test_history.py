@@ -163,6 +163,8 @@ def _large_run(owner: User, n: int) -> Run:
              (SELECT scores, rest FROM runs_outcomes LIMIT 1) o
         WHERE e.run_id = '{run.pk}' AND e.rank = 10"""
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '60s'")  # a busy machine is no defect
         for statement in (generations, candidates, evaluations, scores, outcomes):
             cursor.execute(statement)
+        cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
     return run
