@@ -66,16 +66,17 @@ def cost(plan: Plan, tried: Tried | None = None) -> Cost:
     What was measured in other runs of these parents counts first, then what was `tried`.
     """
     alive = [seen for seen in workers() if seen.alive]
-    work, is_tried = _work_seconds(plan, None), False
+    n_others = n_references(plan.config)
+    work, is_tried = _work_seconds(plan, n_others, None), False
     if work is None and tried is not None:
-        work, is_tried = _work_seconds(plan, tried), True
+        work, is_tried = _work_seconds(plan, n_others, tried), True
     n_gpus = sum(map(_has_gpu, alive))
     return Cost(
         seconds=None if work is None else work / max(1, len(alive)),
         gpu_hours=work / 3600 * n_gpus / len(alive) if work is not None and n_gpus else None,
         is_tried=is_tried and work is not None,
         memory=_memory(plan.config, on_gpu=n_gpus > 0),
-        result_bytes=_result_bytes(plan),
+        result_bytes=_result_bytes(plan, n_others),
     )
 
 
@@ -85,8 +86,8 @@ def built_bytes(config: RunConfig) -> int | None:
     return max(row.n_parameters for row in rows) * ITEM_BYTES[config.dtype] if rows else None
 
 
-def _work_seconds(plan: Plan, tried: Tried | None) -> float | None:
-    """The time of all workers together; None when these parents were never measured on these benchmarks.
+def _work_seconds(plan: Plan, n_others: int, tried: Tried | None) -> float | None:
+    """The time of all workers together, for `n_others` references too; None when these parents were never measured on these benchmarks.
 
     Of paths that were not measured either, from how long model A takes and how many times its layers a path has in the first generation.
     """
@@ -98,9 +99,8 @@ def _work_seconds(plan: Plan, tried: Tried | None) -> float | None:
     ]
     if merge is None or None in questions:
         return None
-    n_others, n_finalists = n_references(config), config.n_finalists
-    n_merges = config.budget + _n_snapshots(plan) + 3 * n_others + 2 * n_finalists
-    asking = sum(n * (question or 0.0) for n, question in zip(_n_answers(plan), questions, strict=True))
+    n_merges = config.budget + _n_snapshots(plan) + 3 * n_others + 2 * config.n_finalists
+    asking = sum(n * (question or 0.0) for n, question in zip(_n_answers(plan, n_others), questions, strict=True))
     return float(n_merges * merge + asking)
 
 
@@ -109,10 +109,9 @@ def _n_snapshots(plan: Plan) -> int:
     return math.ceil(plan.config.budget / plan.population_size)
 
 
-def _n_answers(plan: Plan) -> list[int]:
+def _n_answers(plan: Plan, n_others: int) -> list[int]:
     """How many questions are asked in the whole run, by benchmark."""
-    config, n_others = plan.config, n_references(plan.config)
-    n_finalists = config.n_finalists
+    config, n_finalists = plan.config, plan.config.n_finalists
     return [
         (config.budget + n_others) * asked.n_search
         + (_n_snapshots(plan) + n_others + n_finalists) * asked.n_validation
@@ -176,10 +175,10 @@ def _rows(models: tuple[Model, ...] | set[Model]) -> list[Parent]:
     return list({row.fingerprint: row for row in found}.values())
 
 
-def _result_bytes(plan: Plan) -> int | None:
+def _result_bytes(plan: Plan, n_others: int) -> int | None:
     """From how many bytes an answer to these benchmarks takes in the database."""
     found = [_answer_bytes(asked.spec.digest) for asked in plan.config.objectives]
-    known = [(n, each) for n, each in zip(_n_answers(plan), found, strict=True) if each is not None]
+    known = [(n, each) for n, each in zip(_n_answers(plan, n_others), found, strict=True) if each is not None]
     return round(sum(n * each for n, each in known)) if len(known) == len(found) else None
 
 
