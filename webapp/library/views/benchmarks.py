@@ -172,11 +172,11 @@ def _as_chat(request: SignedIn, asked: Asked) -> dict[str, object]:
     number = request.GET.get("model", "")
     model = models.filter(pk=int(number)).first() if NUMBER.fullmatch(number) else None
     if model is None:
-        return {"models": models}
+        return {"models": models.only("name")}
     try:
-        return {"models": models, "model": model, "shown": shown_to(Path(model.folder), asked, "search")}
+        return {"models": models.only("name"), "model": model, "shown": shown_to(Path(model.folder), asked, "search")}
     except (MergingError, OSError) as error:
-        return {"models": models, "model": model, "no_template": str(error)}
+        return {"models": models.only("name"), "model": model, "no_template": str(error)}
 
 
 def _is_cheap(row: Benchmark) -> bool:
