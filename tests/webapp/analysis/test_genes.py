@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 
 from tests.webapp.runs.path_rows import make_path_run
 from tests.webapp.runs.rows import make_run
@@ -125,3 +125,8 @@ def test_candidates_whose_answers_cannot_be_trusted_are_left_out(run: Run, owner
 def test_of_very_many_the_best_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = genes._thinned(10_000, [float(i == 4321) for i in range(10_000)])
     assert 1000 < len(kept) <= genes.MOST_SHOWN and 4321 in kept and kept == sorted(kept)
+
+
+def test_no_other_room_answers_at_these_addresses(run: Run) -> None:
+    for route in ("analysis:genes", "analysis:genes_data"):
+        assert resolve(reverse(route, args=[run.pk])).view_name == route
