@@ -30,7 +30,7 @@ def numbers_draft(user: User, chosen: Chosen) -> Draft:
         base=chosen["base"],
         method=method.name,
         groups=_granularity(chosen["groups"], chosen["n_groups"]),
-        filters={"whole": "", "parts": PARTS}.get(chosen["division"], chosen["filters"]),
+        filters=_filters(chosen),
         search=chosen["search"],
         settings={p.name: chosen[setting_name(method, p)] for p in method.per_recipe()},
         budget=chosen["budget"],
@@ -50,6 +50,11 @@ def path_draft(user: User, chosen: Chosen, models: Iterable[Parent | None]) -> D
         population_size=chosen["path_population_size"],
         **_shared(user, chosen),
     )
+
+
+def _filters(chosen: Chosen) -> str:
+    names: str = chosen["filters"]
+    return {"whole": "", "parts": PARTS, "named": names}[chosen["division"]]
 
 
 def _shared(user: User, chosen: Chosen) -> dict[str, Any]:

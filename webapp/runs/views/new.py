@@ -78,13 +78,13 @@ def page(
     importing: ImportForm | None = None,
 ) -> HttpResponse:
     """The page with this form, which begins with a preset or a draft, and perhaps with a file that could not be imported."""
-    others = saved_drafts.drafts_of(request.user).exclude(pk=draft.pk if draft else None)
+    others = saved_drafts.drafts_of(request.user)
     context = {
         "form": form,
         "presets": PRESETS.values(),
         "start": start,
         "draft": draft,
-        "drafts": others.defer("data"),
+        "drafts": (others.exclude(pk=draft.pk) if draft else others).defer("data"),
         "earlier": runs_of(request.user).defer("config")[:N_EARLIER],
         "importing": importing or ImportForm(),
         "steps": outlook(form).steps if form.is_bound else UNSEEN,
