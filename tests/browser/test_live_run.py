@@ -66,14 +66,12 @@ def test_the_live_page_is_looked_at_from_all_sides(
     page.locator("[data-chart][data-axis=spent]").wait_for()
     assert second.get_attribute("aria-pressed") == "true"
 
-    page.get_by_role("link", name="Workers").click()
-    page.locator("#timeline[data-state=ready] canvas").wait_for()
-    page.get_by_role("link", name="Genes").click()
-    page.locator("#genes[data-state=ready] canvas").wait_for()
+    look_at(page, "Workers", "timeline")
+    look_at(page, "Genes", "genes")
     assert "view=genes" in page.url and "x=device" in page.url
     page.go_back()
     page.locator("#timeline").wait_for()
-    page.get_by_role("link", name="Events").click()
+    page.locator("a[data-view]", has_text="Events").click()
     page.get_by_text("g1.0 failed on the search questions: not finite.").wait_for()
     assert not is_too_wide(page)
 
@@ -81,6 +79,13 @@ def test_the_live_page_is_looked_at_from_all_sides(
     wait_for_dots(page, n)
     page.get_by_role("link", name="With every score").click()
     page.get_by_text(f"g6.{100 + n - 1} scored ").wait_for()
+
+
+def look_at(page: Any, view: str, picture: str) -> None:
+    """One of the views below, until its picture is drawn: that waits until it is nearly in sight."""
+    page.locator("a[data-view]", has_text=view).click()
+    page.locator(f"#{picture}").scroll_into_view_if_needed()
+    page.locator(f"#{picture}[data-state=ready] canvas").wait_for()
 
 
 @pytest.mark.parametrize("size", SIZES)
