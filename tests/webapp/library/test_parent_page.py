@@ -103,11 +103,11 @@ def test_the_fit_with_each_other_model_is_one_line_the_most_alike_first(
     twin = model_folder(tmp_path / "twin", fill=1)
     (twin / "chat_template.jinja").write_text(TEMPLATE)
     register_parent(owner, twin)
-    assert "number of layers is" not in shown(owner_client, row)
+    assert "umber of layers is" not in shown(owner_client, row)
     part = shown(owner_client, row, "?fit=1", headers=HTMX)
     assert "<html" not in part and part.index(">twin<") < part.index(">worded<") < part.index(">deep<")
     assert [part.count(word) for word in ("</svg>fit</a>", "fit with a remedy</a>", "do not fit</a>")] == [1, 1, 1]
-    assert "number of layers is 3 in deep" in part
+    assert "Number of layers is 3 in deep" in part
     assert "fit with a remedy" in shown(owner_client, row, "?fit=1")
 
 
