@@ -101,7 +101,7 @@ def _measured(newest: list[tuple[UUID, str]]) -> list[tuple[str, float, int, int
     runs, digests = zip(*newest, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(_SECONDS, [list(runs), list(digests), N_CANDIDATES])
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _add_health(found: Mapping[str, Use], newest: list[tuple[UUID, str]]) -> None:

@@ -50,10 +50,10 @@ def waiting() -> QuerySet[Trial]:
 
 def claim_trial(worker: str) -> TrialClaim | None:
     """Lease the trial that has waited longest. One that has ended workers too often is given up."""
-    for trial in Trial.objects.filter(_expired(), attempts__gte=MAX_ATTEMPTS):
-        lost = f"worker {trial.lease_owner} did not report: it was killed, froze or lost the database"
-        ended = Trial.objects.filter(_expired(), pk=trial.pk, lease_token=trial.lease_token)
-        _fail(ended, Failure("worker", failures.POISON, failures.poison(trial.attempts, f"{lost}.")))
+    for spent in Trial.objects.filter(_expired(), attempts__gte=MAX_ATTEMPTS):
+        lost = f"worker {spent.lease_owner} did not report: it was killed, froze or lost the database"
+        ended = Trial.objects.filter(_expired(), pk=spent.pk, lease_token=spent.lease_token)
+        _fail(ended, Failure("worker", failures.POISON, failures.poison(spent.attempts, f"{lost}.")))
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [worker, LEASE.total_seconds()])
         row = cursor.fetchone()
