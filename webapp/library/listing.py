@@ -42,8 +42,8 @@ class Asked:
         ]
         sort = query.get("sort", "")
         return cls(
-            query.get("q", "").strip()[:200],
-            query.get("kind", "")[:80],
+            query.get("q", "").replace("\x00", "").strip()[:200],
+            query.get("kind", "").replace("\x00", "")[:80],
             sort if sort in SORTS else "",
             page if (page := query.get("page", "1")).isdecimal() and len(page) <= MAX_DIGITS else "1",
             tuple(dict.fromkeys(numbers)),
