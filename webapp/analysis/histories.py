@@ -99,4 +99,4 @@ def _improvements(evolved: QuerySet[Evaluation]) -> list[tuple[int, float, float
         before=Window(Max("standing"), frame=RowRange(end=-1), **order),
     )
     better = numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("number")
-    return list(better.values_list("number", "hours", "mean"))
+    return [(number, hours, mean or 0.0) for number, hours, mean in better.values_list("number", "hours", "mean")]
