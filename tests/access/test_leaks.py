@@ -16,6 +16,7 @@ from tests.webapp.runs.path_rows import make_path_run
 from tests.webapp.runs.rows import make_run
 from webapp.queue import queue
 from webapp.sharing.actions import share
+from webapp.system import pills
 
 PAGES = (
     "/", "/?show=live", "/?show=ended", "/?q=sums", "/?page=2", "/runs/new/", "/models/", "/models/?model=1&model=2&model=3",
@@ -23,13 +24,18 @@ PAGES = (
     "/trials/", "/exports/", "/exports/?show=ready", "/system/?tab=limits",
 )  # fmt: skip
 SECRETS = ("Paths of Japanese sums", "what follows", "secret_task", "sums.jsonl", "tried alone")
-PILLS = re.compile(r'<div class="pills".*?</div>', re.DOTALL)
 OWN_TOKEN = re.compile(r'(csrfmiddlewaretoken" value="|X-CSRFToken": "|name="key" value=")[^"]+')
 
 
+@pytest.fixture(autouse=True)
+def nothing_in_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is about this machine, and asks the database every few seconds."""
+    monkeypatch.setattr(pills, "pills", list)
+
+
 def seen(client: Client) -> dict[str, str]:
-    """Every page as it is, but for what is drawn by lot, and for what the bar says of the machine."""
-    return {page: PILLS.sub("", OWN_TOKEN.sub(r"\1", client.get(page).content.decode())) for page in PAGES}
+    """Every page as it is, but for what is drawn by lot."""
+    return {page: OWN_TOKEN.sub(r"\1", client.get(page).content.decode()) for page in PAGES}
 
 
 def test_a_member_sees_the_same_whatever_somebody_else_has(

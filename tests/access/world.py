@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models.functions import Now
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
@@ -26,6 +26,7 @@ from webapp.sharing.actions import share
 from webapp.system.models import Worker
 from webapp.trials.actions import start
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 BODIES: Mapping[str, Mapping[str, str]] = {
     "runs:rename": {"name": "another name"},
     "runs:new_draft": {"key": "k1"},
@@ -102,7 +103,7 @@ def make_world(folder: Path) -> World:
             owner, passthrough_recipe(parent.model), [BenchmarkSpec.from_json(benchmark.spec)], "tried alone"
         ).pk,
         "form": "csv",
-        "worker": Worker.objects.create(name="cpu0@here", started=Now(), seen=Now()).pk,
+        "worker": Worker.objects.create(name="cpu0@here", started=LONG_AGO, seen=LONG_AGO).pk,
         "token": "no-token",
     }
     return World(users, run, things)
