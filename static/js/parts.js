@@ -2,6 +2,7 @@
     Parts with `data-lazy` are asked for once the page is there. */
 
 const PAUSE_MS = 1000;
+const BUSY_MS = 4000; // between two askings, when something happens all the time
 const MOVE_MS = 350;
 const FOCUSABLE = "a[href], button, summary, select, input, [tabindex]";
 
@@ -9,6 +10,8 @@ export class Parts {
   #timer = 0;
   #asking = false;
   #again = false;
+  #asked = -Infinity;
+  #isCalm = true;
   #held = new Map(); // parts that wait until nobody reads, by name: {current, next}
 
   /** `onChange()` is called after parts were put in place. */
@@ -31,15 +34,18 @@ export class Parts {
     }
   }
 
-  /** Something changed: ask for the parts, at most once a second. */
+  /** Something changed: ask for the parts, within a second after a while of silence, else less often. */
   refresh() {
+    const soon = PAUSE_MS * (0.5 + 0.5 * Math.random());
     if (this.#asking) this.#again = true;
-    else this.#timer ||= setTimeout(() => this.#ask(), PAUSE_MS * (0.5 + 0.5 * Math.random()));
+    else this.#timer ||= setTimeout(() => this.#ask(), Math.max(soon, this.#asked + BUSY_MS - performance.now()));
   }
 
   async #ask() {
     this.#timer = 0;
     this.#asking = true;
+    this.#isCalm = performance.now() - this.#asked > 2 * BUSY_MS;
+    this.#asked = performance.now();
     await this.ask("live");
     this.#asking = false;
     if (this.#again) {
@@ -99,7 +105,7 @@ export class Parts {
     current.replaceWith(next);
     settle();
     next.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true })); // what writes local times and draws pictures waits for it
-    if (!this.reduced.matches && before.size && current.dataset.choice === next.dataset.choice) rows(next).forEach((row) => move(row, before.get(key(row))));
+    if (!this.reduced.matches && this.#isCalm && before.size && current.dataset.choice === next.dataset.choice) rows(next).forEach((row) => move(row, before.get(key(row))));
   }
 }
 
