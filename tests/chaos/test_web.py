@@ -9,7 +9,7 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -53,13 +53,13 @@ class Web:
     def end(self) -> None:
         self._lives.close()
 
-    def ask(self, method: str, path: str, cookie: str = "", **fields: Any) -> tuple[int, str]:
+    def ask(self, method: str, path: str, cookie: str = "", fields: Mapping[str, Any] | None = None) -> tuple[int, str]:
         """The status and where it leads; 0 when there is no answer."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Cookie": f"{cookie}; {settings.CSRF_COOKIE_NAME}={CSRF}", "X-CSRFToken": CSRF}
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            line.request(method, path, urlencode(fields, doseq=True), headers)
+            line.request(method, path, urlencode(fields or {}, doseq=True), headers)
             answer = line.getresponse()
             return answer.status, answer.headers.get("Location", "")
         except (OSError, http.client.HTTPException):
@@ -111,7 +111,7 @@ def test_the_web_server_is_killed_while_people_launch_and_watch(stage: Stage, tm
         sent = form(chosen, key=key, name=key, budget="12", population_size="4", **questions)
         found: list[str] = []
         while len(found) < 2:
-            status, address = web.ask("POST", "/runs/new/", cookie, **sent)
+            status, address = web.ask("POST", "/runs/new/", cookie, sent)
             assert status in (0, 302), status
             found += [address] * (status == 302)
             time.sleep(0.05)

@@ -31,7 +31,13 @@ BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 FUSED = [method for method in methods if method.as_pass is not None]
 OF_EACH = pytest.mark.parametrize("method", FUSED, ids=lambda method: method.name)
 # base, parents, result, target
-DTYPES = [(BF16, BF16, BF16, BF16), (F16, F16, F16, F16), (F32, F32, F32, F32), (F32, BF16, F16, F32)]
+DTYPES = [
+    (BF16, BF16, BF16, BF16),
+    (F32, F32, F32, F32),
+    (F32, BF16, F16, F32),
+    pytest.param((F16, F16, F16, F16), marks=pytest.mark.slow),
+]
+"""Each takes a machine that has never run them a quarter of a minute to compile."""
 SHAPES = [(1,), (7,), (33, 5), (3, 1), (), (0,), (0, 4), (64, 2049)]
 
 
