@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.browser.test_watching import score_one, wait_for_dots, watch
+from tests.browser.test_watching import wait_for_dots, watch
 from tests.webapp.runs.rows import make_run
 from tests.webapp.runs.test_pictures import second_scores
 from webapp.runs.models import Attempt, Evaluation, Run
@@ -65,27 +65,7 @@ def test_the_live_page_is_looked_at_from_all_sides(
     page.reload()
     page.locator("[data-chart][data-axis=spent]").wait_for()
     assert second.get_attribute("aria-pressed") == "true"
-
-    look_at(page, "Workers", "timeline")
-    look_at(page, "Genes", "genes")
-    assert "view=genes" in page.url and "x=device" in page.url
-    page.go_back()
-    page.locator("#timeline").wait_for()
-    page.locator("a[data-view]", has_text="Events").click()
-    page.get_by_text("g1.0 failed on the search questions: not finite.").wait_for()
     assert not is_too_wide(page)
-
-    n = score_one(run)
-    wait_for_dots(page, n)
-    page.get_by_role("link", name="With every score").click()
-    page.get_by_text(f"g6.{100 + n - 1} scored ").wait_for()
-
-
-def look_at(page: Any, view: str, picture: str) -> None:
-    """One of the views below, until its picture is drawn: that waits until it is nearly in sight."""
-    page.locator("a[data-view]", has_text=view).click()
-    page.locator(f"#{picture}").scroll_into_view_if_needed()
-    page.locator(f"#{picture}[data-state=ready] canvas").wait_for()
 
 
 @pytest.mark.parametrize("size", SIZES)
