@@ -100,7 +100,11 @@ def answers(
 
 
 def _answer(
-    place: int, mine: SampleOutcome, questions: dict[str, Sample], others: dict[str, SampleOutcome], known: Container[int]
+    place: int,
+    mine: SampleOutcome,
+    questions: dict[str, Sample],
+    others: dict[str, SampleOutcome],
+    known: Container[int],
 ) -> Answer:
     other = others.get(mine.id)
     other_is_right = None if other is None else outcomes.is_right(other.score)
