@@ -120,7 +120,7 @@ class Facet:
 
 def facets(runs: QuerySet[Run]) -> tuple[list[Facet], list[Facet]]:
     """By state, `SHOWN`, and by whose they are, `OWNERS`: one query. `runs` are those of `sharing.access.runs_of`."""
-    counted = runs.order_by().values_list("state", "is_own").annotate(n=Count("pk"))
+    counted = runs.order_by().values_list("state", F("is_own")).annotate(n=Count("pk"))
     rows = [(state, "mine" if is_own else "shared", n) for state, is_own, n in counted]
     by_state = [Facet(name, sum(n for state, _, n in rows if state in states)) for name, states in SHOWN.items()]
     by_owner = [Facet(name, sum(n for _, owner, n in rows if name in ("all", owner))) for name in OWNERS]
@@ -131,7 +131,7 @@ def filtered(runs: QuerySet[Run], show: str, of: str, words: str) -> QuerySet[Ru
     """The runs of one state and one owner, as facets name them, with these words in their names."""
     chosen = runs.filter(state__in=SHOWN.get(show, RUN_STATES))
     if of in ("mine", "shared"):
-        chosen = chosen.filter(is_own=of == "mine")
+        chosen = chosen.filter(Q(is_own=of == "mine"))
     return chosen.filter(name__icontains=words) if words else chosen
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Max, Window
 
 from webapp.runs import listing, versions
-from webapp.runs.live.annotations import words
+from webapp.runs.live.notes import words
 from webapp.runs.models import ENDED, Candidate, Evaluation, Run
 from webapp.sharing.access import runs_of
 

@@ -15,9 +15,9 @@ from tests.webapp.runs.rows import make_run
 from webapp.runs import events
 from webapp.runs.config import RunConfig
 from webapp.runs.live import genes
-from webapp.runs.live.annotations import annotations
 from webapp.runs.live.benchmark_scores import benchmark_scores
 from webapp.runs.live.genes import gene_names, trajectories
+from webapp.runs.live.notes import notes_of
 from webapp.runs.live.timeline import ANSWERS, MERGES, NO_RESULT, OPEN, WAITS, timeline
 from webapp.runs.models import Attempt, Candidate, Event, Outcomes, Run, Score
 
@@ -49,7 +49,7 @@ def test_the_chart_notes_pauses_failures_and_lost_workers(owner: User) -> None:
         tell(run, state)
     attempt(run, 7, (1.0, 2.0), "lost")
     attempt(run, 8, (2.0, 3.0), "accepted")
-    found = annotations(run)
+    found = notes_of(run)
     assert [note["text"] for note in found if note["kind"] == "state"] == ["paused", "resumed", "final exam"]
     assert [note["text"] for note in found if note["kind"] == "failure"] == [
         f"g1.{i} failed: not finite" for i in (0, 1)
@@ -64,7 +64,7 @@ def test_the_first_start_is_no_note(owner: User) -> None:
     Event.objects.filter(run=run).delete()
     tell(run, "queued")
     tell(run, "running")
-    assert annotations(run) == []
+    assert notes_of(run) == []
 
 
 # one benchmark alone

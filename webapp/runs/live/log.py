@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from webapp.runs.live.annotations import NO_RESULT, words
+from webapp.runs.live.notes import NO_RESULT, words
 from webapp.runs.models import Attempt, Candidate, Event, Run
 from webapp.system.templatetags.figures import percent
 
@@ -29,6 +29,7 @@ _STATES: Final[dict[str, tuple[Level, str]]] = {
     "stopped": ("info", "It was stopped."),
     "failed": ("error", "It failed."),
 }
+_RESUMED: Final[tuple[Level, str]] = ("info", "It goes on.")
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,8 @@ def _said(event: Event, winners: Mapping[int, str], is_resumed: bool) -> tuple[L
 
 
 def _of_state(told: dict[str, Any], is_resumed: bool) -> tuple[Level, str, str]:
-    level, sentence = ("info", "It goes on.") if is_resumed else _STATES[told["state"]]
-    if told["message"] and level == "info":
-        level = "warning"
-    return level, sentence, told["message"]
+    level, sentence = _RESUMED if is_resumed else _STATES[told["state"]]
+    return ("warning" if told["message"] and level == "info" else level), sentence, told["message"]
 
 
 def _of_closed(told: dict[str, Any]) -> tuple[str, str]:

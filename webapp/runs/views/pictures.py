@@ -12,9 +12,9 @@ from django.views.decorators.http import require_safe
 from webapp.accounts.requests import SignedIn
 from webapp.runs import series
 from webapp.runs.config import RunConfig
-from webapp.runs.live.annotations import annotations
 from webapp.runs.live.benchmark_scores import benchmark_scores
 from webapp.runs.live.genes import trajectories
+from webapp.runs.live.notes import notes_of
 from webapp.runs.live.timeline import timeline as timeline_of
 from webapp.runs.models import Run
 from webapp.sharing.access import runs_of
@@ -32,7 +32,7 @@ def benchmark(request: SignedIn, run_id: UUID) -> JsonResponse:
 @require_safe
 def notes(request: SignedIn, run_id: UUID) -> JsonResponse:
     """What is written beside the scores."""
-    return JsonResponse({"notes": annotations(_visible(request, run_id))})
+    return JsonResponse({"notes": notes_of(_visible(request, run_id))})
 
 
 @never_cache

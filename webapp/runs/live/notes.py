@@ -31,7 +31,7 @@ class Note(TypedDict):
     text: str
 
 
-def annotations(run: Run) -> list[Note]:
+def notes_of(run: Run) -> list[Note]:
     """The notes of a run in the order of time."""
     began = run.started or run.created
     return sorted([*_states(run, began), *_failures(run, began), *_lost(run, began)], key=lambda note: note["at"])
