@@ -135,7 +135,7 @@ def test_other_questions_are_not_compared_and_the_page_says_what_to_do(
 
 def test_what_is_still_evaluated_is_asked_for_again(run: Run, owner_client: Client) -> None:
     first, second = others(run, 2)
-    assert "hx-get" not in text(owner_client, first, second)
+    assert "hx-select" not in text(owner_client, first, second)
     Evaluation.objects.create(run=run, candidate=second, split="final")
     assert 'hx-select="#scores"' in text(owner_client, first, second)
 
