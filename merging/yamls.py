@@ -36,6 +36,22 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(str(key.value))
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A ValueError for one of thousands of digits, which hexadecimal ones read without: no message could name it."""
+        found: int = super().construct_yaml_int(node)
+        str(found)
+        return found
+
+    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        """A ValueError for a lone surrogate, which no page and no database holds."""
+        found: str = super().construct_yaml_str(node)
+        found.encode()
+        return found
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_yaml_str)
+
 
 def read_yaml(text: str, what: str, error: type[MergingError]) -> Mapping[str, object]:
     """The object in a YAML document; `error`, naming `what`, when it is none, too large, or repeats itself too often."""

@@ -30,6 +30,8 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 
         ("a: 1\n---\nb: 1", "no YAML"),
         ("!!python/object/apply:os.system ['true']", "no YAML"),
         ("a: " + "1" * 5000, "no YAML"),
+        ("a: 0x" + "f" * 5000, "no YAML"),
+        ('a: "\\ud800"', "no YAML"),
         ("a: 2001-99-99", "no YAML"),
         ("[" * 5000, "no YAML"),
         ("? [1, 2]\n: 3", "no YAML"),

@@ -39,7 +39,8 @@ def deal_anew(row: Benchmark, seed: int, n_validation: int, n_final: int) -> Ben
     dealt = _dealt(old, row.key, seed, (n_validation, n_final))
     with frozen(dealt) as (spec, key):
         hold(row.owner)
-        if not can_be_dealt(row):
+        row.refresh_from_db()  # dealt meanwhile, its key opens other questions
+        if row.digest != old.digest or not can_be_dealt(row):
             raise BenchmarkError(USED)
         change(row, described(spec, dealt) | {"key": key})
         if old.sealed and spec != old and not Benchmark.objects.filter(digest=old.digest).exists():

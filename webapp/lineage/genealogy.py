@@ -116,9 +116,8 @@ def _after(tree: Tree, run: Run, user: User) -> None:
     """The runs of which candidates of a run are parents, and so on."""
     new: Mapping[UUID, Run] = {run.pk: run}
     for distance in range(1, FARTHEST + 1):
-        adopted = Adoption.objects.filter(candidate__run__in=new, parent__isnull=False).select_related(
-            "candidate", "parent"
-        )
+        adopted = Adoption.objects.filter(candidate__run__in=new, parent__isnull=False)
+        adopted = adopted.select_related("candidate", "parent").defer("parent__inventory")
         by_folder = {adoption.parent.folder: adoption.candidate for adoption in adopted if adoption.parent}
         fresh: dict[UUID, Run] = {}
         for younger in _with_parents(by_folder, user)[:MOST]:

@@ -31,10 +31,10 @@ def drafts_of(user: User) -> QuerySet[RunDraft]:
 
 def keep(user: User, key: str, sent: Sent, notes: Iterable[str] = ()) -> RunDraft:
     """Keep what was sent in place of what this form sent before; notes stay. DraftTooLargeError for more than a form has."""
-    data = {name: [value.replace("\0", "") for value in values] for name, values in sent.items()}
+    data = {_storable(name): [_storable(value) for value in values] for name, values in sent.items()}
     if (size := len(json.dumps(data))) > MAX_BYTES:
         raise DraftTooLargeError(f"the draft has {size} bytes; expected at most {MAX_BYTES}")
-    first = {"data": data, "notes": list(notes)}
+    first = {"data": data, "notes": [_storable(note) for note in notes]}
     row, _ = RunDraft.objects.update_or_create(owner=user, key=key, defaults={"data": data}, create_defaults=first)
     kept = drafts_of(user).values("pk")[:MAX_DRAFTS]
     drafts_of(user).exclude(pk__in=[draft["pk"] for draft in kept]).delete()
@@ -49,3 +49,7 @@ def forget(user: User, key: str) -> None:
 def sent_of(draft: RunDraft) -> MultiValueDict[str, str]:
     """What the form had sent."""
     return MultiValueDict(draft.data)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "")

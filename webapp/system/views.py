@@ -122,7 +122,7 @@ TABS: Final[dict[str, Callable[[SignedIn], dict[str, Any]]]] = {
 
 def _drained(request: SignedIn, worker: str, takes_work: bool, sentence: str) -> HttpResponse:
     _check_staff(request)
-    if not crew.drain(worker, takes_work):
+    if "\0" in worker or not crew.drain(worker, takes_work):
         raise Http404
     messages.success(request, sentence)
     return redirect(reverse("system:page") + "?tab=workers")

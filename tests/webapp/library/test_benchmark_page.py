@@ -124,6 +124,14 @@ def test_the_seed_decides_and_the_same_seed_gives_the_same(row: Benchmark) -> No
     assert digests[0] == digests[2] != digests[1]
 
 
+def test_of_two_who_deal_at_once_the_second_is_refused(row: Benchmark) -> None:
+    late = Benchmark.objects.get(pk=row.pk)
+    dealt = deal_anew(row, 1, 10, 10)
+    with pytest.raises(BenchmarkError):
+        deal_anew(late, 2, 10, 10)
+    assert Benchmark.objects.get(pk=row.pk).digest == dealt.digest
+
+
 @pytest.mark.parametrize(("n_validation", "n_final"), [(20, 20), (40, 1), (0, 5)])
 def test_a_split_that_would_be_empty_is_refused_at_the_form(
     owner_client: Client, row: Benchmark, n_validation: int, n_final: int

@@ -97,3 +97,8 @@ def test_what_a_database_cannot_hold_is_left_out_and_too_much_is_refused(owner_c
     assert RunDraft.objects.get().data["name"] == ["ab"]
     assert owner_client.post(KEEP, {"key": "k2", "name": "x" * saved_drafts.MAX_BYTES}).status_code == 400
     assert RunDraft.objects.count() == 1
+
+
+def test_names_and_notes_are_cleaned_as_values_are(owner: User) -> None:
+    draft = saved_drafts.keep(owner, "k1", {"na\0me": ["1"]}, ["a\0b"])
+    assert (draft.data, draft.notes) == ({"name": ["1"]}, ["ab"])

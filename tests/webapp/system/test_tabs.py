@@ -142,7 +142,8 @@ def test_staff_drains_a_worker_and_lets_it_take_work_again(staff_client: Client,
     assert "take work again" in tab(staff_client, "overview")
     staff_client.post("/system/workers/cpu0@here/resume/")
     assert Worker.objects.get().drained is None
-    assert staff_client.post("/system/workers/nobody/drain/").status_code == 404
+    for nobody in ("nobody", "a%00b"):
+        assert staff_client.post(f"/system/workers/{nobody}/drain/").status_code == 404
 
 
 def test_reclaiming_first_shows_what_would_go_and_keeps_what_is_needed(
