@@ -67,6 +67,14 @@ def whys_kept(exports: Sequence[Export]) -> dict[UUID, str]:
         models = [*run.config.get("parents", ()), run.config.get("base")]
         for export in (folders[model["folder"]] for model in models if model and model["folder"] in folders):
             found[export.pk] = f"The run “{run.name}” has this model as a parent. Delete that run first."
+    will_use_them = [Q(sequel__config__parents__contains=[{"folder": folder}]) for folder in folders]
+    awaited = {"sequel__run": None, "sequel__called_off": False, "deleted_at": None}
+    followed = Run.objects.filter(reduce(or_, will_use_them), **awaited).select_related("sequel") if folders else ()
+    for run in followed:
+        for export in (
+            folders[model["folder"]] for model in run.sequel.config["parents"] if model["folder"] in folders
+        ):
+            found[export.pk] = f"The run that follows “{run.name}” has this model as a parent. Call it off first."
     adopted = {"adoption__parent": None, "adoption__failure": "", "adoption__isnull": False}
     candidates = {export.candidate_id: export for export in exports}
     for pk in Candidate.objects.filter(pk__in=candidates, **adopted).values_list("pk", flat=True):

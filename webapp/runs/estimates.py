@@ -15,7 +15,7 @@ from webapp.runs.actions import n_references
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Evaluation, Score
 from webapp.runs.plans import Plan
-from webapp.system.status import Seen, workers
+from webapp.system.status import workers
 
 LATEST: Final = 100
 CANDIDATES_PER_NUMBER: Final = 10
@@ -70,7 +70,7 @@ def cost(plan: Plan, tried: Tried | None = None) -> Cost:
     work, is_tried = _work_seconds(plan, n_others, None), False
     if work is None and tried is not None:
         work, is_tried = _work_seconds(plan, n_others, tried), True
-    n_gpus = sum(map(_has_gpu, alive))
+    n_gpus = sum(seen.worker.has_gpu for seen in alive)
     return Cost(
         seconds=None if work is None else work / max(1, len(alive)),
         gpu_hours=work / 3600 * n_gpus / len(alive) if work is not None and n_gpus else None,
@@ -150,10 +150,6 @@ def _like(config: RunConfig, run: str) -> Q:
     return same & (
         Q(**{f"{run}__config__path": found["path"]}) if config.path else ~Q(**{f"{run}__config__has_key": "path"})
     )
-
-
-def _has_gpu(seen: Seen) -> bool:
-    return not seen.worker.device.startswith("CPU")
 
 
 def _memory(config: RunConfig, on_gpu: bool) -> Memory | None:

@@ -25,7 +25,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.exports import streams
 from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
-from webapp.lineage.models import Adoption
+from webapp.lineage.models import Adoption, Sequel
 from webapp.queue import queue
 from webapp.runs.models import Run
 from webapp.runs.task_names import DRAIN
@@ -336,6 +336,15 @@ def test_what_a_run_is_made_from_is_kept(export: Export, run: Run, owner_client:
     Run.objects.filter(pk=run.pk).update(config=config)
     assert "has this model as a parent" in remove(owner_client, export).content.decode()
     assert export.folder.exists()
+
+
+def test_what_the_next_run_is_made_from_is_kept(export: Export, run: Run, owner_client: Client) -> None:
+    config = {"parents": [{"folder": "/elsewhere"}, {"folder": str(export.folder)}]}
+    sequel = Sequel.objects.create(first=run, name="what follows", config=config)
+    assert "The run that follows" in remove(owner_client, export).content.decode()
+    Sequel.objects.filter(pk=sequel.pk).update(called_off=True)
+    remove(owner_client, export)
+    assert not Export.objects.exists()
 
 
 def test_what_is_being_adopted_is_kept(export: Export, owner_client: Client) -> None:

@@ -113,6 +113,11 @@ def test_two_workers_take_half_the_time_and_gpus_are_counted_in_hours(planned: P
     assert shared.gpu_hours == pytest.approx(alone.seconds / 2 / 3600)
 
 
+def test_a_worker_that_still_starts_is_no_gpu(planned: Plan, chosen: Library) -> None:
+    worker("one", "")
+    assert estimates.cost(planned, estimates.Tried(2.0, {chosen.benchmark.digest: 0.5})).gpu_hours is None
+
+
 def test_memory_is_the_model_in_what_it_computes_in_and_what_it_is_made_of(planned: Plan, chosen: Library) -> None:
     memory = estimates.cost(planned).memory
     assert memory == estimates.Memory(4 * chosen.first.n_parameters, 3 * chosen.first.n_bytes)
