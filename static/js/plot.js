@@ -38,7 +38,8 @@ class Plot {
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
     figure.addEventListener("refresh", () => this.ask());
     document.addEventListener("theme", () => this.#draw(), { signal: this.#gone.signal });
-    new ResizeObserver(() => this.#resize()).observe(this.canvas);
+    this.sizes = new ResizeObserver(() => this.#resize());
+    this.sizes.observe(this.canvas);
   }
 
   /** Ask for the numbers and draw them. What is shown already stays until they are there. */
@@ -71,9 +72,9 @@ class Plot {
   }
 
   async #draw() {
+    const echarts = await import(LIBRARY);
     if (!this.figure.isConnected) return this.#end();
     if (!this.#data || this.#data.nothing) return;
-    const echarts = await import(LIBRARY);
     this.#chart ??= this.#made(echarts);
     const colours = read(this.canvas);
     const option = this.#kind.option(this.#data, colours, this.canvas.clientWidth);
@@ -89,6 +90,7 @@ class Plot {
   /** Another stands in the figure's place. */
   #end() {
     this.#gone.abort();
+    this.sizes.disconnect();
     this.#chart?.dispose();
     this.#chart = this.#data = null;
   }
@@ -98,7 +100,9 @@ class Plot {
     if (candidates && this.#kind.open) location.assign(`${candidates}${this.#kind.open(this.#data, i)}/`);
   }
 
+  /** A figure that was taken out of the page has no size any more, which is told, too. */
   #resize() {
+    if (!this.figure.isConnected) return this.#end();
     if (!this.#chart || !this.canvas.clientWidth) return;
     this.#chart.resize();
     this.#draw(); // what fits beside what depends on the width
@@ -110,9 +114,10 @@ class Plot {
 
   /** Walk along the items of the first series. */
   #key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const step = STEPS[event.key];
     if (event.key === "Enter" && this.#at >= 0) return this.#open(this.#at);
-    if (!this.#kind?.say || (step === undefined && event.key !== "Escape")) return;
+    if (!this.#chart || !this.#kind?.say || (step === undefined && event.key !== "Escape")) return;
     event.preventDefault();
     const n = this.#chart.getOption().series[0].data.length;
     this.#at = step === undefined ? -1 : Math.min(Math.max(this.#at < 0 && Number.isFinite(step) ? 0 : this.#at + step, 0), n - 1);

@@ -138,7 +138,7 @@ def _front(config: RunConfig, found: Field) -> dict[str, Any]:
     first, second = _names(config)[:2]
     return {
         "x": {"title": f"{first}, %", "low": None, "high": None},
-        "y": {"title": f"{second}, %"},
+        "y": {"title": f"{second}, %", "in_percent": True},
         "points": points,
         "curve": sorted(front(points)),
         "ids": [entry.pk for entry in entries],
