@@ -71,6 +71,7 @@ function finish() {
   if (isOver || root.querySelector("[data-unfinished]:not([data-unfinished='0'])")) return;
   isOver = true;
   parts.refresh();
+  redraw();
   now.clear();
   feed.close();
 }
