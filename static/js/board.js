@@ -1,8 +1,8 @@
 /** The whole leaderboard while its run goes on: says how many rows are new, and shows them when asked. Nothing moves by itself. */
 
 import { Feed } from "./feed.js";
+import { showState } from "./live_dot.js";
 
-const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", polling: "Polling every 3 s", off: "" };
 const ENDED = ["done", "stopped", "failed"];
 
 const board = () => document.querySelector("[data-board]");
@@ -60,10 +60,3 @@ document.addEventListener("click", async ({ target }) => {
   await window.htmx.ajax("GET", `${location.pathname}?${asked}`, { target: board(), swap: "outerHTML" });
   say();
 });
-
-function showState(state, word) {
-  const dot = document.querySelector("[data-live]");
-  dot.dataset.state = state === "connecting" ? "reconnecting" : state;
-  dot.textContent = word || WORDS[state];
-  dot.hidden = !dot.textContent;
-}

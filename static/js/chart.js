@@ -450,6 +450,7 @@ export class Chart {
   }
 
   #key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own: Alt and Left is back
     const { dots } = this.history;
     const at = this.#shown ? dots.indexOf(this.#shown) : -1;
     const next = {

@@ -5,12 +5,12 @@ import { ChartChoices } from "./chart_choices.js";
 import { Feed } from "./feed.js";
 import { duration, percent } from "./figures.js";
 import { History } from "./history.js";
+import { showState } from "./live_dot.js";
 import { Now } from "./now.js";
 import { Parts } from "./parts.js";
 import { Views } from "./views.js";
 
 const ENDED = ["done", "stopped", "failed"];
-const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", polling: "Polling every 3 s", off: "" };
 const AWAY_MS = 10000;
 const NOTED = ["run.state", "evaluation.failed"]; // events that the chart notes
 const NOTES_MS = 1500;
@@ -74,13 +74,6 @@ function finish() {
   redraw();
   now.clear();
   feed.close();
-}
-
-function showState(state, word) {
-  const dot = document.querySelector("[data-live]");
-  dot.dataset.state = state === "connecting" ? "reconnecting" : state;
-  dot.textContent = word || WORDS[state];
-  dot.hidden = !dot.textContent;
 }
 
 // what was missed

@@ -33,7 +33,7 @@ document.addEventListener("scroll", ({ target }) => {
 document.addEventListener("click", point);
 document.addEventListener("keydown", (event) => {
   const picture = pictureOf(event.target);
-  if (!picture || !event.target.matches(".scroll:has(svg)")) return;
+  if (!picture || event.altKey || event.ctrlKey || event.metaKey || !event.target.matches(".scroll:has(svg)")) return;
   const step = STEPS[event.key];
   if (step === undefined && event.key !== "Escape") return;
   event.preventDefault();
