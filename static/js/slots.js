@@ -50,7 +50,7 @@ document.addEventListener("keydown", (event) => {
   if (!map || event.target.querySelector("table")) return;
   if (event.key === "Escape") return hide(map);
   const step = STEPS[event.key];
-  if (!step) return;
+  if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const { rows, sizes } = shape(map);
   const { row, generation } = map.querySelector(".cursor").dataset;
