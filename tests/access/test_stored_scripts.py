@@ -143,7 +143,8 @@ def _fail(writer: rows.Writer, candidate: Candidate) -> None:
         failure=ALL,
         finished=writer.at,
     )
-    writer.event("evaluation.failed", {"candidate": candidate.pk, "kind": "evolved", "split": "search"})
+    payload = {"candidate": candidate.pk, "kind": "evolved", "split": "search", "failure_kind": "<b pwned>x"}
+    writer.event("evaluation.failed", payload)
 
 
 def test_a_payload_that_got_through_would_be_noticed(stage: Stage) -> None:
