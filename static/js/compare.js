@@ -35,5 +35,7 @@ const from = questions && sessionStorage.getItem("progeny.disagreement");
 if (from) {
   sessionStorage.removeItem("progeny.disagreement");
   const all = [...questions.querySelectorAll("[data-differs]")];
-  (from === "first" ? all[0] : all.at(-1))?.focus();
+  const found = from === "first" ? all[0] : all.at(-1);
+  if (found) found.focus();
+  else go(from === "first" ? 1 : -1);
 }

@@ -242,7 +242,7 @@ def test_two_routes_are_chosen_and_walked_apart(live_app: str, run: Run, owner_c
     first, other = best_of(run), run.candidates.filter(kind="evolved").order_by("pk")[0]
     page.goto(f"{live_app}/runs/{run.pk}/candidates/{first.pk}/")
     page.get_by_label(f"Compare {first.name} with").select_option(str(other.pk))
-    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
     page.get_by_role("heading", name=f"{first.name} beside {other.name}").wait_for()
     routes = page.locator(".route")
     routes.nth(1).locator("> .scroll").focus()
