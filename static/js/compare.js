@@ -30,12 +30,16 @@ const current = () => questions.querySelector("[data-differs]:focus");
 const isAfter = (question) => !current() || current().compareDocumentPosition(question) & Node.DOCUMENT_POSITION_FOLLOWING;
 const isBefore = (question) => current() && current().compareDocumentPosition(question) & Node.DOCUMENT_POSITION_PRECEDING;
 
-// The page was opened by such a key: it goes on where it was.
+// The page was opened by such a key: it goes on where it was, once the browser is done with the address's fragment, which takes the focus.
 const from = questions && sessionStorage.getItem("progeny.disagreement");
 if (from) {
   sessionStorage.removeItem("progeny.disagreement");
+  addEventListener("load", () => setTimeout(() => arrive(from === "first")));
+}
+
+function arrive(isFirst) {
   const all = [...questions.querySelectorAll("[data-differs]")];
-  const found = from === "first" ? all[0] : all.at(-1);
+  const found = isFirst ? all[0] : all.at(-1);
   if (found) found.focus();
-  else go(from === "first" ? 1 : -1);
+  else go(isFirst ? 1 : -1);
 }
