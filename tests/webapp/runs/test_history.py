@@ -168,5 +168,10 @@ def _large_run(owner: User, n: int) -> Run:
         cursor.execute("SET LOCAL statement_timeout = '60s'")  # a busy machine is no defect
         for statement in (generations, candidates, evaluations, scores, outcomes):
             cursor.execute(statement)
+        cursor.execute(
+            "ANALYZE runs_generation, runs_candidate, runs_evaluation, runs_score, runs_outcomes"
+        )  # as autovacuum does
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
     return run
