@@ -34,7 +34,9 @@ def chosen(owner: User, tmp_path: Path) -> Library:
 
 
 def make(owner: User, state: str = "running") -> Run:
-    return Run.objects.create(owner=owner, name="a run", state=state, config={"parents": [], "base": None}, config_digest="", seed=1, budget=9)
+    return Run.objects.create(
+        owner=owner, name="a run", state=state, config={"parents": [], "base": None}, config_digest="", seed=1, budget=9
+    )
 
 
 def choose(page: Any, *names: str) -> None:
