@@ -471,6 +471,7 @@ export class Chart {
   }
 
   #show(dot) {
+    if (!this.#plot) return; // there is no place for it yet
     this.#shown = dot;
     this.tip.hidden = dot === null;
     this.picture.classList.toggle("on-dot", dot !== null);
