@@ -64,7 +64,7 @@ def test_route_map_and_bars_of_a_real_search(
     run = actions.launch(owner, demo_config(), "Paths of the demo")
     watch(page, live_app, owner_client, run)
     page.locator(".route-picture").wait_for(timeout=MINUTE)
-    page.locator("[data-part=slots][data-key='2']").wait_for(timeout=MINUTE)
+    page.wait_for_function("() => document.querySelector('[data-part=slots]').dataset.key >= 2", timeout=MINUTE)
     measured = page.locator(".worth").first
     measured.get_by_role("button", name="Measure").click()
     depth = ParentRow.objects.get(name="demo/japanese").n_layers
