@@ -4,6 +4,7 @@
     results       leased -> done | failed | pending again, if the token still holds
     exports       the same three for models that are built for download
     trials        and for a few questions to one model, of no run
+    leases        what exports, trials and fetches have in common
     generations   a complete generation is told, the next one is opened, the search is finished
     repairs       what crashes leave behind: expired leases, complete generations, events that nobody relayed
     housekeeping  what time brings: room on a full disk, the end of deleted runs

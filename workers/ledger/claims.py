@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable
 
@@ -88,15 +89,15 @@ def claim(worker: str, code_version: str) -> Claim | None:
     Runs of a version that this code does not know are left to others, and so is a run whose row somebody holds for longer than
     the database lets wait.
     """
-    held: list[UUID] = []
-    while (run_id := _fairest_run(held)) is not None:
+    locked: list[UUID] = []
+    while (run_id := _fairest_run(locked)) is not None:
         try:
             taken = _claim_of(run_id, worker, code_version)
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise
             log.warning("the row of run %s is held by a session that does nothing: %s", run_id, error)
-            held.append(run_id)
+            locked.append(run_id)
             continue
         if taken is not None:
             return taken
@@ -132,8 +133,12 @@ def claim_of(run_id: UUID, token: int) -> Claim | None:
 @around("renewal")
 def renew(lease: Lease) -> bool:
     """Extend the lease. False: the row is no longer ours (dropped by a stop, or given to another), so stop computing."""
-    held = lease.row._default_manager.filter(pk=lease.pk, status="leased", lease_token=lease.token)
-    return held.update(lease_until=Now() + LEASE) == 1
+    return held(lease).update(lease_until=Now() + LEASE) == 1
+
+
+def held(lease: Lease) -> QuerySet[Any]:
+    """The row, as long as the lease is not lost."""
+    return lease.row._default_manager.filter(pk=lease.pk, status="leased", lease_token=lease.token)
 
 
 def _fairest_run(but: Sequence[UUID]) -> UUID | None:

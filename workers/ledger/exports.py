@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from merging.folders import flush
@@ -23,10 +22,11 @@ from webapp.exports.models import Export, ExportFile
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs import versions
 from webapp.runs.models import Candidate
-from workers import failures, texts
+from workers import failures
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
-from workers.ledger.claims import LEASE, Lease
+from workers.ledger.claims import LEASE, Lease, held
+from workers.ledger.leases import fail
 
 _CLAIM: Final = """
   WITH chosen AS MATERIALIZED (
@@ -86,14 +86,14 @@ def claim_export(worker: str) -> ExportClaim | None:
 
 def report_export(claim: ExportClaim, stage: str, share: float) -> None:
     """Show how far it is. Nothing happens when the lease is lost."""
-    _held(claim).update(stage=stage, progress=share)
+    held(claim.lease).update(stage=stage, progress=share)
 
 
 @around("export")
 @transaction.atomic
 def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
     """Publish the folder and its files. False when fenced: the partial folder is removed."""
-    export = _held(claim).select_for_update().first()
+    export = held(claim.lease).select_for_update().first()
     if export is None:
         shutil.rmtree(claim.partial, ignore_errors=True)
         return Export.objects.filter(pk=claim.export_id, status="done", lease_token=claim.lease.token).exists()
@@ -105,7 +105,7 @@ def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
         ExportFile(export=export, name=f.name, n_bytes=f.n_bytes, sha256=f.sha256) for f in files
     )
     n_bytes = sum(file.n_bytes for file in files)
-    _held(claim).update(status="done", lease_until=None, finished=Now(), stage="", progress=1.0, n_bytes=n_bytes)
+    held(claim.lease).update(status="done", lease_until=None, finished=Now(), stage="", progress=1.0, n_bytes=n_bytes)
     return True
 
 
@@ -113,40 +113,25 @@ def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
 def fail_export(claim: ExportClaim, failure: Failure) -> bool:
     """It cannot be built: terminal, with a kind and a sentence. False when fenced."""
     shutil.rmtree(claim.partial, ignore_errors=True)
-    return bool(_fail(_held(claim), failure))
+    return bool(fail(held(claim.lease), failure))
 
 
 @transaction.atomic
 def give_back_export(claim: ExportClaim, failure: Failure | None = None) -> bool:
     """Not built after all: pending again, or failed when this was the third failure of a worker."""
     shutil.rmtree(claim.partial, ignore_errors=True)
-    export = _held(claim).select_for_update().first()
+    export = held(claim.lease).select_for_update().first()
     return export is not None and return_export(export, failure)
 
 
 def return_export(export: Export, failure: Failure | None) -> bool:
     """Make a leased export pending, or failed after too many attempts."""
-    held = Export.objects.filter(pk=export.pk, status="leased", lease_token=export.lease_token)
+    leased = Export.objects.filter(pk=export.pk, status="leased", lease_token=export.lease_token)
     if failure is not None and export.attempts >= MAX_ATTEMPTS:
         sentence = failures.poison(export.attempts, failure.sentence)
-        return bool(_fail(held, Failure("candidate", failures.POISON, sentence)))
+        return bool(fail(leased, Failure("candidate", failures.POISON, sentence)))
     attempts = export.attempts - (failure is None)
-    return bool(held.update(status="pending", lease_until=None, attempts=attempts, stage="", progress=0.0))
-
-
-def _held(claim: ExportClaim) -> QuerySet[Export]:
-    return Export.objects.filter(pk=claim.export_id, status="leased", lease_token=claim.lease.token)
-
-
-def _fail(held: QuerySet[Export], failure: Failure) -> int:
-    return held.update(
-        status="failed",
-        lease_until=None,
-        finished=Now(),
-        stage="",
-        failure_kind=failure.kind,
-        failure=texts.clean(failure.sentence),
-    )
+    return bool(leased.update(status="pending", lease_until=None, attempts=attempts, stage="", progress=0.0))
 
 
 def _publish(claim: ExportClaim) -> None:
