@@ -11,13 +11,13 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from merging.recipes import Recipe
+from webapp.addresses import number
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Run
 from webapp.sharing.access import runs_of
 
 MOST: Final = 6
 LETTERS: Final = "ABCDEF"
-MAX_NUMERALS: Final = 18  # of a 64-bit number
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,7 @@ def address_of(sides: Sequence[Side], runs: Sequence[Run] = ()) -> list[tuple[st
 
 def _numbers(words: Iterable[str]) -> list[int]:
     """Each once; what is no number at all counts as one that nobody has."""
-    known = [word if word.isascii() and word.isdigit() and len(word) <= MAX_NUMERALS else "0" for word in words]
-    return list(dict.fromkeys(map(int, known)))
+    return list(dict.fromkeys(number(word) or 0 for word in words))
 
 
 def _uuids(words: Iterable[str]) -> list[UUID]:

@@ -15,8 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
+from webapp.addresses import number
 from webapp.analysis import differences, dumbbells, genes, histories, questions
-from webapp.analysis.chosen import MAX_NUMERALS, MOST, Chosen, Side, address_of, chosen
+from webapp.analysis.chosen import MOST, Chosen, Side, address_of, chosen
 from webapp.analysis.scores import Table, table
 from webapp.analysis.suggestions import other_runs, suggestions
 from webapp.library.actions import key_of
@@ -60,9 +61,9 @@ def genes_page(request: SignedIn, run_id: UUID) -> HttpResponse:
         "run": run,
         "genes": found,
         "n_scored": genes.n_scored(run),
-        "x": _number(request.GET.get("x", "")),
-        "y": _number(request.GET.get("y", "")),
-        "lines": [number for word in request.GET.getlist("gene") if (number := _number(word)) is not None],
+        "x": _gene(request, "x"),
+        "y": _gene(request, "y"),
+        "lines": _lines(request),
         "query": request.GET.urlencode(),
     }
     return render(request, "analysis/genes.html", context)
@@ -79,13 +80,9 @@ def genes_data(request: SignedIn, run_id: UUID) -> JsonResponse:
 
 PLOTS: Final[dict[str, Callable[[Run, HttpRequest], genes.Json]]] = {
     "bars": lambda run, request: genes.bars(run),
-    "scatter": lambda run, request: genes.scatter(run, _number(request.GET.get("x", ""))),
-    "contour": lambda run, request: genes.contour(
-        run, (_number(request.GET.get("x", "")), _number(request.GET.get("y", "")))
-    ),
-    "parallel": lambda run, request: genes.parallel(
-        run, [number for word in request.GET.getlist("gene") if (number := _number(word)) is not None]
-    ),
+    "scatter": lambda run, request: genes.scatter(run, _gene(request, "x")),
+    "contour": lambda run, request: genes.contour(run, (_gene(request, "x"), _gene(request, "y"))),
+    "parallel": lambda run, request: genes.parallel(run, _lines(request)),
 }
 
 
@@ -93,8 +90,13 @@ def _asked(request: SignedIn) -> Chosen:
     return chosen(request.user, request.GET.getlist("c"), request.GET.getlist("run"))
 
 
-def _number(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdigit() and len(word) <= MAX_NUMERALS else None
+def _gene(request: HttpRequest, name: str) -> int | None:
+    return number(request.GET.get(name, ""))
+
+
+def _lines(request: HttpRequest) -> list[int]:
+    """The genes of the lines."""
+    return [gene for word in request.GET.getlist("gene") if (gene := number(word)) is not None]
 
 
 def _over(request: SignedIn) -> histories.Over:
@@ -158,8 +160,8 @@ def _on_a_split(request: SignedIn, compared: Table, split: str) -> dict[str, Any
     """The picture of scores, who agrees with whom, and the answers, on the chosen split and benchmark."""
     names = compared.benchmarks(split)
     digests = list(names)
-    number = _number(request.GET.get("benchmark", "")) or 0
-    digest = digests[number] if number < len(digests) else digests[0]
+    place = number(request.GET.get("benchmark", "")) or 0
+    digest = digests[place] if place < len(digests) else digests[0]
     parts = [
         (line.side, cell.parts[digest])
         for line in compared.lines

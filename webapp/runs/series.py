@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 from uuid import UUID
 
+from webapp.addresses import number
 from webapp.runs import events
 from webapp.runs.models import Evaluation, Event, Run
 
@@ -20,7 +21,6 @@ NOTHING_SEEN: Final = -1
 MAX_EVENTS: Final = 500
 MAX_DOTS: Final = 2500
 NEWEST_KEPT: Final = 200
-MAX_NUMERALS: Final = 19  # of a 64-bit number
 DIGITS: Final = 4
 SECOND_DIGITS: Final = 2
 
@@ -132,7 +132,8 @@ def catch_up(run_id: UUID, after: int) -> Snapshot | Events:
 
 def position(value: str) -> int:
     """The event number that a watcher names, or NOTHING_SEEN for whatever else it says."""
-    return int(value) if value.isascii() and value.isdigit() and len(value) < MAX_NUMERALS else NOTHING_SEEN
+    found = number(value)
+    return NOTHING_SEEN if found is None else found
 
 
 def newest_seq(run_id: UUID) -> int:

@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
+from webapp.addresses import number
 from webapp.runs import winners
 from webapp.runs.models import REFERENCES, Candidate, Run
 from webapp.sharing.access import runs_of
 
 N_OFFERED: Final = 12
-MAX_NUMERALS: Final = 18  # of a 64-bit number
 
 
 @require_safe
@@ -26,9 +26,8 @@ def pair(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     run = get_object_or_404(runs_of(request.user).select_related("winner"), pk=run_id)
     first = get_object_or_404(run.candidates, pk=candidate_id)
     asked = request.GET.get("with", "")
-    number = asked if asked.isascii() and asked.isdigit() and len(asked) <= MAX_NUMERALS else None
     rest = run.candidates.exclude(pk=first.pk)
-    seconds = [get_object_or_404(rest, pk=number)] if asked else others(run, first)[:1]
+    seconds = [get_object_or_404(rest, pk=number(asked))] if asked else others(run, first)[:1]
     return redirect(f"{reverse('analysis:compare')}?{urlencode([('c', one.pk) for one in (first, *seconds)])}")
 
 
