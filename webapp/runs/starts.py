@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404
 
 from merging.errors import UnknownNameError
 from merging.recipes import Recipe
-from webapp.addresses import number
 from webapp.library.models import Parent
+from webapp.library.views.parents import NUMBER
 from webapp.lineage.models import Sequel
 from webapp.lineage.queries import open_origins
 from webapp.runs.config import PathSettings, RunConfig
@@ -37,7 +37,8 @@ def _with(user: User, parent_id: str) -> Preset:
     """With one model chosen already, as a parent and as model A. One that was bred here brings the base model and the benchmarks of its
     run; where it is a path no other model has its layers, so that paths are searched.
     """
-    parent = get_object_or_404(Parent.objects.visible_to(user), pk=number(parent_id) or 0)
+    number = int(parent_id) if NUMBER.fullmatch(parent_id) else 0
+    parent = get_object_or_404(Parent.objects.visible_to(user), pk=number)
     start = replace(OWN, title="", parents=(parent.name,), path=replace(OWN.path, model_a=parent.name))
     origin = open_origins([parent.folder], user).get(parent.folder)
     if origin is None:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from merging import plain
 from webapp.accounts.requests import SignedIn
-from webapp.addresses import number
+from webapp.library.views.parents import NUMBER
 from webapp.lineage.actions import launch_both
 from webapp.quotas import QuotaError
 from webapp.runs import actions, saved_drafts
@@ -114,5 +114,5 @@ def _opened(request: SignedIn) -> tuple[RunForm, Preset | None, RunDraft | None]
 def _draft(request: SignedIn) -> RunDraft | None:
     drafts = saved_drafts.drafts_of(request.user)
     if wanted := request.GET.get("draft"):
-        return get_object_or_404(drafts, pk=number(wanted) or 0)
+        return get_object_or_404(drafts, pk=int(wanted) if NUMBER.fullmatch(wanted) else 0)
     return None if any(name in request.GET for name in STARTS) else drafts.first()
