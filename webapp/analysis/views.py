@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
-from webapp.addresses import number
+from webapp.addresses import number, one_of
 from webapp.analysis import differences, dumbbells, genes, histories, questions
 from webapp.analysis.chosen import MOST, Chosen, Side, address_of, chosen
 from webapp.analysis.scores import Table, table
@@ -100,7 +100,7 @@ def _lines(request: HttpRequest) -> list[int]:
 
 
 def _over(request: SignedIn) -> histories.Over:
-    return next((over for over in histories.OVERS if over == request.GET.get("over")), histories.OVERS[0])
+    return one_of(histories.OVERS, request.GET.get("over"))
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,9 @@ def _candidates(request: SignedIn, found: Chosen) -> dict[str, Any]:
     if len(sides) < 2:
         return context
     context |= _pictures(sides) | {"gene_differences": differences.genes(sides)}
-    split = next(
-        (name for name in compared.splits if name == request.GET.get("split")), next(iter(compared.splits), None)
-    )
-    return context | (_on_a_split(request, compared, split) if split else {})
+    if splits := compared.splits:
+        context |= _on_a_split(request, compared, one_of(splits, request.GET.get("split")))
+    return context
 
 
 def _chips(found: Chosen) -> list[Chip]:
@@ -181,7 +180,7 @@ def _on_a_split(request: SignedIn, compared: Table, split: str) -> dict[str, Any
     side, part = parts[0]
     spec = side.config.objectives[part.score.index].spec
     browser = questions.browser(parts, spec, split, key_of(spec) if split == "final" else None)  # type: ignore[arg-type]
-    show = next((name for name in questions.SHOWN if name == request.GET.get("show")), questions.SHOWN[0])
+    show = one_of(questions.SHOWN, request.GET.get("show"))
     shown = [question for question in browser.questions if question.is_in(show)]
     return context | {
         "browser": browser,

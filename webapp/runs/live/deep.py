@@ -7,7 +7,7 @@ from typing import Final
 
 from django.http import QueryDict
 
-from webapp.runs import series
+from webapp.addresses import number, one_of
 from webapp.runs.live import log
 from webapp.runs.models import Run
 
@@ -25,10 +25,8 @@ class Deep:
     @staticmethod
     def asked(query: QueryDict) -> Deep:
         """What the address says, or the newest events."""
-        view, before = query.get("view", ""), series.position(query.get("before", ""))
-        return Deep(
-            view if view in VIEWS else VIEWS[0], before if before > 0 else None, query.get("log") == "everything"
-        )
+        before = number(query.get("before", "")) or None
+        return Deep(one_of(VIEWS, query.get("view")), before, query.get("log") == "everything")
 
     @property
     def views(self) -> tuple[str, ...]:

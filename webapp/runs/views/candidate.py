@@ -17,6 +17,7 @@ from merging.errors import RecipeError
 from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
+from webapp.addresses import one_of
 from webapp.library.actions import key_of
 from webapp.lineage.queries import open_origins
 from webapp.marks import queries as marks
@@ -79,7 +80,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
 def _answers(request: SignedIn, run: Run, config: RunConfig, found: standing.Standing) -> dict[str, Any]:
     """The questions of the chosen split and benchmark, filtered and paged. Those of the final split stay closed until the run has ended."""
     splits = [split for split in standing.SPLITS if split in found.own and found.own[split].status == "done"]
-    split = next((name for name in splits if name == request.GET.get("split")), next(iter(splits), None))
+    split = one_of(splits, request.GET.get("split")) if splits else None
     names = [objective.spec.name for objective in config.objectives]
     number = next((i for i in range(len(names)) if str(i) == request.GET.get("benchmark")), 0)
     context: dict[str, Any] = {"splits": splits, "split": split, "benchmarks": names, "benchmark": number}
@@ -96,7 +97,7 @@ def _answers(request: SignedIn, run: Run, config: RunConfig, found: standing.Sta
         [found.parts[e.pk][number] for e in rivals if e.split in (split, FULL_OF.get(split)) and e.status == "done"],
         key_of(spec) if split == "final" else None,
     )
-    show: answers.Show = next((name for name in answers.SHOWN if name == request.GET.get("show")), "all")
+    show = one_of(answers.SHOWN, request.GET.get("show"))
     shown = [answer for answer in all_answers.answers if answer.is_in(show)]
     names_shown = [name for name in answers.SHOWN if parent or name not in answers.COMPARED]
     return context | {

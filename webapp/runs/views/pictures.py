@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
-from webapp.runs import series
+from webapp.addresses import number
 from webapp.runs.config import RunConfig
 from webapp.runs.live.benchmark_scores import benchmark_scores
 from webapp.runs.live.genes import trajectories
@@ -24,7 +24,7 @@ from webapp.sharing.access import runs_of
 @require_safe
 def benchmark(request: SignedIn, run_id: UUID) -> JsonResponse:
     """The scores on the benchmark `?index=` alone, of candidates after the first `?after=`."""
-    index, after = (max(0, series.position(request.GET.get(name, ""))) for name in ("index", "after"))
+    index, after = (number(request.GET.get(name, "")) or 0 for name in ("index", "after"))
     return JsonResponse(benchmark_scores(_visible(request, run_id).pk, index, after))
 
 

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
-from webapp.runs.models import SplitName
+from webapp.addresses import one_of
 from webapp.runs.standings import ASKED, grounds, standings
 
 
@@ -17,9 +17,9 @@ from webapp.runs.standings import ASKED, grounds, standings
 def across_runs(request: SignedIn) -> HttpResponse:
     """The benchmark of `?benchmark=`, a digest, on the split of `?split=`; without them that of most runs, on the final split."""
     known = grounds(request.user)
-    asked, asked_split = request.GET.get("benchmark", ""), request.GET.get("split", "")
+    asked = request.GET.get("benchmark", "")
     ground = next((one for one in known if one.digest == asked), None if asked else next(iter(known), None))
-    split: SplitName = next((name for name in ASKED if name == asked_split), "final")
+    split = one_of(list(ASKED), request.GET.get("split"))
     context = {
         "grounds": known,
         "ground": ground,
