@@ -15,6 +15,7 @@ from merging.search import searches
 from webapp.analysis.chosen import Side
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Run
+from webapp.system.templatetags.figures import percent
 
 LEAST: Final = 0.005
 """Genes that are closer than this, of their range, count as the same: a hundredth of what the pages write."""
@@ -87,7 +88,7 @@ def _facts(run: Run, config: RunConfig) -> dict[str, str]:
     """A run's configuration in words, setting by setting."""
     parents = {f"Parent {i}": parent.name for i, parent in enumerate(config.parents, 1)}
     measured = {
-        f"Benchmark {objective.spec.name}": f"{100 * share:.0f} % of the score; {objective.n_search} search, "
+        f"Benchmark {objective.spec.name}": f"{percent(share, 0)} of the score; {objective.n_search} search, "
         f"{objective.n_validation} validation, {objective.n_final} final questions"
         for objective, share in zip(config.objectives, shares(config.weights), strict=True)
     }

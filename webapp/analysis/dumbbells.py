@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from webapp.analysis.scores import Table
+from webapp.system.templatetags.figures import percent
 
 WIDTH: Final = 640
 LEFT, RIGHT = 16, 16
@@ -89,7 +90,7 @@ def picture(table: Table, split: str) -> Picture | None:
                 low=x(score.low),
                 high=x(score.high),
                 y_interval=y + DOTS_HEIGHT / 2 + INTERVAL_STEP * (i + 0.5),
-                words=f"{side.letter} {100 * score.mean:.1f} %",
+                words=f"{side.letter} {percent(score.mean)}",
             )
             for i, ((side, score), place) in enumerate(zip(of_it, places, strict=True))
         ]

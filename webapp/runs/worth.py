@@ -21,6 +21,7 @@ from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.runs.standing import by_split
 from webapp.system.status import workers
+from webapp.system.templatetags.figures import percent, points
 
 KEPT: Final = 64
 RECENT: Final = 100
@@ -77,8 +78,8 @@ class Part:
         found = self.worth
         if found is None:
             return f"{self.name}: {known.get(self.state, 'scored, the whole is not yet')}"
-        worth, low, high = (f"{100 * value:+.1f}".replace("-", "−") for value in (found.value, found.low, found.high))
-        return f"{self.name}: {100 * found.without:.1f} % without it, worth {worth} points [{low}, {high}], {found.p_words}"
+        worth = f"{points(found.value)} points [{points(found.low)}, {points(found.high)}]"
+        return f"{self.name}: {percent(found.without)} without it, worth {worth}, {found.p_words}"
 
 
 @dataclass(frozen=True)
