@@ -29,9 +29,9 @@ def command(plan: Path) -> tuple[str, ...]:
 def hurry() -> None:
     """Everything that waits for seconds waits for less, so that tests can wait for it."""
     from workers import pipeline, supervisor
-    from workers.ledger import claims, exports, repairs, trials
+    from workers.ledger import claims, exports, leases, repairs
 
-    for module in (claims, exports, repairs, trials, pipeline):
+    for module in (claims, exports, leases, repairs, pipeline):
         module.LEASE = LEASE  # type: ignore[attr-defined]
     pipeline.RENEW_SECONDS = 0.4  # type: ignore[misc]
     supervisor.PULSE_SECONDS = 0.4  # type: ignore[misc]
