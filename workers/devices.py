@@ -67,13 +67,7 @@ class WorkbenchComputer:
             return evaluate_all(model, asks, request["split"], progress), None
 
         began = time.perf_counter()
-        try:
-            scores, positions = score_of(self._bench.model(recipe, progress))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._bench.ask_less()
-            scores, positions = _once_more(lambda: score_of(self._bench.model(recipe, progress)))
+        scores, positions = self._scored(recipe, score_of, progress)
         evaluate_seconds = sum(score.seconds for score in scores)
         merge_seconds = time.perf_counter() - began - evaluate_seconds
         seconds = {"merge_seconds": merge_seconds, "evaluate_seconds": evaluate_seconds}
@@ -87,15 +81,24 @@ class WorkbenchComputer:
 
     def try_out(self, request: Message, progress: Reporter) -> Message:
         """Ask the first samples of the search split as `evaluate` does, fewer where there are fewer, and say what the model read."""
-        benchmarks = [BenchmarkSpec.from_json(ask["benchmark"]).load() for ask in request["asks"]]
-        wanted = [ask["n"] for ask in request["asks"]]
-        asks = [Ask(one, min(n, len(one.take("search")))) for one, n in zip(benchmarks, wanted, strict=True)]
-        asked = [given | {"n": ask.n} for given, ask in zip(request["asks"], asks, strict=True)]
-        scored = self.evaluate(request | {"split": "search", "plan": None, "asks": asked}, progress)
-        model = self._bench.model(Recipe.from_json(request["recipe"]), progress)
-        scores = [Evaluation.from_json(score) for score in scored["scores"]]
-        tried = [_tried(model, ask, score) for ask, score in zip(asks, scores, strict=True)]
-        return {"tried": tried, "seconds": scored["merge_seconds"] + scored["evaluate_seconds"]}
+        recipe = Recipe.from_json(request["recipe"])
+        found = [(BenchmarkSpec.from_json(ask["benchmark"]).load(), ask["n"]) for ask in request["asks"]]
+        asks = [Ask(benchmark, min(n, len(benchmark.take("search")))) for benchmark, n in found]
+        began = time.perf_counter()
+        scores = self._scored(recipe, lambda model: evaluate_all(model, asks, "search", progress), progress)
+        seconds = time.perf_counter() - began
+        model = self._bench.model(recipe, progress)
+        return {"tried": [_tried(model, *one) for one in zip(asks, scores, strict=True)], "seconds": seconds}
+
+    def _scored(self, recipe: Recipe, score_of: Callable[[TextModel], T], progress: Reporter) -> T:
+        """What the recipe's model scores; out of memory, once more from a cleared bench that asks for less."""
+        try:
+            return score_of(self._bench.model(recipe, progress))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._bench.ask_less()
+            return _once_more(lambda: score_of(self._bench.model(recipe, progress)))
 
 
 def _tried(model: TextModel, ask: Ask, score: Evaluation) -> Message:
