@@ -16,11 +16,10 @@ from django.db.models import QuerySet
 from numpy.typing import NDArray
 
 from merging.errors import EvaluationError, MergingError
-from merging.genomes import GenomeSpace
 from merging.importance import Importances, importances
-from merging.recipes import Recipe
 from webapp.runs import paths
 from webapp.runs.config import RunConfig
+from webapp.runs.live.genes import parameter_space
 from webapp.runs.models import Candidate, Evaluation, Run
 
 MOST_SHOWN: Final = 2000
@@ -68,10 +67,8 @@ def genes_of(run: Run) -> list[Gene]:
     if config.path is not None:
         space = paths.space_of(config)
         return [] if space is None else [Gene(i, space.genes[i].name, 0, 1, True) for i in space.axes.switches]
-    first = run.candidates.filter(kind="evolved").order_by("pk").first()
-    if first is None:
-        return []
-    genes = GenomeSpace.around(Recipe.from_json(first.recipe), config.groups).genes
+    around = parameter_space(run, config)
+    genes = around.genes if around else ()
     return [Gene(i, gene.name, gene.low, gene.high, False) for i, gene in enumerate(genes)]
 
 
@@ -80,14 +77,11 @@ def n_scored(run: Run) -> int:
     return _scored(run.pk).count()
 
 
-def importance(run: Run, n: int) -> Importances:
-    """Of the genes of `genes_of`, after `n` scores. EvaluationError where it cannot be told."""
-    return _importance(run.pk, n, tuple(genes_of(run)))
-
-
 @lru_cache(maxsize=64)
-def _importance(run_id: UUID, n: int, genes: tuple[Gene, ...]) -> Importances:
-    """Scores never change, so what was computed of so many is kept."""
+def importance(run_id: UUID, n: int, genes: tuple[Gene, ...]) -> Importances:
+    """Of these genes of a run after `n` scores. EvaluationError where it cannot be told. Scores never change, so what was computed of so
+    many is kept.
+    """
     found = shown(run_id, genes)
     switches = [i for i, gene in enumerate(genes) if gene.is_switch]
     return importances(found.genomes, list(found.scores), switches)
@@ -130,9 +124,9 @@ def _thinned(n: int, fitness: Sequence[float]) -> list[int]:
 
 def bars(run: Run) -> Json:
     """The importance of the genes that have most of it."""
-    genes, n = genes_of(run), n_scored(run)
+    genes = genes_of(run)
     try:
-        found = importance(run, n)
+        found = importance(run.pk, n_scored(run), tuple(genes))
     except MergingError as error:
         return {"nothing": f"What matters cannot be told yet: {error}."}
     if found.r2 < LEAST_R2:
@@ -226,7 +220,7 @@ def contour(run: Run, numbers: tuple[int | None, int | None]) -> Json:
 def _most(run: Run, genes: Sequence[Gene], n: int) -> list[Gene]:
     """Those that matter most, as far as that can be told; else the first."""
     try:
-        found = importance(run, n_scored(run))
+        found = importance(run.pk, n_scored(run), tuple(genes))
     except EvaluationError:
         return list(genes[:n])
     order = sorted(range(len(genes)), key=lambda i: -found.genes[i].value)

@@ -50,14 +50,14 @@ def trajectories(run: Run, config: RunConfig) -> dict[str, Any] | Nothing:
 
 def gene_names(run: Run, config: RunConfig, n: int) -> list[str]:
     """What the `n` genes of a run stand for, in order: `layer 3 / japanese / weight, 0 to 1`. Numbers where nobody knows any more."""
-    space = paths.space_of(config) if config.path else _parameter_space(run, config)
+    space = paths.space_of(config) if config.path else parameter_space(run, config)
     if space is None or space.n_genes != n:
         return [f"gene {number}" for number in range(n)]
     return [_name(gene) for gene in space.genes]
 
 
-def _parameter_space(run: Run, config: RunConfig) -> GenomeSpace | None:
-    """The space around any recipe of the run: all that are evolved have the same groups, parents and method."""
+def parameter_space(run: Run, config: RunConfig) -> GenomeSpace | None:
+    """The space around any recipe of the run: all that are evolved have the same groups, parents and method. None before the first."""
     recipe = Candidate.objects.filter(run=run, kind="evolved").order_by("pk").values_list("recipe", flat=True).first()
     return None if recipe is None else GenomeSpace.around(Recipe.from_json(recipe), config.groups)
 
