@@ -8,24 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 
-from django.db.models import (
-    Case,
-    Count,
-    ExpressionWrapper,
-    F,
-    FloatField,
-    Max,
-    Q,
-    QuerySet,
-    RowRange,
-    Sum,
-    Value,
-    When,
-    Window,
-)
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import Count, ExpressionWrapper, F, FloatField, Max, QuerySet, RowRange, Sum, Value, Window
+from django.db.models.functions import Coalesce
 
-from webapp.runs.listing import TRUSTED
+from webapp.runs.listing import IN_ORDER, improving
 from webapp.runs.models import Evaluation, Run
 
 Over = Literal["candidates", "hours"]
@@ -91,12 +77,6 @@ def _hours() -> Any:
 
 def _improvements(evolved: QuerySet[Evaluation]) -> list[tuple[int, float, float]]:
     """The number, the hours until then and the score of every candidate that was better than all before it."""
-    order: dict[str, Any] = {"order_by": ("finished", "id")}
-    numbered = evolved.annotate(
-        number=Window(RowNumber(), **order),
-        hours=Window(Sum(_hours()), frame=RowRange(end=0), **order),
-        standing=Case(When(is_healthy=True, then=F("fitness") + TRUSTED), default=F("fitness")),
-        before=Window(Max("standing"), frame=RowRange(end=-1), **order),
-    )
-    better = numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("number")
+    timed = evolved.annotate(hours=Window(Sum(_hours()), frame=RowRange(end=0), **IN_ORDER))
+    better = improving(timed).order_by("number")
     return [(number, hours, mean or 0.0) for number, hours, mean in better.values_list("number", "hours", "mean")]

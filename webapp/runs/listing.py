@@ -32,6 +32,8 @@ SHOWN: Final[dict[str, tuple[RunState, ...]]] = {
 OWNERS: Final = ("all", "mine", "shared")
 TRUSTED: Final = 10.0
 """Added to the fitness of candidates whose answers can be trusted: any of them is better than any other."""
+IN_ORDER: Final[dict[str, Any]] = {"partition_by": F("run_id"), "order_by": ("finished", "id")}
+"""The window of an evaluation: those of its run in the order in which they were scored."""
 RECENT: Final = 30
 """Finished evaluations from which the speed is taken."""
 WIDTH, HEIGHT, MARGIN = 120, 32, 2  # of a curve, in its own units
@@ -166,6 +168,16 @@ def difference(first: Evaluation, second: Evaluation) -> Difference:
     return Difference(value, low, high)
 
 
+def improving(scored: QuerySet[Evaluation]) -> QuerySet[Any]:
+    """Of the scored candidates of some runs those that were better than all before them in their run; `number` counts these from 1."""
+    numbered: QuerySet[Any] = scored.annotate(
+        number=Window(RowNumber(), **IN_ORDER),
+        standing=Case(When(is_healthy=True, then=F("fitness") + TRUSTED), default=F("fitness")),
+        before=Window(Max("standing"), frame=RowRange(end=-1), **IN_ORDER),
+    )
+    return numbered.filter(Q(before=None) | Q(standing__gt=F("before")))
+
+
 def curve(improvements: Sequence[tuple[int, float]], n_scored: int, budget: int, parent: float | None) -> Curve | None:
     """A step line over [0, budget] through (number, score) pairs; None before the first score."""
     if not improvements:
@@ -266,17 +278,7 @@ def _paces(runs: Sequence[Run]) -> dict[UUID, timedelta]:
 
 def _improvements(ids: list[UUID]) -> defaultdict[UUID, list[tuple[int, float]]]:
     """Per run: the number and the score of every candidate that was better than all before it."""
-    window: dict[str, Any] = {"partition_by": F("run_id"), "order_by": ("finished", "id")}
-    numbered = (
-        _evolved(ids)
-        .filter(status="done")
-        .annotate(
-            number=Window(RowNumber(), **window),
-            standing=Case(When(is_healthy=True, then=F("fitness") + TRUSTED), default=F("fitness")),
-            before=Window(Max("standing"), frame=RowRange(end=-1), **window),
-        )
-    )
-    better = numbered.filter(Q(before=None) | Q(standing__gt=F("before"))).order_by("run_id", "number")
+    better = improving(_evolved(ids).filter(status="done")).order_by("run_id", "number")
     found: defaultdict[UUID, list[tuple[int, float]]] = defaultdict(list)
     for run, number, mean in better.values_list("run_id", "number", "mean"):
         found[run].append((number, mean or 0.0))
