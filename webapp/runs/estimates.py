@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -99,22 +98,17 @@ def _work_seconds(plan: Plan, n_others: int, tried: Tried | None) -> float | Non
     ]
     if merge is None or None in questions:
         return None
-    n_merges = config.budget + _n_snapshots(plan) + 3 * n_others + 2 * config.n_finalists
+    n_merges = config.budget + plan.n_generations + 3 * n_others + 2 * config.n_finalists
     asking = sum(n * (question or 0.0) for n, question in zip(_n_answers(plan, n_others), questions, strict=True))
     return float(n_merges * merge + asking)
 
 
-def _n_snapshots(plan: Plan) -> int:
-    """A validation score for each generation."""
-    return math.ceil(plan.config.budget / plan.population_size)
-
-
 def _n_answers(plan: Plan, n_others: int) -> list[int]:
-    """How many questions are asked in the whole run, by benchmark."""
+    """How many questions are asked in the whole run, by benchmark. Every generation has a validation score of its best."""
     config, n_finalists = plan.config, plan.config.n_finalists
     return [
         (config.budget + n_others) * asked.n_search
-        + (_n_snapshots(plan) + n_others + n_finalists) * asked.n_validation
+        + (plan.n_generations + n_others + n_finalists) * asked.n_validation
         + (n_others + n_finalists) * asked.n_final
         for asked in config.objectives
     ]

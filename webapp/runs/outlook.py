@@ -31,14 +31,6 @@ class Amounts:
     about: str
 
     @property
-    def n_generations(self) -> int:
-        return -(-self.plan.config.budget // self.plan.population_size)
-
-    @property
-    def per_number(self) -> float:
-        return self.plan.config.budget / self.plan.n_genes
-
-    @property
     def enough(self) -> int:
         """Candidates for every number from which on a search is not thin."""
         return estimates.CANDIDATES_PER_NUMBER

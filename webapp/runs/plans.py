@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -34,6 +35,15 @@ class Plan:
         """What the run is called when nobody gives it a name."""
         what = "Layer path" if self.route else methods.get(self.config.method).title
         return f"{what} on {self.config.benchmark_names}"[:200]
+
+    @property
+    def n_generations(self) -> int:
+        return math.ceil(self.config.budget / self.population_size)
+
+    @property
+    def n_per_number(self) -> float:
+        """How many candidates are scored for every number to find."""
+        return self.config.budget / self.n_genes
 
     @property
     def sentence(self) -> str:

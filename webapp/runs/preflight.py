@@ -103,13 +103,12 @@ def _of_fit(form: RunForm, said: str) -> Iterator[Remark]:
 
 def _of_plan(plan: Plan) -> Iterator[Remark]:
     config = plan.config
-    per_number = config.budget / plan.n_genes
     budget = "path_budget" if plan.route else "budget"
-    if per_number < estimates.CANDIDATES_PER_NUMBER and not about(config):
+    if plan.n_per_number < estimates.CANDIDATES_PER_NUMBER and not about(config):
         less = "fewer repeats or scales" if plan.route else "fewer layer groups"
         yield Remark(
             "warning",
-            f"{per_number:.1f} candidates for every number to find are few.",
+            f"{plan.n_per_number:.1f} candidates for every number to find are few.",
             f"Score more candidates, or choose {less}.",
             budget,
         )
