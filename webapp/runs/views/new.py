@@ -61,13 +61,14 @@ def summary(request: SignedIn) -> HttpResponse:
     form = RunForm(request.user, request.POST)
     form.is_valid()
     found = outlook(form)
-    wants_yaml = "yaml" in request.POST and found.config is not None
-    context = {"form": form, "outlook": found, "steps": found.steps, "is_answer": True}
-    return render(
-        request,
-        "runs/_summary.html",
-        context | {"recipe_yaml": recipe_yaml(found.config) if wants_yaml and found.config else ""},
-    )
+    context = {
+        "form": form,
+        "outlook": found,
+        "steps": found.steps,
+        "is_answer": True,
+        "recipe_yaml": recipe_yaml(found.config) if found.config and "yaml" in request.POST else "",
+    }
+    return render(request, "runs/_summary.html", context)
 
 
 def page(
