@@ -7,7 +7,7 @@ a person can do. An error bars the merge; a warning is a reason to think; an inf
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import combinations
@@ -112,12 +112,11 @@ def fit(
     known = [_Model.read(model) for model in models]
     comparison = _Comparison(tuple(known), models.index(chosen), tokenizer, is_stack or is_path, is_path)
     findings = [*(_number_of(method, parents, base) if method and not is_path else ()), *comparison.findings()]
-    findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    return Fit(tuple(model.name for model in models), tuple(findings), tuple(comparison.table()))
+    return _verdict(comparison, findings, comparison.table())
 
 
 class Pairs:
-    """Pairs of many models: how two fit each other, with every folder read once. Keeps what it has read."""
+    """Pairs of many models: how two fit each other, and all together, with every folder read once. Keeps what it has read."""
 
     def __init__(self) -> None:
         self._known: dict[Parent, _Model] = {}
@@ -125,13 +124,22 @@ class Pairs:
     def fit(self, first: Parent, other: Parent, tokenizer: Tokenizer = "same") -> Fit:
         """As `fit`, where the result is like the first of two; without what is good to know of any models, and without a table."""
         comparison = _Comparison((self._read(first), self._read(other)), 0, tokenizer, False, False)
-        findings = sorted(comparison.misfits(), key=lambda finding: LEVELS.index(finding.level))
-        return Fit((first.name, other.name), tuple(findings), ())
+        return _verdict(comparison, comparison.misfits())
+
+    def together(self, parents: Sequence[Parent]) -> Fit:
+        """As `fit` of these parents, of which there is at least one, and of nothing else."""
+        comparison = _Comparison(tuple(map(self._read, parents)), 0, "same", False, False)
+        return _verdict(comparison, comparison.findings(), comparison.table())
 
     def _read(self, parent: Parent) -> _Model:
         if parent not in self._known:
             self._known[parent] = _Model.read(parent)
         return self._known[parent]
+
+
+def _verdict(comparison: _Comparison, findings: Iterable[Finding], table: Iterable[Row] = ()) -> Fit:
+    worst_first = sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+    return Fit(tuple(model.name for model in comparison.models), tuple(worst_first), tuple(table))
 
 
 def check_recipe_fit(recipe: Recipe) -> None:

@@ -94,10 +94,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Every two of some models, both ways around."""
+    """Every two of some models, both ways around, and how all of them fit `together`."""
 
     models: tuple[Parent, ...]
     pairs: dict[str, Pair]
+    together: Fit
 
     @property
     def rows(self) -> list[tuple[Parent, list[Pair | None]]]:
@@ -137,17 +138,17 @@ def fit_of(
 
 def matrix_of(parents: Sequence[Parent]) -> Matrix:
     """The first `MOST` of these models, each beside each."""
-    models = tuple(parents[:MOST])
-    return Matrix(models, {pair.key: pair for pair in _pairs(permutations(models, 2))})
+    models, known = tuple(parents[:MOST]), Pairs()
+    pairs = {pair.key: pair for pair in _pairs(permutations(models, 2), known)}
+    return Matrix(models, pairs, known.together([row.model for row in models]))
 
 
 def pairs_of(first: Parent, others: Sequence[Parent]) -> list[Pair]:
     """One model beside each of the others, in their order."""
-    return _pairs((first, other) for other in others)
+    return _pairs(((first, other) for other in others), Pairs())
 
 
-def _pairs(wanted: Iterable[tuple[Parent, Parent]]) -> list[Pair]:
-    known = Pairs()
+def _pairs(wanted: Iterable[tuple[Parent, Parent]], known: Pairs) -> list[Pair]:
     found = []
     for first, other in wanted:
         plainly = known.fit(first.model, other.model)

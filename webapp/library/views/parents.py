@@ -110,7 +110,7 @@ def _fit(request: SignedIn, asked: Asked, shown: set[int]) -> dict[str, Any]:
     return {
         "chosen": chosen,
         "elsewhere": [row for row in chosen if row.pk not in shown],
-        "fit": fit_of(seen),
+        "fit": matrix.together if matrix else fit_of(seen),
         "n_left_out": len(chosen) - len(seen),
         "matrix": matrix,
         "pair": _pair(request, matrix),
