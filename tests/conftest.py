@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection, transaction
 from django.test import Client, TransactionTestCase, override_settings
@@ -199,9 +200,7 @@ def others_at_work() -> bool:
 
 def worker_command(database: str) -> Command:
     """The first worker as the studio starts it, with its database named by DATABASE_URL."""
-    from django.conf import settings
-
-    server = settings.DATABASES["default"]
+    server = django_settings.DATABASES["default"]
     url = f"postgres://{server['USER']}@/{database}?host={server['HOST']}"
     first = worker_commands()[0]
     return replace(first, environment={**first.environment, "DATABASE_URL": url})
@@ -247,6 +246,24 @@ def watched_page(chromium: Any) -> Iterator[tuple[Any, list[str]]]:
     finally:
         context.close()
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def site(live_app: str, owner_client: Client, page: Any) -> str:
+    """The site's address; the page is signed in as owner."""
+    sign_in(page, live_app, owner_client)
+    return live_app
+
+
+def sign_in(page: Any, site: str, client: Client) -> None:
+    """From now on the page asks in the client's name."""
+    name = django_settings.SESSION_COOKIE_NAME
+    page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
+
+
+def is_too_wide(page: Any) -> bool:
+    """Whether the page is wider than its window."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
 
 def foreign(url: str) -> list[str]:

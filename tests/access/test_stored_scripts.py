@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from merging.benchmarks import BenchmarkSpec, QuestionFile
 from merging.recipes import Parent as Model
-from tests.conftest import wait_for, watched_page
+from tests.conftest import sign_in, wait_for, watched_page
 from tests.webapp.library.folders import model_folder
 from tests.webapp.runs import rows
 from webapp.library.actions import add_benchmark, register_parent
@@ -77,8 +77,7 @@ class Stage:
 @pytest.fixture
 def stage(live_app: str, owner_client: Client, chromium: Any) -> Iterator[Stage]:
     with watched_page(chromium) as (page, complaints):
-        cookie = owner_client.cookies["progeny_session"].value
-        page.context.add_cookies([{"name": "progeny_session", "value": cookie, "url": live_app}])
+        sign_in(page, live_app, owner_client)
         yield Stage(page, live_app, complaints)
 
 

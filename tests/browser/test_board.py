@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
 from django.urls import reverse
 
 from tests.browser.test_watching import score_one
+from tests.conftest import is_too_wide
 from tests.webapp.runs.rows import make_run
 from webapp.marks.models import Mark
 from webapp.runs.models import Evaluation, Run
@@ -24,14 +23,6 @@ def run(owner: User) -> Run:
     return make_run(owner, n_generations=2, population=4, n_failed=1)
 
 
-@pytest.fixture
-def site(live_app: str, owner_client: Client, page: Any) -> str:
-    """The site's address; the page is signed in as owner."""
-    cookie = owner_client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_app}])
-    return live_app
-
-
 def board_of(run: Run) -> str:
     return reverse("runs:leaderboard", args=[run.pk])
 
@@ -42,11 +33,6 @@ def candidate_page(run: Run, pk: int | None) -> str:
 
 def names(page: Any) -> list[str]:
     found: list[str] = page.locator("tr[data-candidate] .lead a").all_inner_texts()
-    return found
-
-
-def is_too_wide(page: Any) -> bool:
-    found: bool = page.evaluate("document.documentElement.scrollWidth > innerWidth")
     return found
 
 

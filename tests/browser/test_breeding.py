@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.conftest import wait_for
+from tests.conftest import sign_in, wait_for
 from tests.webapp.runs.choices import Library, library
 from tests.webapp.runs.rows import make_run
 from webapp.exports.models import Export
@@ -20,18 +20,6 @@ from webapp.runs.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 NEW = "/runs/new/"
-
-
-def sign_in(context: Any, client: Client, address: str) -> None:
-    cookie = client.cookies["progeny_session"].value
-    context.add_cookies([{"name": "progeny_session", "value": cookie, "url": address}])
-
-
-@pytest.fixture
-def site(live_app: str, owner_client: Client, page: Any) -> str:
-    """The site's address; the page is signed in as owner."""
-    sign_in(page.context, owner_client, live_app)
-    return live_app
 
 
 @pytest.fixture
@@ -100,8 +88,8 @@ def test_all_of_it_works_without_a_script_on_a_phone(
 ) -> None:
     context = chromium.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740})
     try:
-        sign_in(context, owner_client, live_app)
         page = context.new_page()
+        sign_in(page, live_app, owner_client)
         page.goto(live_app + NEW)
         choose_path(page)
         page.get_by_role("button", name="Swap A and B").click()

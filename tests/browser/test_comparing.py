@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import watched_page
+from tests.conftest import is_too_wide, sign_in, watched_page
 from tests.webapp.runs.rows import make_run
 from webapp.runs.models import Run
 
@@ -23,25 +22,9 @@ def run(owner: User) -> Run:
     return make_run(owner, state="done", n_generations=6, population=8, n_samples=40, ending=True)
 
 
-@pytest.fixture
-def site(live_app: str, owner_client: Client, page: Any) -> str:
-    """The site's address; the page is signed in as owner."""
-    sign_in(page, live_app, owner_client)
-    return live_app
-
-
-def sign_in(page: Any, site: str, client: Client) -> None:
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
-
-
 def pair(run: Run) -> str:
     parent = run.candidates.filter(kind="parent").order_by("index")[0]
     return f"/compare/?c={parent.pk}&c={run.winner_id}"
-
-
-def is_narrow(page: Any) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 @WIDTHS
@@ -59,7 +42,7 @@ def test_keys_walk_along_the_disagreements_over_pages(site: str, run: Run, page:
         page.keyboard.press("n")
     page.wait_for_url("**page=2**")
     page.wait_for_function("() => document.activeElement.matches('[data-differs]')")
-    assert is_narrow(page)
+    assert not is_too_wide(page)
 
 
 @WIDTHS
@@ -70,7 +53,7 @@ def test_two_runs_are_drawn_and_stand_in_a_table_too(site: str, run: Run, owner:
     page.locator("#histories-plot[data-state=ready] canvas").wait_for()
     page.get_by_text("The chart as a table").click()
     assert page.locator("#histories-plot tbody tr").count() >= 4
-    assert is_narrow(page)
+    assert not is_too_wide(page)
 
 
 @WIDTHS
@@ -79,7 +62,7 @@ def test_nothing_chosen_offers_what_is_worth_comparing(site: str, run: Run, page
     page.goto(f"{site}/compare/")
     page.get_by_role("link", name="The best and the best parent").click()
     page.get_by_role("heading", name="beside").wait_for()
-    assert is_narrow(page)
+    assert not is_too_wide(page)
 
 
 @WIDTHS
@@ -97,7 +80,7 @@ def test_genes_are_drawn_walked_along_and_follow_the_theme(site: str, run: Run, 
     page.get_by_role("button", name="Change between light and dark").click()
     page.wait_for_timeout(600)
     assert canvas.screenshot() != before
-    assert is_narrow(page)
+    assert not is_too_wide(page)
     page.keyboard.press("Tab")
     canvas.focus()
     page.keyboard.press("End")
@@ -130,7 +113,7 @@ def test_what_is_chosen_gathers_at_the_foot_of_every_page(site: str, run: Run, p
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
     page.goto(f"{site}/benchmarks/")
-    assert tray.get_by_role("listitem").count() == 2 and is_narrow(page)
+    assert tray.get_by_role("listitem").count() == 2 and not is_too_wide(page)
     tray.get_by_role("link", name="Compare 2").click()
     page.get_by_role("heading", name=f"{first.name} beside {second.name}").wait_for()
     tray.get_by_role("button", name=f"Leave out {first.name}").click()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 from django.utils import timezone
 
 from merging.benchmarks import QuestionFile
+from tests.conftest import is_too_wide
 from tests.ledger.scores import tried
 from tests.webapp.library.folders import model_folder, question_file
 from webapp.library.actions import add_benchmark, register_parent
@@ -21,14 +21,6 @@ from webapp.trials.models import Trial
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-
-
-@pytest.fixture
-def site(live_app: str, owner: User, owner_client: Client, page: Any) -> str:
-    """The site's address; the page is signed in as owner."""
-    cookie = owner_client.cookies["progeny_session"].value
-    page.context.add_cookies([{"name": "progeny_session", "value": cookie, "url": live_app}])
-    return live_app
 
 
 @pytest.fixture
@@ -43,9 +35,9 @@ def benchmark(owner: User, tmp_path: Path) -> Benchmark:
     return add_benchmark(owner, question_file(tmp_path / "sums.jsonl"))
 
 
-def is_too_wide(page: Any) -> bool:
+def is_too_wide_unfolded(page: Any) -> bool:
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+    return is_too_wide(page)
 
 
 def end_trials(**changes: Any) -> None:
@@ -66,7 +58,7 @@ def test_ticked_models_are_compared_each_with_each(site: str, page: Any, models:
     assert cell.count() == 1, "the matrix at a desk, the list on a phone"
     cell.click()
     page.get_by_role("heading", name="one first, with deep: do not fit").wait_for()
-    assert f"pair={models[0].pk}-{models[2].pk}" in page.url and not is_too_wide(page)
+    assert f"pair={models[0].pk}-{models[2].pk}" in page.url and not is_too_wide_unfolded(page)
     page.get_by_label("Find").fill("two")
     page.get_by_role("button", name="Show", exact=True).click()
     page.wait_for_url("**q=two**")
@@ -88,7 +80,7 @@ def test_a_model_is_looked_at_and_tried(
     page.get_by_text("waits for a worker").wait_for()
     end_trials(status="done", result=[tried("sums", 3)], seconds=1.0)
     page.get_by_text("33 % of 3").wait_for()
-    assert page.get_by_label("Completion 1").inner_text() == "It is 2." and not is_too_wide(page)
+    assert page.get_by_label("Completion 1").inner_text() == "It is 2." and not is_too_wide_unfolded(page)
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -107,7 +99,7 @@ def test_a_benchmark_is_tried_dealt_and_says_that_nothing_can_be_read(
     page.get_by_text("waits for a worker").wait_for()
     end_trials(status="done", result=[tried("sums", 3, "Cats.", None)], seconds=1.0)
     page.get_by_text("No answer could be read from any of these").wait_for()
-    assert not is_too_wide(page)
+    assert not is_too_wide_unfolded(page)
     page.reload()
     page.get_by_role("link", name="your last trial").click()
     page.get_by_text("No answer could be read from any of these").wait_for()
@@ -125,7 +117,7 @@ def test_prompts_in_a_model_s_own_template(site: str, page: Any, owner: User, tm
     page.goto(f"{site}/benchmarks/{row.pk}/")
     page.get_by_role("button", name="Show", exact=True).click()
     page.get_by_role("heading", name="As chatty reads it").wait_for()
-    assert page.get_by_label("Prompt 1").inner_text().startswith("<begin>") and not is_too_wide(page)
+    assert page.get_by_label("Prompt 1").inner_text().startswith("<begin>") and not is_too_wide_unfolded(page)
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -141,7 +133,7 @@ def test_an_empty_library_says_what_to_do_and_a_failed_trial_why(
     ):
         page.goto(f"{site}/{path}/")
         page.get_by_text(words).wait_for()
-        too_wide += [path] if is_too_wide(page) else []
+        too_wide += [path] if is_too_wide_unfolded(page) else []
     add_benchmark(owner, question_file(tmp_path / "sums.jsonl"))
     register_parent(owner, model_folder(tmp_path / "model"))
     page.goto(f"{site}/trials/")
@@ -149,4 +141,4 @@ def test_an_empty_library_says_what_to_do_and_a_failed_trial_why(
     page.get_by_role("heading", name="Trial", exact=True).wait_for()
     end_trials(status="failed", failure_kind="parent", failure="model has no config.json.")
     page.get_by_role("alert").get_by_text("model has no config.json.").wait_for()
-    assert too_wide == [] and not is_too_wide(page)
+    assert too_wide == [] and not is_too_wide_unfolded(page)

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.browser.test_watching import wait_for_dots, watch
+from tests.conftest import is_too_wide, sign_in
 from tests.webapp.runs.rows import make_run
 from tests.webapp.runs.test_pictures import second_scores
 from webapp.runs.models import Attempt, Evaluation, Run
@@ -38,10 +38,6 @@ def several_benchmarks(run: Run) -> None:
     config = run.config
     config["objectives"] = [*config["objectives"], config["objectives"][0]]
     Run.objects.filter(pk=run.pk).update(config=config)
-
-
-def is_too_wide(page: Any) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -112,7 +108,6 @@ def test_a_run_that_failed_shows_cause_and_next_step(
 
 def watch_ended(page: Any, site: str, client: Client, run: Run) -> None:
     """An ended run has no live dot to wait for."""
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
+    sign_in(page, site, client)
     page.goto(f"{site}/runs/{run.pk}/")
     wait_for_dots(page, 4)

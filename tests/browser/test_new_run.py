@@ -10,8 +10,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from tests.browser.test_paths import signed_in
-from tests.conftest import wait_for
+from tests.conftest import is_too_wide, sign_in, wait_for
 from tests.webapp.runs.choices import Library, library
 from tests.webapp.runs.test_outlook import answered
 from webapp.runs.models import Run, RunDraft
@@ -30,7 +29,7 @@ def chosen(owner: User, tmp_path: Path) -> Library:
 def new(live_app: str, owner_client: Client, page: Any, request: Any) -> Any:
     """The page with nothing chosen, at either size."""
     page.set_viewport_size(SIZES[request.param])
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/new/")
     page.locator(".steps [data-state=done]").first.wait_for()
     return page
@@ -57,15 +56,11 @@ def fill_in(page: Any, chosen: Library) -> None:
     page.locator("[data-step-link=review][data-state=next]").wait_for()
 
 
-def fits(page: Any) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
-
-
 def test_five_steps_lead_to_a_launch(chosen: Library, new: Any, owner: User) -> None:
     fill_in(new, chosen)
     for step in ("goal", "parents", "benchmarks", "search", "review"):
         to_step(new, step)
-        assert fits(new), step
+        assert not is_too_wide(new), step
     assert "numbers to find" in new.locator(".recipe-sentence").inner_text()
     assert new.locator("meter").is_visible()
     new.get_by_role("button", name="Launch").click()
@@ -100,7 +95,7 @@ def test_a_phone_shows_one_step_at_a_time_with_what_is_for_experts_folded(
     chosen: Library, live_app: str, owner_client: Client, page: Any
 ) -> None:
     page.set_viewport_size(SIZES["phone"])
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/new/?preset=own")
     assert page.locator("#goal").is_visible() and not page.locator("#parents").is_visible()
     page.get_by_role("link", name="Parents", exact=True).last.click()
@@ -123,7 +118,7 @@ def test_what_was_typed_is_there_when_the_page_is_opened_again(chosen: Library, 
 
 
 def test_nothing_is_lost_when_the_session_ends(chosen: Library, live_app: str, owner_client: Client, page: Any) -> None:
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/new/?preset=own")
     page.locator(".steps [data-state=done]").first.wait_for()
     Session.objects.all().delete()
@@ -146,7 +141,7 @@ def test_a_candidate_that_was_tried_tells_the_time(chosen: Library, new: Any) ->
     answered(Trial.objects.get(), seconds=3.5, each=0.5)
     new.locator("[data-trial=done]").wait_for()
     new.get_by_text("from the candidate that you tried").wait_for()
-    assert fits(new) and not Run.objects.exists()
+    assert not is_too_wide(new) and not Run.objects.exists()
 
 
 def test_the_file_of_the_recipe_follows_the_form_while_it_is_unfolded(chosen: Library, new: Any) -> None:
@@ -154,7 +149,7 @@ def test_the_file_of_the_recipe_follows_the_form_while_it_is_unfolded(chosen: Li
     to_step(new, "review")
     new.get_by_text("The starting point as a file").click()
     new.locator("#yaml", has_text="merge_method: dare_ties").wait_for()
-    assert fits(new)
+    assert not is_too_wide(new)
 
 
 def test_a_file_of_mergekit_evolve_fills_the_page_in(chosen: Library, new: Any) -> None:
@@ -164,4 +159,4 @@ def test_a_file_of_mergekit_evolve_fills_the_page_in(chosen: Library, new: Any) 
     new.get_by_role("button", name="Import").click()
     new.get_by_text("there is no model named 'gone'").wait_for()
     assert new.locator(f'[name=parents][value="{chosen.first.pk}"]').is_checked()
-    assert fits(new)
+    assert not is_too_wide(new)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from tests.browser.test_watching import in_thread, watch
+from tests.conftest import sign_in
 from tests.webapp.runs.path_rows import make_path_generation, make_path_run, score_probes
 from tests.webapp.runs.rows import Writer
 from webapp.runs import events, probes
@@ -32,11 +32,6 @@ def run(owner: User) -> Run:
 def watched(live_app: str, owner_client: Client, run: Run, page: Any) -> Any:
     """The live page, open and live."""
     return watch(page, live_app, owner_client, run)
-
-
-def signed_in(page: Any, site: str, client: Client) -> None:
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
 
 
 def write(run: Run, more: Callable[[Writer], None]) -> None:
@@ -112,7 +107,7 @@ def test_a_long_route_scrolls_in_itself_on_a_phone(
     run = make_path_run(owner, state="done", n_generations=1, n_layers=32, repeats=3, ending=True)
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme)
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     for address in (f"/runs/{run.pk}/", f"/runs/{run.pk}/candidates/{run.winner_id}/"):
         page.goto(live_app + address)
         page.wait_for_load_state("networkidle")
@@ -193,7 +188,7 @@ def test_bars_grow_as_answers_come_also_after_the_end(
 ) -> None:
     run = make_path_run(owner, state=state, n_generations=2, ending=state == "done")
     whole = parent_of(run)
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/{run.pk}/")
     page.get_by_role("button", name="Measure 4 layers").first.click()
     page.get_by_text("Asked for demo/japanese without one of its layers, 4 times.").wait_for()
@@ -228,7 +223,7 @@ def test_bars_fit_a_phone(live_app: str, owner: User, owner_client: Client, page
         score_probes(run, whole, [0.1] * 9)
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme)
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/{run.pk}/")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -238,7 +233,7 @@ def test_bars_fit_a_phone(live_app: str, owner: User, owner_client: Client, page
 
 
 def test_two_routes_are_chosen_and_walked_apart(live_app: str, run: Run, owner_client: Client, page: Any) -> None:
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     first, other = best_of(run), run.candidates.filter(kind="evolved").order_by("pk")[0]
     page.goto(f"{live_app}/runs/{run.pk}/candidates/{first.pk}/")
     page.get_by_label(f"Compare {first.name} with").select_option(str(other.pk))
@@ -258,7 +253,7 @@ def test_two_long_routes_fit_a_phone(live_app: str, owner: User, owner_client: C
     run = make_path_run(owner, n_generations=1, n_layers=32, repeats=3)
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme)
-    signed_in(page, live_app, owner_client)
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/{run.pk}/candidates/{best_of(run).pk}/compare/")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.browser.screens import House, make_house
+from tests.conftest import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
@@ -56,8 +57,3 @@ def complaints(page: Any, address: str) -> list[str]:
     page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true; })")
     too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     return [*page.evaluate(VIOLATIONS), *([f"{too_wide} px too wide"] if too_wide > 0 else [])]
-
-
-def sign_in(page: Any, site: str, client: Client) -> None:
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])

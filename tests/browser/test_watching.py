@@ -19,7 +19,7 @@ from django.test import Client
 from django.utils import timezone
 
 from merging.recipes import Recipe
-from tests.conftest import free_port, watched_page
+from tests.conftest import free_port, sign_in, watched_page
 from tests.webapp.runs.rows import Writer, make_candidate, make_run
 from webapp.env import BASE_DIR
 from webapp.runs import events
@@ -41,8 +41,7 @@ def watched(live_app: str, owner_client: Client, run: Run, page: Any) -> Any:
 
 
 def watch(page: Any, site: str, client: Client, run: Run) -> Any:
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
+    sign_in(page, site, client)
     page.goto(f"{site}/runs/{run.pk}/")
     page.locator("[data-live][data-state=live]").wait_for()
     return page
@@ -139,8 +138,7 @@ def test_coming_back_says_what_was_missed(watched: Any, run: Run) -> None:
 
 def test_without_sockets_the_page_polls_and_says_so(live_app: str, owner_client: Client, run: Run, page: Any) -> None:
     page.route_web_socket("**/ws/**", lambda route: route.close())
-    cookie = owner_client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_app}])
+    sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/{run.pk}/")
     page.get_by_text("Polling every 3 s").wait_for()
     wait_for_dots(page, 8)
@@ -337,8 +335,7 @@ def test_no_page_is_wider_than_a_phone(
     run = make_run(owner, state="done", n_generations=2, population=6, ending=True)
     page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme=scheme)
-    cookie = owner_client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_app}])
+    sign_in(page, live_app, owner_client)
     for path in (f"/runs/{run.pk}/", f"/runs/{run.pk}/candidates/{run.winner_id}/", f"/runs/{run.pk}/?rows=all"):
         page.goto(live_app + path)
         page.wait_for_load_state("networkidle")

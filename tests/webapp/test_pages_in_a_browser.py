@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from tests.webapp.library.folders import question_file
 from tests.webapp.runs.choices import Library, library
@@ -20,12 +19,10 @@ PAGES = ("/", "/runs/new/", "/models/", "/benchmarks/", "/system/")
 
 
 @pytest.fixture
-def site(live_app: str, owner: User, owner_client: Client, page: Any) -> str:
-    """The site's address; the page is signed in as owner."""
+def site(site: str, owner: User) -> str:
+    """Its owner looks after the server, too."""
     User.objects.filter(pk=owner.pk).update(is_staff=True)
-    cookie = owner_client.cookies["progeny_session"].value
-    page.context.add_cookies([{"name": "progeny_session", "value": cookie, "url": live_app}])
-    return live_app
+    return site
 
 
 @pytest.fixture

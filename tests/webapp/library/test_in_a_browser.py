@@ -7,21 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from tests.webapp.library.folders import question_file
 from webapp.library.actions import add_benchmark
 from webapp.library.models import Benchmark
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def site(live_app: str, owner: User, owner_client: Client, page: Any) -> str:
-    """The site's address; the page is signed in as owner."""
-    cookie = owner_client.cookies["progeny_session"].value
-    page.context.add_cookies([{"name": "progeny_session", "value": cookie, "url": live_app}])
-    return live_app
 
 
 def test_questions_are_checked_shown_and_added_with_the_keyboard(site: str, page: Any, tmp_path: Path) -> None:
