@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models import Q
 
 Status = Literal["pending", "leased", "done", "failed", "dropped"]
+UNDER_WAY: Final[tuple[Status, ...]] = ("pending", "leased")
 TERMINAL: Final[tuple[Status, ...]] = ("done", "failed", "dropped")
 MAX_ATTEMPTS: Final = 3
 """Claims of one row that may end without its own fault before it counts as poison."""
@@ -24,9 +25,7 @@ MAX_ATTEMPTS: Final = 3
 class Leased(models.Model):
     """A unit of work that at most one worker at a time may compute."""
 
-    status = models.CharField(
-        max_length=10, default="pending", choices=[(s, s) for s in ("pending", "leased", *TERMINAL)]
-    )
+    status = models.CharField(max_length=10, default="pending", choices=[(s, s) for s in (*UNDER_WAY, *TERMINAL)])
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_token = models.BigIntegerField(null=True, blank=True)
     lease_owner = models.CharField(max_length=200, blank=True)
@@ -37,9 +36,7 @@ class Leased(models.Model):
     class Meta:
         abstract = True
         constraints = [
-            models.CheckConstraint(
-                condition=Q(status__in=("pending", "leased", *TERMINAL)), name="%(class)s_status_known"
-            ),
+            models.CheckConstraint(condition=Q(status__in=(*UNDER_WAY, *TERMINAL)), name="%(class)s_status_known"),
             models.CheckConstraint(
                 condition=Q(status="leased", lease_until__isnull=False, lease_token__isnull=False)
                 | (~Q(status="leased") & Q(lease_until__isnull=True)),

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from functools import reduce
 from operator import or_
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -15,12 +14,11 @@ from django.db import transaction
 from django.db.models import Max, Q
 
 from webapp.exports.models import Export
+from webapp.leases import UNDER_WAY
 from webapp.library.models import Parent
 from webapp.queue import wake
 from webapp.quotas import QuotaError, hold
 from webapp.runs.models import Candidate, Run
-
-UNDER_WAY: Final = ("pending", "leased")
 
 
 @transaction.atomic

@@ -8,8 +8,8 @@ from typing import Final
 from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet, Sum
 
-from webapp.exports.actions import UNDER_WAY
 from webapp.exports.models import Export
+from webapp.leases import UNDER_WAY
 from webapp.runs.models import Candidate
 from webapp.sharing.access import editable_by, runs_of
 

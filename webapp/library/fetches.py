@@ -26,11 +26,11 @@ from merging.benchmarks.sealed import new_key
 from merging.errors import AccessError, BenchmarkError, MergingError
 from merging.harness.index import Index, harness_version, make_index, read_index
 from webapp.accounts.hub import token_of
+from webapp.leases import UNDER_WAY
 from webapp.library import actions
 from webapp.library.models import Benchmark, Fetch
 from webapp.masking import masked
 
-UNDER_WAY: Final = ("pending", "leased")
 WITHOUT_TOKEN: Final = (
     "If one has to accept its terms on the Hub, do, give a token of yours under Account, and ask again."
 )

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from merging.benchmarks import BenchmarkSpec
 from merging.recipes import Recipe
+from webapp.leases import UNDER_WAY
 from webapp.queue import wake
 from webapp.quotas import QuotaError, hold
 from webapp.trials.models import Trial
@@ -19,7 +20,6 @@ N_AT_ONCE: Final = 3
 """Trials that one user may have under way."""
 N_KEPT: Final = 50
 """Trials that one user keeps; the oldest go."""
-UNDER_WAY: Final = ("pending", "leased")
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from webapp.leases import Leased
+from webapp.leases import UNDER_WAY, Leased
 from webapp.trials import results
 
 
@@ -40,7 +40,7 @@ class Trial(Leased):
     @property
     def is_under_way(self) -> bool:
         """Whether something will still come of it."""
-        return self.status in ("pending", "leased")
+        return self.status in UNDER_WAY
 
     @property
     def tried(self) -> list[results.Tried]:
