@@ -183,7 +183,7 @@ def board(run: Run, n_scored: int, everything: bool = False) -> Board:
         n_finalists=config.n_finalists,
         unranked=[make.row(len(ranked) + i, e, "", False) for i, e in enumerate(unranked)],
         n_unranked=n_doubted,
-        columns=_columns(config),
+        columns=columns(config),
         has_estimates=any(row.estimate or row.search.is_estimate for row in rows),
         override=config.override,
         parts=make.parts if len(config.objectives) > 1 else {},
@@ -197,7 +197,8 @@ def _is_doubted(evaluation: Evaluation) -> bool:
     return not evaluation.is_healthy and evaluation.candidate.kind == "evolved"
 
 
-def _columns(config: RunConfig) -> list[Column]:
+def columns(config: RunConfig) -> list[Column]:
+    """The benchmarks that stand beside their mean; none where there is one alone."""
     if len(config.objectives) == 1:
         return []
     of = zip(config.objectives, shares(config.weights), strict=True)

@@ -14,7 +14,6 @@ from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from merging.objectives import shares
 from webapp.accounts.requests import SignedIn
 from webapp.marks import queries as marks
 from webapp.runs import board_files, board_lines, leaderboard
@@ -40,7 +39,7 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
     if request.GET.get("part") == "front":
         return JsonResponse(_front(config, found))
     usual = _usual(config)
-    query = BoardQuery.of(request.GET, _n_parts(config), usual)
+    query = BoardQuery.of(request.GET, len(leaderboard.columns(config)), usual)
     marked = marks.of_run(run, request.user)
     chosen = query.chosen(found.entries, marked)
     page = Paginator(chosen, PER_PAGE).get_page(query.page)
@@ -96,11 +95,12 @@ def _visible(request: SignedIn, run_id: UUID) -> Run:
 def _sheet(request: SignedIn, run_id: UUID) -> tuple[Run, board_files.Sheet, BoardQuery]:
     run = _visible(request, run_id)
     config, found = RunConfig.from_json(run.config), field(run)
-    query = BoardQuery.of(request.GET, _n_parts(config), _usual(config))
+    columns = leaderboard.columns(config)
+    query = BoardQuery.of(request.GET, len(columns), _usual(config))
     marked = marks.of_run(run, request.user)
     tested = leaderboard.board(run, found.n_scored, everything=True).rows
     ranks = {row.candidate.pk: row.rank for row in tested}
-    names = _names(config) if _n_parts(config) else []
+    names = [column.name for column in columns]
     return run, board_files.Sheet(query.chosen(found.entries, marked), ranks, marked, names), query
 
 
@@ -114,18 +114,9 @@ def _file(
     return StreamingHttpResponse(pieces(), content_type=content_type, headers=headers)
 
 
-def _n_parts(config: RunConfig) -> int:
-    """How many benchmarks stand beside the mean; none where it is the only one."""
-    return len(config.objectives) if len(config.objectives) > 1 else 0
-
-
-def _names(config: RunConfig) -> list[str]:
-    return [objective.spec.name for objective in config.objectives]
-
-
 def _usual(config: RunConfig) -> tuple[str, ...]:
     """The columns of a run without a choice: models of one size need no word of it, and several benchmarks need room."""
-    usual = tuple(column for column in USUAL if column != "age") if _n_parts(config) else USUAL
+    usual = tuple(column for column in USUAL if column != "age") if leaderboard.columns(config) else USUAL
     return (*usual, "size") if config.path else usual
 
 
@@ -135,7 +126,7 @@ def _front(config: RunConfig, found: Field) -> dict[str, Any]:
     if not entries:
         return {"nothing": "Nothing is scored on two benchmarks yet."}
     points = [(100 * entry.parts[0], 100 * entry.parts[1]) for entry in entries]
-    first, second = _names(config)[:2]
+    first, second = (column.name for column in leaderboard.columns(config)[:2])
     return {
         "x": {"title": f"{first}, %", "low": None, "high": None},
         "y": {"title": f"{second}, %", "in_percent": True},
@@ -157,25 +148,26 @@ def _headings(query: BoardQuery, config: RunConfig, usual: tuple[str, ...]) -> d
         state = ("ascending" if is_upwards else "descending") if is_here else ""
         return {"address": query.address(usual, sort=asked), "state": state}
 
-    parts = zip(_names(config), shares(config.weights), strict=True) if _n_parts(config) else ()
+    columns = enumerate(leaderboard.columns(config))
     return {
         **{sort: heading(sort) for sort in sorts(0)},
-        "parts": [{"name": name, "share": share, **heading(f"{PART}{i}")} for i, (name, share) in enumerate(parts)],
+        "parts": [{"name": column.name, "share": column.share, **heading(f"{PART}{i}")} for i, column in columns],
     }
 
 
 def _filters(query: BoardQuery, config: RunConfig, found: Field, usual: tuple[str, ...]) -> dict[str, Any]:
     """What the form offers, and where its links lead."""
-    words = sorts(0) | {f"{PART}{i}": name for i, name in enumerate(_names(config)) if _n_parts(config)}
+    parts = leaderboard.columns(config)
+    words = sorts(0) | {f"{PART}{i}": part.name for i, part in enumerate(parts)}
     generations = [entry.generation for entry in found.entries if entry.generation is not None]
-    columns = {name: label for name, label in COLUMNS.items() if name != "parts" or _n_parts(config)}
+    columns = {name: label for name, label in COLUMNS.items() if name != "parts" or parts}
     return {
         "kinds": [(kind, KIND_WORDS[kind], kind in query.kinds) for kind in KINDS],
         "sorts": [(sort, label, query.sort == sort) for sort, label in words.items()],
         "order_words": words[query.sort.removeprefix("-")],
         "columns": [(name, label, name in query.columns) for name, label in columns.items()],
         "last_generation": max(generations, default=0),
-        "is_pareto_known": _n_parts(config) > 0,
+        "is_pareto_known": bool(parts),
         "all_rows": query.address(usual, view="all"),
         "pareto_rows": query.address(usual, view="pareto"),
     }
