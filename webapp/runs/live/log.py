@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from webapp.runs.live.notes import NO_RESULT, words
-from webapp.runs.models import Attempt, Candidate, Event, Run
+from webapp.runs.live.notes import asked_on, without_result, words
+from webapp.runs.models import Candidate, Event, Run
 from webapp.system.templatetags.figures import percent
 
 PER_PAGE: Final = 40
@@ -109,7 +109,7 @@ def _said(event: Event, winners: Mapping[int, str], is_resumed: bool) -> tuple[L
             told["failure"],
         )
     between = f"{percent(told['mean'])} [{percent(told['low'])}, {percent(told['high'])}]"
-    return "info", f"{told['name']} scored {between} on {told['n']} {_split(told['split'])} questions.", ""
+    return "info", f"{told['name']} scored {between} on {told['n']} {asked_on(told['split'])} questions.", ""
 
 
 def _of_state(told: dict[str, Any], is_resumed: bool) -> tuple[Level, str, str]:
@@ -127,13 +127,9 @@ def _sigma(told: dict[str, Any]) -> str:
     return "" if told.get("sigma") is None else f"Step size {told['sigma']:.3g}."
 
 
-def _split(split: str) -> str:
-    return "search" if split in ("full", "probe") else split
-
-
 def _without_result(run: Run, since: datetime | None, until: datetime | None) -> list[Entry]:
     """Attempts that ended without a result in this time."""
-    ended = Attempt.objects.filter(evaluation__run=run, outcome__in=NO_RESULT, ended__isnull=False)
+    ended = without_result(run)
     if since is not None:
         ended = ended.filter(ended__gte=since)
     if until is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, Literal, TypedDict
 
+from django.db.models import QuerySet
+
 from webapp.runs.models import Attempt, Evaluation, Event, Run
 
 MAX_NOTES: Final = 200
@@ -57,13 +59,24 @@ def _failures(run: Run, began: datetime) -> list[Note]:
 
 
 def _lost(run: Run, began: datetime) -> list[Note]:
-    lost = Attempt.objects.filter(evaluation__run=run, outcome__in=NO_RESULT, ended__isnull=False)
-    rows = lost.order_by("-token").values_list("ended", "worker", "evaluation__candidate__name")[:MAX_NOTES]
+    rows = (
+        without_result(run).order_by("-token").values_list("ended", "worker", "evaluation__candidate__name")[:MAX_NOTES]
+    )
     return [_note(began, at, "lost", f"{worker} gave no result for {name}") for at, worker, name in rows if at]
 
 
 def _note(began: datetime, at: datetime, kind: Literal["state", "failure", "lost"], text: str) -> Note:
     return {"at": round((at - began).total_seconds(), 2), "kind": kind, "text": text}
+
+
+def without_result(run: Run) -> QuerySet[Attempt]:
+    """The attempts of a run that ended so."""
+    return Attempt.objects.filter(evaluation__run=run, outcome__in=NO_RESULT, ended__isnull=False)
+
+
+def asked_on(split: str) -> str:
+    """Whose questions an evaluation asks: those of the search for the full score and for probes, too."""
+    return "search" if split in ("full", "probe") else split
 
 
 def words(failure_kind: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from webapp.runs.live.genes import Nothing
+from webapp.runs.live.notes import asked_on
 from webapp.runs.models import Attempt, Run
 
 MAX_ATTEMPTS: Final = 400
@@ -81,9 +82,8 @@ def _bar(lane: int, start: float, end: float, stage: int, name: int) -> Bar:
 def _words(attempt: Attempt) -> str:
     """`g3.7 on the search questions`, and how it ended when that was not with a result."""
     evaluation = attempt.evaluation
-    split = "search" if evaluation.split in ("full", "probe") else evaluation.split
     ended = "" if attempt.outcome in ("", "accepted") else f" ({attempt.outcome})"
-    return f"{evaluation.candidate.name} on the {split} questions{ended}"
+    return f"{evaluation.candidate.name} on the {asked_on(evaluation.split)} questions{ended}"
 
 
 def _shares(bars: Sequence[Bar], n_lanes: int) -> dict[str, float]:
