@@ -55,23 +55,22 @@ def _n_bytes_of_parent(run: Run) -> int:
 
 def whys_kept(exports: Sequence[Export]) -> dict[UUID, str]:
     """Who still needs the files of which of these exports, as sentences for a person; those that nobody needs are left out."""
+    if not exports:
+        return {}
     folders = {str(export.folder): export for export in exports}
     found: dict[UUID, str] = {}
     uses_them = [
         Q(config__parents__contains=[{"folder": folder}]) | Q(config__base__folder=folder) for folder in folders
     ]
-    users = Run.objects.filter(reduce(or_, uses_them), deleted_at=None).order_by("-created") if uses_them else ()
-    for run in users:
+    for run in Run.objects.filter(reduce(or_, uses_them), deleted_at=None).order_by("-created"):
         models = [*run.config.get("parents", ()), run.config.get("base")]
         for export in (folders[model["folder"]] for model in models if model and model["folder"] in folders):
             found[export.pk] = f"The run “{run.name}” has this model as a parent. Delete that run first."
     will_use_them = [Q(sequel__config__parents__contains=[{"folder": folder}]) for folder in folders]
     awaited = {"sequel__run": None, "sequel__called_off": False, "deleted_at": None}
-    followed = Run.objects.filter(reduce(or_, will_use_them), **awaited).select_related("sequel") if folders else ()
-    for run in followed:
-        for export in (
-            folders[model["folder"]] for model in run.sequel.config["parents"] if model["folder"] in folders
-        ):
+    for run in Run.objects.filter(reduce(or_, will_use_them), **awaited).select_related("sequel"):
+        models = run.sequel.config["parents"]
+        for export in (folders[model["folder"]] for model in models if model["folder"] in folders):
             found[export.pk] = f"The run that follows “{run.name}” has this model as a parent. Call it off first."
     adopted = {"adoption__parent": None, "adoption__failure": "", "adoption__isnull": False}
     candidates = {export.candidate_id: export for export in exports}
