@@ -1,9 +1,8 @@
 /** The whole leaderboard while its run goes on: says how many rows are new, and shows them when asked. Nothing moves by itself. */
 
 import { Feed } from "./feed.js";
+import { ENDED } from "./history.js";
 import { showState } from "./live_dot.js";
-
-const ENDED = ["done", "stopped", "failed"];
 
 const board = () => document.querySelector("[data-board]");
 let seq = Number(board().dataset.seq);

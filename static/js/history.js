@@ -1,5 +1,8 @@
 /** What is known of a run: its scored candidates, their generations, the parents and baselines. Built from a snapshot, kept up by events. */
 
+/** The states in which a run searches no more. */
+export const ENDED = ["done", "stopped", "failed"];
+
 export class History {
   seq = -1;
   state = "";

@@ -4,13 +4,12 @@ import { Chart } from "./chart.js";
 import { ChartChoices } from "./chart_choices.js";
 import { Feed } from "./feed.js";
 import { duration, percent } from "./figures.js";
-import { History } from "./history.js";
+import { ENDED, History } from "./history.js";
 import { showState } from "./live_dot.js";
 import { Now } from "./now.js";
 import { Parts } from "./parts.js";
 import { Views } from "./views.js";
 
-const ENDED = ["done", "stopped", "failed"];
 const AWAY_MS = 10000;
 const NOTED = ["run.state", "evaluation.failed"]; // events that the chart notes
 const NOTES_MS = 1500;
