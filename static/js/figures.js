@@ -1,6 +1,6 @@
 /** How numbers are written, the same as on the server (webapp/system/templatetags/figures.py). */
 
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
+export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 
 export function duration(seconds) {
   if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1)} s`;

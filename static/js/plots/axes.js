@@ -1,5 +1,7 @@
 /** What kinds of pictures have in common: axes and numbers. */
 
+import { percent } from "../figures.js";
+
 /** An axis in the page's colours; `more` says what it is of. */
 export const axis = (colours, more) => ({
   nameLocation: "middle",
@@ -12,7 +14,7 @@ export const axis = (colours, more) => ({
 });
 
 /** Labels of an axis of scores. */
-export const shares = (colours) => ({ color: colours["chart-axis"], hideOverlap: true, formatter: (share) => `${Math.round(100 * share)} %` });
+export const shares = (colours) => ({ color: colours["chart-axis"], hideOverlap: true, formatter: (share) => percent(share, 0) });
 
 /** A number with four digits that matter. */
 export const written = (value) => (Number.isInteger(value) ? `${value}` : `${Number(value.toPrecision(4))}`);

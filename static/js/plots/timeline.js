@@ -1,7 +1,7 @@
 /** Who did what when: `{lanes, stages, names, bars: [[lane, start, end, stage, name], …], shares}`; times are seconds since the run began,
     lanes, stages and names are counted from 0; shares are of the time of all lanes. The wheel and two fingers zoom. */
 
-import { duration } from "../figures.js";
+import { duration, percent } from "../figures.js";
 import { axis } from "./axes.js";
 
 const LANE = 0.62; // of a lane's height is its bar
@@ -45,4 +45,4 @@ export const rows = ({ lanes, stages, names, bars }) => [
   ...bars.toReversed().map(([lane, start, end, stage, name]) => [lanes[lane], names[name], stages[stage], duration(start), duration(end - start)]),
 ];
 
-const sum = (shares) => Object.entries(shares).map(([stage, share]) => `${stage} ${Math.round(100 * share)} %`).join(", ");
+const sum = (shares) => Object.entries(shares).map(([stage, share]) => `${stage} ${percent(share, 0)}`).join(", ");
