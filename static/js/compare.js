@@ -1,12 +1,14 @@
 /** Reading answers side by side: `n` goes to the next question on which the models disagree, `p` to the one before, over pages too; unless single
     keys are off (keys.js). */
 
+import { areOff } from "./keys.js";
+
 const questions = document.querySelector("[data-questions]");
 
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
   if (!questions || !["n", "p"].includes(key) || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (localStorage.getItem("progeny.keys-off") || target.closest("input, select, textarea, dialog")) return;
+  if (areOff() || target.closest("input, select, textarea, dialog")) return;
   event.preventDefault();
   go(key === "n" ? 1 : -1);
 });

@@ -9,6 +9,9 @@ const help = document.getElementById("keys");
 let chord = 0;
 let at = -1;
 
+/** Whether somebody has switched single keys off on this device. */
+export const areOff = () => localStorage.getItem(OFF) !== null;
+
 const rows = () => [...document.querySelectorAll("[data-row]")].filter((row) => row.checkVisibility());
 const current = () => document.activeElement?.closest("[data-row]") ?? null;
 
@@ -44,7 +47,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (localStorage.getItem(OFF) || target.closest?.(TYPED) || document.querySelector("dialog[open]")) return;
+  if (areOff() || target.closest?.(TYPED) || document.querySelector("dialog[open]")) return;
   const goes = Date.now() - chord < CHORD_MS && document.querySelector(`[data-go="${CSS.escape(key)}"]`);
   chord = 0;
   if (goes) goes.click();
@@ -54,6 +57,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 const isOn = help.querySelector("[data-keys-on]");
-isOn.checked = !localStorage.getItem(OFF);
+isOn.checked = !areOff();
 isOn.addEventListener("change", () => (isOn.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, "yes")));
 document.querySelector("[data-keys]").addEventListener("click", () => help.showModal());
