@@ -14,6 +14,7 @@ from webapp.library.models import Parent
 
 Cell = Literal["error", "warning", "info", "ok"]
 WORDS: Final[dict[Cell, str]] = {"error": "ERROR", "warning": "WARN", "info": "INFO", "ok": "OK"}
+"""The worst first."""
 MOST: Final = 12
 """Models that a matrix holds: 132 pairs."""
 
@@ -43,16 +44,6 @@ class Pair:
     def word(self) -> str:
         """The level as the matrix has it."""
         return WORDS[self.level]
-
-    @property
-    def icon(self) -> str:
-        """The level's sign: colour is never the only signal."""
-        return {"error": "cross", "warning": "warning", "info": "info", "ok": "check"}[self.level]
-
-    @property
-    def level_tone(self) -> str:
-        """The level's colour."""
-        return {"error": "bad", "warning": "warn", "info": "info", "ok": "good"}[self.level]
 
     @property
     def n(self) -> int:
@@ -108,7 +99,7 @@ class Matrix:
     @property
     def listed(self) -> list[Pair]:
         """Every two models once, and both ways around where that makes a difference; the worst first."""
-        order: list[Cell] = ["error", "warning", "info", "ok"]
+        order = list(WORDS)
         place = {model.pk: number for number, model in enumerate(self.models)}
         found = [
             pair

@@ -23,7 +23,12 @@ _STATES: Final = {  # state: (icon, tone)
     "stopped": ("stop", "info"),
     "failed": ("cross", "bad"),
 }
-_FINDINGS: Final = {"error": ("cross", "bad"), "warning": ("warning", "warn"), "info": ("info", "info")}
+_FINDINGS: Final = {  # level: (icon, tone)
+    "error": ("cross", "bad"),
+    "warning": ("warning", "warn"),
+    "info": ("info", "info"),
+    "ok": ("check", "good"),
+}
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -64,13 +69,13 @@ def state_tone(state: str) -> str:
 
 @register.filter
 def finding_icon(level: str) -> str:
-    """The sign of a finding's level."""
+    """The sign of a finding's level, or of none: `ok`."""
     return _FINDINGS[level][0]
 
 
 @register.filter
 def finding_tone(level: str) -> str:
-    """The tone of a finding's level."""
+    """The tone of a finding's level, or of none: `ok`."""
     return _FINDINGS[level][1]
 
 
