@@ -9,7 +9,6 @@ run is on its way while the pictures are taken. A picture of more than 150 kB is
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.screens import FLAGS, addresses
+from benchmarks.screens import addresses, chromium, session_of
 from benchmarks.servers import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -66,9 +65,7 @@ def _take(site: str, folder: Path) -> None:
     import django
 
     django.setup()
-    from django.conf import settings
     from django.test import Client
-    from playwright.sync_api import sync_playwright
 
     from webapp.accounts.setup import local_user
     from webapp.exports.actions import request_export
@@ -85,11 +82,8 @@ def _take(site: str, folder: Path) -> None:
     screens["live run"] = addresses(live(), [done.winner])["live run"]
     client = Client()
     client.force_login(local_user())
-    name = settings.SESSION_COOKIE_NAME
-    session = {"name": name, "value": client.cookies[name].value, "url": site}
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    session = session_of(client, site)
+    with chromium() as browser:
         for scheme in ("light", "dark"):
             for size, viewport in SIZES.items():
                 for screen, address in screens.items():
@@ -99,7 +93,6 @@ def _take(site: str, folder: Path) -> None:
                         context.new_page(), site + address, folder / f"{screen.replace(' ', '-')}-{size}-{scheme}.png"
                     )
                     context.close()
-        browser.close()
 
 
 def _picture(page: Any, address: str, file: Path) -> None:

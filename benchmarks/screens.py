@@ -15,7 +15,8 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +84,26 @@ def addresses(run: Any, candidates: list[Any]) -> Mapping[str, str]:
     }
 
 
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """The browser of this machine, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def session_of(client: Any, site: str) -> dict[str, str]:
+    """The cookie by which a browser is signed in as this client of tests is."""
+    from django.conf import settings
+
+    name = settings.SESSION_COOKIE_NAME
+    return {"name": name, "value": client.cookies[name].value, "url": site}
+
+
 def _world(n_candidates: int, n_samples: int, n_runs: int) -> tuple[Mapping[str, str], Any]:
     from django.contrib.auth.models import User
     from django.test import Client
@@ -129,25 +150,18 @@ def _others(run: Any, n_runs: int) -> None:
 
 
 def _measure(screens: Mapping[str, str], client: Any, web: Web) -> None:
-    from django.conf import settings
-    from playwright.sync_api import sync_playwright
-
     print(
         f"\nMade by `.venv/bin/python -m benchmarks.screens`; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n"
     )
     print("| screen | first paint, median | slowest | requests | sent | of it charts | queries | their time |")
     print("|---|---|---|---|---|---|---|---|")
     asked = {name: _asked(client, address) for name, address in screens.items()}
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    name = settings.SESSION_COOKIE_NAME
-    session = {"name": name, "value": client.cookies[name].value, "url": f"http://{web.host}"}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    session = session_of(client, f"http://{web.host}")
+    with chromium() as browser:
         for screen, address in screens.items():
             cookies = [] if screen == "sign-in" else [session]
             looks = [_opened(browser, f"http://{web.host}{address}", cookies) for _ in range(N_TIMES + 1)][1:]
             print(f"| {screen} | {' | '.join(_cells(looks))} | {' | '.join(asked[screen])} |", flush=True)
-        browser.close()
 
 
 def _asked(client: Any, address: str) -> tuple[str, str]:
