@@ -12,6 +12,7 @@ from webapp.marks.queries import UNMARKED, Marked
 from webapp.runs import leaderboard
 from webapp.runs.config import RunConfig
 from webapp.runs.field import Entry, Field
+from webapp.runs.kept import keep
 from webapp.runs.models import Candidate, Run, Score
 from webapp.runs.standing import scores_of
 from webapp.runs.thumbnails import Thumbnail, thumbnail
@@ -139,9 +140,7 @@ def _drawn(candidates: Sequence[int], parents: Sequence[Parent]) -> dict[int, Dr
             for pk, recipe in recipes.items()
         }
         known |= fresh
-        _kept.update(fresh)
-        for pk in list(_kept)[: max(0, len(_kept) - KEPT)]:
-            _kept.pop(pk, None)
+        keep(_kept, fresh, KEPT)
     return known
 
 

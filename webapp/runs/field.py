@@ -5,13 +5,13 @@ A run of ten thousand candidates is read in two queries, and kept until it has n
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from webapp.runs.kept import keep
 from webapp.runs.models import CandidateKind, Evaluation, Run, Score
 
 KEPT: Final = 4
@@ -74,7 +74,7 @@ class Field:
         return sum(entry.is_front for entry in self.entries)
 
 
-_kept: OrderedDict[UUID, tuple[int, Field]] = OrderedDict()
+_kept: dict[UUID, tuple[int, Field]] = {}
 
 
 def field(run: Run) -> Field:
@@ -82,9 +82,7 @@ def field(run: Run) -> Field:
     seq, found = _kept.get(run.pk, (0, None))
     if found is None or seq != run.next_seq:
         found = _read(run)
-        _kept[run.pk] = run.next_seq, found
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
+        keep(_kept, {run.pk: (run.next_seq, found)}, KEPT)
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from merging.objectives import shares
 from merging.outcomes import RIGHT_FROM, SampleOutcome
 from merging.statistics import correlation, mcnemar, paired_p
+from webapp.runs.kept import keep
 from webapp.runs.models import Outcomes
 
 KEPT: Final = 1000
@@ -102,7 +103,7 @@ def cards(evaluation_ids: Iterable[int]) -> dict[int, Card]:
     if len(known) == len(wanted):
         return known
     read = _read([pk for pk in wanted if pk not in known])
-    _keep(read)
+    keep(_kept, read, KEPT)
     return known | read
 
 
@@ -154,9 +155,3 @@ def _read(evaluation_ids: list[int]) -> dict[int, Card]:
             Marks(dict(enumerate(scores)) if positions is None else dict(zip(positions, scores, strict=True)))
         )
     return {pk: tuple(card) for pk, card in found.items()}
-
-
-def _keep(found: Mapping[int, Card]) -> None:
-    _kept.update(found)
-    for pk in list(_kept)[: max(0, len(_kept) - KEPT)]:
-        _kept.pop(pk, None)

@@ -12,6 +12,7 @@ from typing import Final
 
 from django.db import connection
 
+from webapp.runs.kept import keep
 from webapp.runs.models import Generation, Run
 
 MAX_SHOWN: Final = 100
@@ -56,7 +57,7 @@ def spreads(generations: Sequence[Generation]) -> dict[int, Spread]:
     found = {pk: _kept[pk] for pk in wanted if pk in _kept}
     if missing := [pk for pk in wanted if pk not in found]:
         found |= _read(missing)
-        _keep(found)
+        keep(_kept, found, KEPT)
     return found
 
 
@@ -67,9 +68,3 @@ def _read(keys: Sequence[int]) -> dict[int, Spread]:
         for key, mean, deviation in cursor.fetchall():
             rows.setdefault(key, []).append((mean, deviation))
     return {key: Spread(*map(tuple, zip(*genes, strict=True))) for key, genes in rows.items()}
-
-
-def _keep(found: dict[int, Spread]) -> None:
-    _kept.update(found)
-    for key in list(_kept)[: max(0, len(_kept) - KEPT)]:
-        _kept.pop(key, None)
