@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client, TransactionTestCase, override_settings
 from hypothesis import settings
@@ -51,6 +52,12 @@ def cheap_passwords() -> Iterator[None]:
     """Hashing a password properly takes longer than most tests."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What the site keeps in its cache for some seconds is about rows that were there before."""
+    cache.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

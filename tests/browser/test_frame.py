@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.db.models.functions import Now
 
 from tests.browser.screens import make_exports
@@ -72,7 +71,6 @@ def test_times_are_local_with_utc_as_their_title(site: str, page: Any, run: Run)
 
 @pytest.mark.parametrize("width", [1280, 360])
 def test_a_page_that_waits_for_a_worker_turns_green_by_itself(site: str, page: Any, width: int) -> None:
-    cache.delete("system.pills")  # the bar of the test before
     page.set_viewport_size({**PHONE, "width": width})
     page.goto(f"{site}/")
     page.get_by_role("link", name="Workers: no worker").click()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from django.core.cache import cache
 from django.db import OperationalError
 from django.db.models.functions import Now
 from django.test import Client
@@ -20,13 +18,6 @@ from webapp.system.servers import Postgres, Queue
 
 SOUND = Postgres("18.4", 18, True, True, True, 100, 5)
 LOST = Violation("accepted_once", "Work that is done has one accepted attempt.", 3, ("evaluation 1 of run 2",))
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries
@@ -57,7 +56,6 @@ def test_who_brings_the_token_reads_them_and_who_brings_another_does_not(
 
 
 def test_the_figures_of_a_run_are_those_of_its_rows(db: None, owner: User, tmp_path: Any) -> None:
-    cache.clear()
     run = world.launch(owner, tmp_path)
     world.take()
     before = samples(metrics.text().decode())
@@ -79,12 +77,10 @@ def test_the_figures_of_a_run_are_those_of_its_rows(db: None, owner: User, tmp_p
 
 
 def test_a_broken_invariant_is_a_number_above_zero(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.clear()
     monkeypatch.setattr(checks, "violations", lambda: [Violation("accepted_once", "Once.", 3, ("a",))])
     found = samples(metrics.text().decode())
     assert found['progeny_invariant_violations{invariant="accepted_once"}'] == 3
     assert found['progeny_invariant_violations{invariant="events_gapless"}'] == 0
-    cache.clear()
 
 
 def test_a_scrape_asks_the_database_once(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -26,11 +26,6 @@ pytestmark = pytest.mark.django_db
 Usage = namedtuple("Usage", "total used free")
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> None:
-    cache.clear()
-
-
 @pytest.fixture
 def run(owner: User, settings: Any, tmp_path: Path) -> Run:
     found = make_run(owner, n_generations=1, population=4)
