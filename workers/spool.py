@@ -17,11 +17,12 @@ from uuid import UUID
 from django.conf import settings
 
 from merging.folders import flush
+from workers.ledger.claims import LEASE
 
 SUFFIX: Final = ".json"
 PART: Final = ".part"
-ABANDONED_SECONDS: Final = 90.0
-"""Two leases. To write a result takes a moment."""
+ABANDONED_SECONDS: Final = 2 * LEASE.total_seconds()
+"""To write a result takes a moment."""
 
 
 @dataclass(frozen=True)
