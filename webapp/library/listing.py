@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -15,6 +16,8 @@ from webapp.library.models import Parent
 
 N_ON_A_PAGE: Final = 50
 MAX_DIGITS: Final = 9
+NUMBER: Final = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
+"""A row's, as addresses name it."""
 SORTS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "": ("Oldest first", ("pk",)),
     "new": ("Newest first", ("-pk",)),
@@ -37,9 +40,7 @@ class Asked:
     @classmethod
     def read(cls, query: QueryDict) -> Asked:
         """What an address says, as far as it can be understood."""
-        numbers = [
-            int(one) for one in query.getlist("model") if one.isdecimal() and one.isascii() and len(one) <= MAX_DIGITS
-        ]
+        numbers = [int(one) for one in query.getlist("model") if NUMBER.fullmatch(one)]
         sort = query.get("sort", "")
         return cls(
             query.get("q", "").replace("\x00", "").strip()[:200],

@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404
 
 from merging.errors import UnknownNameError
 from merging.recipes import Recipe
+from webapp.library.listing import NUMBER
 from webapp.library.models import Parent
-from webapp.library.views.parents import NUMBER
 from webapp.lineage.models import Sequel
 from webapp.lineage.queries import open_origins
 from webapp.runs.config import PathSettings, RunConfig

@@ -21,12 +21,12 @@ from webapp.accounts.requests import SignedIn
 from webapp.library import actions
 from webapp.library.dealing import can_be_dealt, deal_anew
 from webapp.library.forms import LINE_END, BenchmarkForm, DealForm
+from webapp.library.listing import NUMBER
 from webapp.library.models import Benchmark, Parent
 from webapp.library.previews import N_SHOWN, Size, overlaps, preview, shown, shown_to, size
 from webapp.library.question_files import on_disk
 from webapp.library.uses import Use, last_trial, uses_of
 from webapp.library.views.hiding import hide, may_hide
-from webapp.library.views.parents import NUMBER
 from webapp.trials.forms import TrialForm
 
 N_RUNS: Final = 5

@@ -28,7 +28,6 @@ from webapp.trials.forms import TrialForm
 
 N_COMPARED: Final = 20
 """Other models whose fit is shown at once: each folder's headers and tokenizer are read."""
-NUMBER: Final = re.compile(r"[0-9]{1,9}")
 PAIR: Final = re.compile(r"[0-9]{1,9}-[0-9]{1,9}")
 
 

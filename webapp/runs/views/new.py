@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from merging import plain
 from webapp.accounts.requests import SignedIn
-from webapp.library.views.parents import NUMBER
+from webapp.library.listing import NUMBER
 from webapp.lineage.actions import launch_both
 from webapp.quotas import QuotaError
 from webapp.runs import actions, saved_drafts
