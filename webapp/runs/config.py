@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from merging import plain
-from merging.benchmarks import Split
 from merging.fidelity import DEFAULT as FULL
 from merging.fidelity import Part, Pool
 from merging.genomes import GRADIENT, GenomeSpace, parameter_space
@@ -97,10 +96,6 @@ class RunConfig:
     def pool(self) -> Pool:
         """All search samples that a candidate is asked in full."""
         return Pool(tuple(Part(objective.n_search, objective.weight) for objective in self.objectives))
-
-    def n_samples(self, split: Split) -> int:
-        """How many samples an evaluation on this split takes, of all benchmarks together."""
-        return sum(objective.n(split) for objective in self.objectives)
 
     @property
     def groups_in_words(self) -> str:

@@ -23,7 +23,6 @@ N_RANKED: Final = 50
 N_SHOWN: Final = 12
 N_UNRANKED: Final = 5
 WIDTH: Final = 100.0  # of an interval's picture, in its own units
-SPLITS: Final = ("search", "validation", "final")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ def across_runs(request: SignedIn) -> HttpResponse:
     context = {
         "grounds": known,
         "ground": ground,
-        "asked": asked,
         "split": split,
         "splits": list(ASKED),
         "found": standings(request.user, ground.digest, split) if ground else None,
