@@ -22,7 +22,7 @@ from webapp.analysis.scores import Table, table
 from webapp.analysis.suggestions import other_runs, suggestions
 from webapp.library.actions import key_of
 from webapp.runs import layer_map, listing, paths
-from webapp.runs.models import ENDED, Run
+from webapp.runs.models import ENDED, Run, SplitName
 from webapp.runs.views.compare import others
 from webapp.sharing.access import runs_of
 
@@ -155,7 +155,7 @@ def _pictures(sides: Sequence[Side]) -> dict[str, Any]:
     }
 
 
-def _on_a_split(request: SignedIn, compared: Table, split: str) -> dict[str, Any]:
+def _on_a_split(request: SignedIn, compared: Table, split: SplitName) -> dict[str, Any]:
     """The picture of scores, who agrees with whom, and the answers, on the chosen split and benchmark."""
     names = compared.benchmarks(split)
     digests = list(names)
@@ -179,7 +179,7 @@ def _on_a_split(request: SignedIn, compared: Table, split: str) -> dict[str, Any
         return context
     side, part = parts[0]
     spec = side.config.objectives[part.score.index].spec
-    browser = questions.browser(parts, spec, split, key_of(spec) if split == "final" else None)  # type: ignore[arg-type]
+    browser = questions.browser(parts, spec, split, key_of(spec) if split == "final" else None)
     show = one_of(questions.SHOWN, request.GET.get("show"))
     shown = [question for question in browser.questions if question.is_in(show)]
     return context | {
