@@ -5,7 +5,6 @@ A blocker refuses the launch, a warning does not. Each says where it was chosen.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -22,7 +21,7 @@ from webapp.runs.forms.run_form import RunForm
 from webapp.runs.plans import Plan
 from webapp.runs.presets import about
 from webapp.runs.steps import Name, step_of
-from webapp.system.checks import RESERVE_BYTES, someone_works
+from webapp.system.checks import RESERVE_BYTES, disk_usage, someone_works
 from webapp.system.status import workers
 
 Level = Literal["error", "warning", "good"]
@@ -133,7 +132,8 @@ def _of_server(plans: Sequence[Plan]) -> Iterator[Remark]:
         yield Remark("good", f"{worker.found.capitalize()} to work.")
     else:
         yield Remark("warning", f"No worker is ready: {worker.found}.", worker.advice, address=reverse("system:page"))
-    free = shutil.disk_usage(settings.DATA_DIR).free
+    usage = disk_usage()
+    free = usage.free if usage else 0
     needed = sum(estimates.built_bytes(plan.config) or 0 for plan in plans[:-1]) + RESERVE_BYTES
     if free < needed:
         yield Remark("warning", f"{size(free)} are free on disk, and {size(needed)} may be needed.", "Free some space.")

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from django.conf import settings
 from django.core.cache import cache
@@ -106,10 +106,28 @@ def broken_invariants() -> list[Violation]:
     return found
 
 
+class DiskUsage(NamedTuple):
+    """In bytes."""
+
+    total: int
+    free: int
+
+
+def disk_usage() -> DiskUsage | None:
+    """Of the disk with the data folder; None when there is no such folder, as when its disk is not mounted."""
+    try:
+        total, _, free = shutil.disk_usage(settings.DATA_DIR)
+    except FileNotFoundError:
+        return None
+    return DiskUsage(total, free)
+
+
 def disk() -> Check:
     """Is there room in the data folder?"""
     folder = Path(settings.DATA_DIR)
-    usage = shutil.disk_usage(folder)
+    usage = disk_usage()
+    if usage is None:
+        return Check("Disk", "failing", f"no data folder at {folder}", "Mount it, or put it back from a backup.")
     found = f"{usage.free / 1e9:.1f} GB free of {usage.total / 1e9:.1f} GB"
     if usage.free < RESERVE_BYTES:
         return Check("Disk", "warning", found, f"Models for download need room. Free some space where {folder} lies.")

@@ -5,12 +5,10 @@ With several web servers each tells its own requests, and all tell the same of t
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, get_args
 
-from django.conf import settings
 from django.db import DatabaseError, connection
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
@@ -124,8 +122,8 @@ def _of_invariants() -> Iterator[Metric]:
 
 
 def _of_disk() -> Iterator[Metric]:
-    usage = shutil.disk_usage(settings.DATA_DIR)
-    yield _gauge("disk_bytes", "Where the data folder lies.", "kind", {"free": usage.free, "total": usage.total})
+    if usage := checks.disk_usage():
+        yield _gauge("disk_bytes", "Where the data folder lies.", "kind", {"free": usage.free, "total": usage.total})
 
 
 def _figures() -> Figures | None:

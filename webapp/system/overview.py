@@ -6,14 +6,12 @@ Reads rows and this machine; asks nobody.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from django.conf import settings
 from django.db.models import Sum
 from django.db.models.functions import Now
 
@@ -21,7 +19,7 @@ from merging.benchmarks.harness import OFFLINE, TRUE
 from merging.words import counted, joined, size
 from webapp.exports.models import Export
 from webapp.library.models import Parent
-from webapp.system.checks import RESERVE_BYTES, Check, checks
+from webapp.system.checks import RESERVE_BYTES, Check, checks, disk_usage
 from webapp.system.models import Worker
 from webapp.system.status import Seen, workers
 
@@ -102,10 +100,11 @@ def demo() -> Check:
 def _with_projection(disk: Check) -> Check:
     """And when it will be full, should downloads be built as in the last week."""
     recent = Export.objects.filter(status="done", finished__gt=Now() - WEEK).aggregate(n=Sum("n_bytes"))["n"] or 0
-    if disk.state != "ok" or not recent:
+    usage = disk_usage()
+    if disk.state != "ok" or not recent or usage is None:
         return disk
     a_day = recent / WEEK.days
-    days = max(0.0, shutil.disk_usage(settings.DATA_DIR).free - RESERVE_BYTES) / a_day
+    days = max(0.0, usage.free - RESERVE_BYTES) / a_day
     if days > 365:
         return disk
     pace = f"at the pace of the last week, {size(round(a_day))} of exports a day, it is full in {counted(round(days), 'day')}"

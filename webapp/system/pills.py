@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from django.conf import settings
 from django.core.cache import cache
 
 from merging.words import counted
-from webapp.system.checks import RESERVE_BYTES
+from webapp.system.checks import RESERVE_BYTES, disk_usage
 from webapp.system.status import Seen, workers
 
 KEPT_SECONDS: Final = 5
@@ -51,7 +49,10 @@ def _of_workers(seen: Sequence[Seen]) -> Pill:
 
 
 def _of_disk() -> Pill:
-    free = shutil.disk_usage(settings.DATA_DIR).free
+    usage = disk_usage()
+    if usage is None:
+        return Pill("Disk", "disk", "no data folder", "health", "bad")
+    free = usage.free
     size = (
         f"{free / 1e12:.1f} TB" if free >= 1e12 else f"{free / 1e9:.0f} GB" if free >= 1e10 else f"{free / 1e9:.1f} GB"
     )

@@ -45,6 +45,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 def hub(monkeypatch: pytest.MonkeyPatch, settings: object, tmp_path: Path) -> list[str]:
     """Freezing without a network; the names of the tasks that were frozen."""
     settings.DATA_DIR = tmp_path / "data"  # type: ignore[attr-defined]
+    (tmp_path / "data").mkdir()
     asked: list[str] = []
 
     def freeze(name: str, metric: str, path: Path, *, key: str, **others: object) -> HarnessFolder:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -38,6 +40,16 @@ def test_a_machine_may_ask_without_signing_in_and_hears_nothing_but_how_things_a
     well = dict.fromkeys(("status", "database", "queue", "workers", "ledger", "disk"), "ok")
     assert (answer.status_code, answer.json()) == (200, well)
     assert "no-store" in answer["Cache-Control"]
+
+
+def test_a_data_folder_that_is_gone_is_said_and_no_page_falls_over_it(
+    owner_client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path / "not mounted"
+    assert owner_client.get("/healthz").json()["disk"] == "failing"
+    assert owner_client.get("/metrics").status_code == 200
+    for address in ("/", "/system/", "/system/?tab=health", "/runs/new/"):
+        assert "no data folder" in owner_client.get(address).content.decode()
 
 
 def test_health_holds_without_the_queue(stranger_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

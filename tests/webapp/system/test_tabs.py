@@ -19,7 +19,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.exports.models import Export
 from webapp.marks.models import Mark
 from webapp.runs.models import Attempt, Evaluation, Run
-from webapp.system import crew, overview, pills, status, storage
+from webapp.system import checks, crew, overview, pills, status, storage
 from webapp.system.models import Worker
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +89,7 @@ def test_a_disk_that_fills_says_when_and_within_a_week_what_to_do(
 ) -> None:
     candidate = run.candidates.get(name="g0.1")
     Export.objects.create(owner=run.owner, candidate=candidate, status="done", n_bytes=n_bytes, finished=Now())
-    monkeypatch.setattr(overview.shutil, "disk_usage", lambda _: Usage(10**11, 9 * 10**10, 10**10))
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: Usage(10**11, 9 * 10**10, 10**10))
     [disk] = [check for check in overview.overview() if check.name == "Disk"]
     assert disk.state == state and bool(disk.advice) == (state == "warning")
     assert f"it is full in {days} days" in disk.found
