@@ -27,7 +27,9 @@ pytestmark = pytest.mark.timeout(300)  # with the making of a database
 N_CONNECTIONS = 12
 ANSWER_SECONDS = 6.0
 RECOVERY_SECONDS = 10.0
-END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
+END_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
+)
 
 
 class Database:
