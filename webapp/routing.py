@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from webapp.runs.consumers import watch_run
+from webapp.runs.live.consumers import watch_run
 
 websocket_urlpatterns = [path("ws/runs/<uuid:run_id>/", watch_run)]  # type: ignore[arg-type]  # an ASGI application

@@ -14,7 +14,7 @@ from django.test import Client
 from tests.access.test_matrix import headers
 from tests.webapp.runs.rows import make_run
 from tests.webapp.runs.sockets import Socket
-from webapp.runs import consumers
+from webapp.runs.live import consumers
 from webapp.runs.models import Run
 from webapp.sharing.actions import share
 from webapp.sharing.models import Share

@@ -146,7 +146,7 @@ def test_without_sockets_the_page_polls_and_says_so(live_app: str, owner_client:
 
 
 def test_signing_out_elsewhere_ends_the_feed(watched: Any, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    from webapp.runs import consumers
+    from webapp.runs.live import consumers
 
     monkeypatch.setattr(consumers, "TICK_SECONDS", 0.2)
     watched.reload()

@@ -17,11 +17,12 @@ from merging.statistics import wilson
 from tests.ledger import world
 from tests.ledger.scores import score
 from tests.ledger.shares import share
-from webapp.runs import leaderboard, winners
+from webapp.runs import winners
+from webapp.runs.board import leaderboard
 from webapp.runs.config import RunConfig
+from webapp.runs.live.summary import summary
 from webapp.runs.models import Run
 from webapp.runs.report import report
-from webapp.runs.summary import summary
 from workers.ledger import claims, generations, results
 from workers.ledger.claims import Claim
 from workers.ledger.searches import Searches

@@ -9,7 +9,9 @@ from django.db.models.functions import Now
 from merging.recipes import Recipe
 from tests.ledger import world
 from webapp.leases import MAX_ATTEMPTS
-from webapp.runs import leaderboard, probes, series, summary, transitions
+from webapp.runs import probes, transitions
+from webapp.runs.board import leaderboard
+from webapp.runs.live import series, summary
 from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.runs.report import report
 from workers import pipeline

@@ -13,8 +13,8 @@ from django.urls import reverse
 from tests.ledger import world
 from webapp.exports.models import Export
 from webapp.runs import versions
+from webapp.runs.live.summary import summary
 from webapp.runs.models import Run
-from webapp.runs.summary import summary
 from webapp.system.models import Worker
 from workers.ledger import claims, exports, generations, repairs
 from workers.ledger.searches import Searches

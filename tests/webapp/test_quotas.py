@@ -23,9 +23,9 @@ from webapp.library.actions import add_benchmark
 from webapp.library.models import Benchmark
 from webapp.quotas import QuotaError
 from webapp.runs import actions
-from webapp.runs.drafts import plan
+from webapp.runs.launching.drafts import plan
+from webapp.runs.launching.problems import DraftError
 from webapp.runs.models import Run
-from webapp.runs.problems import DraftError
 
 N_AT_ONCE = 20
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from merging.errors import EvaluationError, MergingError
 from merging.importance import Importances, importances
-from webapp.runs import paths
 from webapp.runs.config import RunConfig
 from webapp.runs.live.genes import parameter_space
 from webapp.runs.models import Candidate, Evaluation, Run
+from webapp.runs.pictures import paths
 
 MOST_SHOWN: Final = 2000
 N_BEST_KEPT: Final = 100

@@ -16,9 +16,9 @@ from merging.statistics import Interval, correlation, interval_of, mover, paired
 from merging.words import joined
 from webapp.analysis.chosen import Side
 from webapp.runs import outcomes
+from webapp.runs.board.standing import SPLITS, by_split, scores_of
 from webapp.runs.models import Evaluation, Score, SplitName
 from webapp.runs.outcomes import Comparison, Marks
-from webapp.runs.standing import SPLITS, by_split, scores_of
 
 
 @dataclass(frozen=True)

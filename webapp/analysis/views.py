@@ -21,8 +21,9 @@ from webapp.analysis.chosen import MOST, Chosen, Side, address_of, chosen
 from webapp.analysis.scores import Table, table
 from webapp.analysis.suggestions import other_runs, suggestions
 from webapp.library.actions import key_of
-from webapp.runs import layer_map, listing, paths
+from webapp.runs import listing
 from webapp.runs.models import ENDED, Run, SplitName
+from webapp.runs.pictures import layer_map, paths
 from webapp.runs.views.compare import others
 from webapp.sharing.access import runs_of
 

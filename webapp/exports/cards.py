@@ -23,10 +23,10 @@ from webapp.exports.models import Export
 from webapp.library.models import Parent as ParentRow
 from webapp.lineage.queries import ancestors, ancestry
 from webapp.runs import winners
+from webapp.runs.board.standing import SPLITS, by_split
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
 from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score
-from webapp.runs.standing import SPLITS, by_split
 from webapp.system.status import code_version
 
 TAGS: Final = ("mergekit", "merge", "progeny")

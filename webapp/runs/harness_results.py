@@ -11,9 +11,9 @@ from merging.benchmarks.harness import HarnessFolder, export_results
 from merging.recipes import Recipe
 from webapp.library.actions import key_of
 from webapp.runs import outcomes
+from webapp.runs.board.standing import SPLITS, by_split
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Evaluation, Outcomes, Run, SplitName
-from webapp.runs.standing import SPLITS, by_split
 
 
 @dataclass(frozen=True)

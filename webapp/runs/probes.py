@@ -17,7 +17,7 @@ from merging.recipes import Recipe
 from webapp.queue import wake
 from webapp.runs import ranks, transitions
 from webapp.runs.models import Candidate, Evaluation, Run
-from webapp.runs.paths import depths_of
+from webapp.runs.pictures.paths import depths_of
 
 NAME_LENGTH: Final = 150  # of the whole in the name of a probe
 

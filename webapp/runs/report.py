@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Literal, TypedDict
 
 from webapp.runs import winners
+from webapp.runs.board.standing import by_split
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
 from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run
 from webapp.runs.models import Score as ScoreRow
-from webapp.runs.standing import by_split
 
 
 class Part(TypedDict):

@@ -21,7 +21,7 @@ from webapp.analysis import differences
 from webapp.analysis.chosen import MOST, chosen
 from webapp.analysis.scores import table
 from webapp.runs.models import Candidate, Evaluation, Outcomes, Run, Score
-from webapp.runs.route import difference
+from webapp.runs.pictures.route import difference
 from webapp.sharing.actions import share
 
 pytestmark = pytest.mark.django_db

@@ -25,7 +25,7 @@ from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.dealing import deal_anew
 from webapp.library.models import Benchmark
 from webapp.runs import actions as runs
-from webapp.runs.drafts import plan
+from webapp.runs.launching.drafts import plan
 from webapp.runs.models import Score
 from webapp.trials import actions as trials
 from webapp.trials.models import Trial

@@ -10,9 +10,9 @@ from merging.methods import methods
 from merging.recipes import Parent as Ingredient
 from webapp.library.actions import hide, install_demo_pack
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft, plan
-from webapp.runs.measures import Measure
-from webapp.runs.presets import QUICK, STANDARD
+from webapp.runs.launching.drafts import Draft, plan
+from webapp.runs.launching.measures import Measure
+from webapp.runs.launching.presets import QUICK, STANDARD
 
 
 def test_everybody_may_choose_the_demo_pack(member: User) -> None:

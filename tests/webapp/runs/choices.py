@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from tests.webapp.library.folders import model_folder, question_file
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
-from webapp.runs.drafts import Draft
-from webapp.runs.measures import Measure
+from webapp.runs.launching.drafts import Draft
+from webapp.runs.launching.measures import Measure
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from merging.hops import Hop, LayerPath
 from merging.path_genomes import PathSpace
 from tests.webapp.runs.rows import PARENTS, Writer, end, make_candidate, make_config, make_references
 from webapp.library.models import Parent as ParentRow
-from webapp.runs import paths
 from webapp.runs.config import PathSettings, RunConfig
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
+from webapp.runs.pictures import paths
 from workers.ledger.searches import n_passed
 
 N_LAYERS = 4

@@ -15,7 +15,7 @@ from tests.webapp.runs.choices import Library, draft, library
 from webapp.queue import queue
 from webapp.runs import actions, ranks
 from webapp.runs.config import RunConfig
-from webapp.runs.drafts import plan
+from webapp.runs.launching.drafts import plan
 from webapp.runs.models import Run
 from webapp.runs.task_names import DRAIN
 

@@ -18,9 +18,10 @@ from merging.methods import methods
 from merging.recipes import LayerGroup, Recipe, passthrough_recipe, uniform_average
 from merging.statistics import paired_test
 from tests.webapp.runs.rows import BASE, PARENTS, make_run, rewrite
-from webapp.runs import layer_map, outcomes
+from webapp.runs import outcomes
+from webapp.runs.board.standing import standing
 from webapp.runs.models import Attempt, Candidate, Evaluation, Outcomes, Run, RunState
-from webapp.runs.standing import standing
+from webapp.runs.pictures import layer_map
 
 pytestmark = pytest.mark.django_db
 

@@ -11,8 +11,8 @@ from merging.errors import ParentError
 from merging.headers import read_header
 from tests.webapp.runs.choices import Library, draft, library
 from webapp.library.models import Parent
-from webapp.runs.drafts import plan
-from webapp.runs.problems import DraftError
+from webapp.runs.launching.drafts import plan
+from webapp.runs.launching.problems import DraftError
 from workers import failures, pipeline
 
 

@@ -18,11 +18,12 @@ from tests.webapp.library.folders import question_file
 from tests.webapp.runs.choices import Library, draft, form, library
 from webapp.library.actions import add_benchmark
 from webapp.library.models import Benchmark
-from webapp.runs import leaderboard, outcomes
-from webapp.runs.drafts import plan
-from webapp.runs.measures import Measure
+from webapp.runs import outcomes
+from webapp.runs.board import leaderboard
+from webapp.runs.launching.drafts import plan
+from webapp.runs.launching.measures import Measure
+from webapp.runs.launching.problems import DraftError
 from webapp.runs.models import Evaluation, Outcomes, Run, Score
-from webapp.runs.problems import DraftError
 from workers.ledger import results
 
 pytestmark = pytest.mark.django_db

@@ -14,10 +14,11 @@ from tests.ledger.test_snapshots import launch, snapshots, step, work
 from tests.webapp.runs.rows import make_run
 from webapp.exports.actions import request_export
 from webapp.exports.cards import model_card
-from webapp.runs import leaderboard, outcomes, winners
+from webapp.runs import outcomes, winners
+from webapp.runs.board import leaderboard
+from webapp.runs.board.standing import standing
 from webapp.runs.models import Run
 from webapp.runs.report import report
-from webapp.runs.standing import standing
 from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db

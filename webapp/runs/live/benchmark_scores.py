@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypedDict
 from uuid import UUID
 
+from webapp.runs.live.series import DIGITS
 from webapp.runs.models import Score
-from webapp.runs.series import DIGITS
 
 
 class BenchmarkScores(TypedDict):

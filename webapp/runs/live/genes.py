@@ -10,11 +10,11 @@ from typing import Any, Final, TypedDict
 
 from merging.genomes import Gene, GenomeSpace
 from merging.recipes import Recipe
-from webapp.runs import paths
 from webapp.runs.config import RunConfig
 from webapp.runs.live import spreads
 from webapp.runs.live.spreads import Spread
 from webapp.runs.models import Candidate, Run
+from webapp.runs.pictures import paths
 
 MAX_GENES: Final = 128
 DIGITS: Final = 3

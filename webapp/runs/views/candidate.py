@@ -21,9 +21,12 @@ from webapp.addresses import one_of
 from webapp.library.actions import key_of
 from webapp.lineage.queries import open_origins
 from webapp.marks import queries as marks
-from webapp.runs import answers, board_lines, layer_map, paths, slots, standing, story
+from webapp.runs import answers, story
+from webapp.runs.board import lines as board_lines
+from webapp.runs.board import standing
 from webapp.runs.config import RunConfig
 from webapp.runs.models import ENDED, LIVE, Candidate, Run, Score
+from webapp.runs.pictures import layer_map, paths, slots
 from webapp.runs.views import compare
 from webapp.sharing.access import runs_of
 

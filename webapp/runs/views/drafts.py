@@ -14,13 +14,13 @@ from django.views.decorators.http import require_POST
 
 from merging.errors import RecipeError
 from webapp.accounts.requests import SignedIn
-from webapp.runs import saved_drafts
-from webapp.runs.forms.import_form import ImportForm
-from webapp.runs.forms.run_form import RunForm
-from webapp.runs.forms.values import as_sent, initial
-from webapp.runs.imports import imported
+from webapp.runs.launching import saved_drafts
+from webapp.runs.launching.forms.import_form import ImportForm
+from webapp.runs.launching.forms.run_form import RunForm
+from webapp.runs.launching.forms.values import as_sent, initial
+from webapp.runs.launching.imports import imported
+from webapp.runs.launching.presets import OWN
 from webapp.runs.models import Run
-from webapp.runs.presets import OWN
 from webapp.runs.views import new
 
 KEY: Final = re.compile(r"[0-9A-Za-z]{1,32}")

@@ -8,8 +8,8 @@ from django.views.decorators.http import require_POST
 
 from webapp.accounts.requests import SignedIn
 from webapp.quotas import QuotaError
-from webapp.runs.forms.run_form import RunForm
-from webapp.runs.outlook import starting_point
+from webapp.runs.launching.forms.run_form import RunForm
+from webapp.runs.launching.outlook import starting_point
 from webapp.runs.views import new
 from webapp.trials.actions import start
 from webapp.trials.models import Trial

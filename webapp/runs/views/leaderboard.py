@@ -16,10 +16,12 @@ from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
 from webapp.marks import queries as marks
-from webapp.runs import board_files, board_lines, leaderboard
-from webapp.runs.board_query import COLUMNS, KINDS, PART, UPWARDS, USUAL, BoardQuery, sorts
+from webapp.runs.board import files as board_files
+from webapp.runs.board import leaderboard
+from webapp.runs.board import lines as board_lines
+from webapp.runs.board.field import Field, field, front
+from webapp.runs.board.query import COLUMNS, KINDS, PART, UPWARDS, USUAL, BoardQuery, sorts
 from webapp.runs.config import RunConfig
-from webapp.runs.field import Field, field, front
 from webapp.runs.models import ENDED, Run
 from webapp.sharing.access import runs_of
 

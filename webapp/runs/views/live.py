@@ -22,14 +22,16 @@ from merging.search import searches
 from webapp.accounts.requests import SignedIn
 from webapp.lineage.actions import model_a
 from webapp.lineage.queries import around, open_origins
-from webapp.runs import leaderboard, paths, series, slots, worth
+from webapp.runs.board import leaderboard
 from webapp.runs.config import RunConfig
-from webapp.runs.layer_map import layer_map
+from webapp.runs.live import series
 from webapp.runs.live.deep import Deep
 from webapp.runs.live.improving import gauge
+from webapp.runs.live.summary import Summary, summary
 from webapp.runs.live.timeline import STAGES
 from webapp.runs.models import Candidate, Event, Run
-from webapp.runs.summary import Summary, summary
+from webapp.runs.pictures import paths, slots, worth
+from webapp.runs.pictures.layer_map import layer_map
 from webapp.sharing.access import runs_of
 from webapp.sharing.forms import ROLES
 from webapp.sharing.models import Share

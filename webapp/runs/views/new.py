@@ -16,16 +16,17 @@ from webapp.accounts.requests import SignedIn
 from webapp.library.listing import NUMBER
 from webapp.lineage.actions import launch_both
 from webapp.quotas import QuotaError
-from webapp.runs import actions, saved_drafts
-from webapp.runs.forms.import_form import ImportForm
-from webapp.runs.forms.run_form import RunForm
-from webapp.runs.forms.values import initial, restored, swapped
+from webapp.runs import actions
+from webapp.runs.launching import saved_drafts
+from webapp.runs.launching.forms.import_form import ImportForm
+from webapp.runs.launching.forms.run_form import RunForm
+from webapp.runs.launching.forms.values import initial, restored, swapped
+from webapp.runs.launching.outlook import outlook, recipe_yaml
+from webapp.runs.launching.plans import Plan
+from webapp.runs.launching.presets import PRESETS, Preset
+from webapp.runs.launching.starts import start_of
+from webapp.runs.launching.steps import UNSEEN
 from webapp.runs.models import Run, RunDraft
-from webapp.runs.outlook import outlook, recipe_yaml
-from webapp.runs.plans import Plan
-from webapp.runs.presets import PRESETS, Preset
-from webapp.runs.starts import start_of
-from webapp.runs.steps import UNSEEN
 from webapp.sharing.access import runs_of
 
 N_EARLIER: Final = 5

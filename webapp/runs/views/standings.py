@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import SignedIn
 from webapp.addresses import one_of
-from webapp.runs.standings import ASKED, grounds, standings
+from webapp.runs.board.standings import ASKED, grounds, standings
 
 
 @never_cache

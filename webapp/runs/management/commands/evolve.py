@@ -26,13 +26,13 @@ from webapp.quotas import QuotaError
 from webapp.runs import actions
 from webapp.runs.config import Override
 from webapp.runs.console import ProgressLine, leaderboard
-from webapp.runs.drafts import Draft, PathDraft, path_draft, plan_spaces
-from webapp.runs.evolve_options import add_options, preset_of
-from webapp.runs.measures import Measure
+from webapp.runs.launching.drafts import Draft, PathDraft, path_draft, plan_spaces
+from webapp.runs.launching.evolve_options import add_options, preset_of
+from webapp.runs.launching.measures import Measure
+from webapp.runs.launching.presets import Measure as PresetMeasure
+from webapp.runs.launching.presets import Preset
+from webapp.runs.launching.problems import DraftError
 from webapp.runs.models import ENDED, Run
-from webapp.runs.presets import Measure as PresetMeasure
-from webapp.runs.presets import Preset
-from webapp.runs.problems import DraftError
 from webapp.runs.report import Report, report
 from webapp.system.services import ensure_services
 

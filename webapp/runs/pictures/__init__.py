@@ -1,0 +1,1 @@
+"""Recipes, routes and layers as pictures: geometry in pixels, which templates draw."""
