@@ -23,9 +23,9 @@ from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
 from workers import pipeline, spool
+from workers.aside import FETCH, Aside
 from workers.events import Publisher
 from workers.failpoints import failpoint
-from workers.fetching import Fetching
 from workers.ledger import claims, exports, generations, housekeeping, repairs, trials
 from workers.ledger.searches import Searches, load_libraries
 from workers.pipeline import Bench, Ending
@@ -51,7 +51,7 @@ class Supervisor:
         self._draining = threading.Lock()
         self._device = Device(device_command, self._nudge.set)
         self._bench = Bench(self._device, self._publisher, self._ending)
-        self._fetching = Fetching(name)
+        self._aside = [Aside(name, errand) for errand in (FETCH,)]
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -163,13 +163,15 @@ class Supervisor:
                 log.exception("the pulse of %s met an error and goes on", self.name)
             self._nudge.wait(PULSE_SECONDS)
             self._nudge.clear()
-        self._end_fetching()
+        self._end_what_is_aside()
         connection.close()
 
     def _look_after(self) -> None:
         self._device.keep()
         self._report()
-        self._fetching.look(may_begin=not self._is_drained())
+        is_drained = self._is_drained()
+        for aside in self._aside:
+            aside.look(may_begin=not is_drained)
         self.reconcile()
         if self._device.ready and not self._draining.locked() and (repairs.claimable() or progress.is_due()):
             threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
@@ -177,11 +179,12 @@ class Supervisor:
     def _is_drained(self) -> bool:
         return Worker.objects.filter(pk=self.name, drained__isnull=False).exists()
 
-    def _end_fetching(self) -> None:
-        try:
-            self._fetching.close()
-        except (OperationalError, InterfaceError) as error:
-            log.warning("a request to fetch is given back later: %s", error)
+    def _end_what_is_aside(self) -> None:
+        for aside in self._aside:
+            try:
+                aside.close()
+            except (OperationalError, InterfaceError) as error:
+                log.warning("what was done aside is given back later: %s", error)
 
     def _drain_by_itself(self) -> None:
         try:

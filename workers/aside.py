@@ -1,6 +1,6 @@
-"""Tasks of the harness are fetched beside everything else: one at a time, in a process of its own that the pulse looks after.
+"""Work that computes nothing is done beside everything else: one piece of a kind at a time, in a process that the pulse looks after.
 
-That process imports what a supervisor must not, waits for networks, and writes its own result.
+That process imports what a supervisor must not, waits for networks, and writes its own result with the claim's token.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from webapp.env import BASE_DIR
@@ -21,16 +22,33 @@ from workers.ledger.fetches import claim_fetch, give_back_fetch, lose_fetch
 END_SECONDS: Final = 5.0
 
 
-def fetch_command(lease: Lease) -> Sequence[str]:
-    """What fetches for a request."""
-    return (sys.executable, str(BASE_DIR / "manage.py"), "fetch", "--request", str(lease.pk), str(lease.token))
+@dataclass(frozen=True)
+class Errand:
+    """One kind of such work: leases the row that has waited longest, gives it back, sees to one whose process ended without a word; and
+    what carries it out.
+    """
+
+    claim: Callable[[str], Lease | None]
+    give_back: Callable[[Lease], None]
+    lose: Callable[[Lease], None]
+    command: Callable[[Lease], Sequence[str]]
 
 
-class Fetching:
+def by_command(name: str) -> Callable[[Lease], Sequence[str]]:
+    """What carries out a request: the command of that name, told which request, and the claim's token."""
+    program = (sys.executable, str(BASE_DIR / "manage.py"), name, "--request")
+    return lambda lease: (*program, str(lease.pk), str(lease.token))
+
+
+FETCH: Final = Errand(claim_fetch, give_back_fetch, lose_fetch, by_command("fetch"))
+"""Tasks of the harness."""
+
+
+class Aside:
     """Call `look` every few seconds, from one thread, and `close` at the end."""
 
-    def __init__(self, worker: str, command: Callable[[Lease], Sequence[str]] = fetch_command) -> None:
-        self._worker, self._command = worker, command
+    def __init__(self, worker: str, errand: Errand) -> None:
+        self._worker, self._errand = worker, errand
         self._lease: Lease | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +58,7 @@ class Fetching:
             if may_begin:
                 self._begin()
         elif self._process.poll() is not None:
-            lose_fetch(self._lease)  # nothing is held any more when it has written its result
+            self._errand.lose(self._lease)  # nothing is held any more when it has written its result
             self._process = None
         elif not claims.renew(self._lease):
             self._kill()
@@ -49,13 +67,13 @@ class Fetching:
         """End it, and let another worker begin anew."""
         if self._process is not None and self._lease is not None:
             self._kill()
-            give_back_fetch(self._lease)
+            self._errand.give_back(self._lease)
 
     def _begin(self) -> None:
-        self._lease = claim_fetch(self._worker)
+        self._lease = self._errand.claim(self._worker)
         if self._lease is not None:
             self._process = subprocess.Popen(
-                self._command(self._lease), stdin=subprocess.DEVNULL, start_new_session=True
+                self._errand.command(self._lease), stdin=subprocess.DEVNULL, start_new_session=True
             )
 
     def _kill(self) -> None:
