@@ -10,16 +10,21 @@ that comes with another token is refused (fencing). The database's clock alone d
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Literal
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q
 
 Status = Literal["pending", "leased", "done", "failed", "dropped"]
 UNDER_WAY: Final[tuple[Status, ...]] = ("pending", "leased")
 TERMINAL: Final[tuple[Status, ...]] = ("done", "failed", "dropped")
 MAX_ATTEMPTS: Final = 3
 """Claims of one row that may end without its own fault before it counts as poison."""
+LEASE: Final = timedelta(seconds=45)
+"""How long a claim or a renewal holds."""
+HOLDS: Final = f"BETWEEN clock_timestamp() AND clock_timestamp() + interval '{2 * LEASE.total_seconds():.0f} seconds'"
+"""Said of `lease_until`, in SQL: the lease has not ended. One that ends later than any can was given before the clock was set back."""
 
 
 class Leased(models.Model):
@@ -47,3 +52,18 @@ class Leased(models.Model):
                 name="%(class)s_failed_has_kind",
             ),
         ]
+
+
+class _Holds(Func):
+    template = f"(%(expressions)s {HOLDS})"
+    output_field = models.BooleanField()
+
+
+def live() -> Q:
+    """Somebody holds it."""
+    return Q(_Holds("lease_until"), status="leased")
+
+
+def expired() -> Q:
+    """Somebody held it whose lease has ended."""
+    return Q(~Q(_Holds("lease_until")), status="leased")

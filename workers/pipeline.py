@@ -21,6 +21,7 @@ from merging.objectives import Objective
 from merging.recipes import Parent, Recipe
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
+from webapp.leases import LEASE
 from webapp.library.actions import key_of, what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
@@ -29,7 +30,7 @@ from workers.events import ExportProgress, Progress, Publisher
 from workers.failpoints import failpoint
 from workers.failures import Failed, Failure
 from workers.ledger import claims, exports, results, trials
-from workers.ledger.claims import LEASE, Claim, Lease
+from workers.ledger.claims import Claim, Lease
 from workers.ledger.exports import ExportClaim, FileFacts
 from workers.ledger.trials import TrialClaim
 from workers.runtime import Abandoned, Device, Message, Step
@@ -136,7 +137,9 @@ def _ask(objective: Objective, split: Split) -> Message:
 
 def build(claim: ExportClaim, bench: Bench) -> None:
     """Build one model for download and publish its files, or write why not."""
-    export = Export.objects.select_related("candidate__run").get(pk=claim.export_id)
+    export = Export.objects.select_related("candidate__run").filter(pk=claim.export_id).first()
+    if export is None:  # its owner removed it just now
+        return
     request: Message = {
         "do": "build",
         "id": claim.lease.token,

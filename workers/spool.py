@@ -17,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 
 from merging.folders import flush
-from workers.ledger.claims import LEASE
+from webapp.leases import LEASE
 
 SUFFIX: Final = ".json"
 PART: Final = ".part"

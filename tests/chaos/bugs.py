@@ -74,7 +74,7 @@ def lost_in_silence() -> None:
 
 def lost_attempts_do_not_count() -> None:
     return_to_queue = repairs.return_to_queue
-    repairs.return_to_queue = lambda run, evaluation, failure: return_to_queue(run, evaluation, None)
+    repairs.return_to_queue = lambda evaluation, failure: return_to_queue(evaluation, None)
 
 
 def a_search_forgets() -> None:

@@ -15,7 +15,6 @@ import redis
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models.functions import Now
 
 from merging.recipes import Recipe
 from tests.chaos.crew import Crew
@@ -24,7 +23,7 @@ from tests.ledger import world
 from tests.ledger.shares import share
 from tests.testenv import Services
 from webapp.exports.models import Export
-from webapp.leases import MAX_ATTEMPTS
+from webapp.leases import MAX_ATTEMPTS, live
 from webapp.runs import invariants
 from webapp.runs.models import ENDED, Attempt, Evaluation, Run
 
@@ -128,7 +127,7 @@ class Stage:
 
     def busy(self) -> set[str]:
         """Workers that hold a lease."""
-        leased = Evaluation.objects.filter(status="leased", lease_until__gt=Now())
+        leased = Evaluation.objects.filter(live())
         return set(answered(lambda: list(leased.values_list("lease_owner", flat=True))))
 
     def spared(self) -> set[str]:

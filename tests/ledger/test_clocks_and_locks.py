@@ -13,9 +13,18 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.db.models import F
 
+from merging.recipes import passthrough_recipe
 from tests.ledger import world
+from webapp.leases import LEASE, Leased
+from webapp.library.models import Fetch
+from webapp.runs import transitions
 from webapp.runs.models import Attempt, Evaluation, Run
-from workers.ledger import claims, repairs
+from webapp.system import metrics
+from webapp.trials import actions as trying
+from webapp.trials.models import Trial
+from workers.ledger import claims, generations, repairs
+from workers.ledger.claims import Lease, held
+from workers.ledger.leases import claim_oldest
 
 DAY = 86_400.0
 
@@ -29,16 +38,19 @@ def test_the_clock_of_a_worker_may_jump(run: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "time", lambda: usual() + jump)
     assert claims.renew(claim.lease)
     assert repairs.reap() == 0
-    held = Evaluation.objects.annotate(left=F("lease_until") - F("all_attempts__started")).get(pk=claim.evaluation_id)
-    assert timedelta(0) < held.left <= claims.LEASE + timedelta(seconds=30)
+    row = Evaluation.objects.annotate(left=F("lease_until") - F("all_attempts__started")).get(pk=claim.evaluation_id)
+    assert timedelta(0) < row.left <= LEASE + timedelta(seconds=30)
     assert world.finish(claim)
     world.work(run)
     assert set(Attempt.objects.values_list("outcome", flat=True)) == {"accepted"}
     assert world.populations(run) == world.uninterrupted(run)
 
 
+JUMPS = pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(days=-1)])
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(days=-1)])
+@JUMPS
 def test_when_the_clock_of_the_database_jumps_a_lease_is_given_back_and_its_holder_fenced(
     run: Run, jump: timedelta
 ) -> None:
@@ -50,6 +62,53 @@ def test_when_the_clock_of_the_database_jumps_a_lease_is_given_back_and_its_hold
     assert again.evaluation_id == claim.evaluation_id
     assert not world.finish(claim) and world.finish(again)
     world.check(run)
+
+
+@pytest.fixture
+def waiting(owner: User, tmp_path: Path) -> dict[type[Leased], Leased]:
+    """One row of each kind that is of no run."""
+    chosen = world.config(tmp_path)
+    trial = trying.start(owner, passthrough_recipe(chosen.parents[0]), [chosen.objectives[0].spec], "a")
+    return {Trial: trial, Fetch: Fetch.objects.create(owner=owner, task="sums", metric="exact_match")}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rows", [Trial, Fetch])
+@JUMPS
+def test_what_is_of_no_run_is_claimed_again_when_that_clock_jumps(
+    waiting: dict[type[Leased], Leased], rows: type[Leased], jump: timedelta
+) -> None:
+    first = claim_oldest(rows, "w1")
+    assert first and claim_oldest(rows, "w2") is None
+    jumped(first, jump)
+    again = claim_oldest(rows, "w2")
+    assert again and again.token > first.token
+    assert not claims.renew(first) and claims.renew(again)
+
+
+@pytest.mark.django_db
+@JUMPS
+def test_a_run_pauses_although_that_clock_was_set_back_under_who_computed_for_it(run: Run, jump: timedelta) -> None:
+    claim = world.take()
+    transitions.pause(run.pk)
+    assert generations.due() == []
+    jumped(claim.lease, jump)
+    assert generations.due() == [run.pk]
+    assert transitions.settle(run.pk)
+
+
+@pytest.mark.django_db
+def test_every_lease_is_counted_and_says_whether_it_holds(run: Run, waiting: dict[type[Leased], Leased]) -> None:
+    leases = [world.take().lease, *(claim_oldest(rows, "w1") for rows in waiting)]
+    assert 'progeny_leases{state="live"} 3.0' in metrics.text().decode()
+    jumped(leases[-1], timedelta(days=-1))
+    found = metrics.text().decode()
+    assert 'progeny_leases{state="live"} 2.0' in found and 'progeny_leases{state="expired"} 1.0' in found
+
+
+def jumped(lease: Lease | None, jump: timedelta) -> None:
+    """As if the database's clock had moved by so much since."""
+    assert lease and held(lease).update(lease_until=F("lease_until") - jump) == 1
 
 
 @pytest.fixture
@@ -85,6 +144,18 @@ def test_a_session_that_froze_over_a_run_does_not_hold_up_the_others(
     assert world.take().run_id == stuck.pk
     with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
         frozen.execute("SELECT 1")
+    connection.close()
+
+
+def test_leases_of_other_runs_end_meanwhile(frozen: psycopg.Connection, tmp_path: Path) -> None:
+    owner = User.objects.create(username="owner")
+    stuck, other = world.launch(owner, tmp_path), world.launch(owner, tmp_path, seed=8)
+    for claim in (world.take(), world.take()):
+        jumped(claim.lease, timedelta(days=1))
+    hold(frozen, stuck)
+    wait_at_most(100)
+    assert repairs.reap() == 1
+    assert not other.evaluations.filter(status="leased").exists()
     connection.close()
 
 

@@ -17,7 +17,8 @@ from webapp.library.models import Benchmark, Parent
 from webapp.lineage.models import Adoption
 from webapp.runs import actions, transitions
 from webapp.runs.models import Attempt, Candidate, Evaluation, Event, Generation, Outcomes, Run, Score
-from workers.ledger import claims, generations, housekeeping, repairs
+from workers.failures import Failure
+from workers.ledger import claims, generations, housekeeping, repairs, results
 from workers.ledger.searches import Searches
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,16 @@ def test_a_run_that_is_deleted_while_it_is_computed_ends_at_once(run: Run, n: in
     assert claims.claim("w2", "test") is None
     assert run.pk not in generations.due()
     world.check(run)
+
+
+def test_who_wakes_when_the_run_is_long_gone_is_not_heard(run: Run) -> None:
+    claim = world.take()
+    actions.delete(run)
+    long_ago(run)
+    assert housekeeping.purge_deleted() == 1
+    assert not world.finish(claim)
+    assert not results.fail(claim, Failure("candidate", "tensor", "q_proj holds NaN."))
+    assert not results.give_back(claim, "released")
 
 
 @pytest.mark.parametrize("state", ["pausing", "paused", "finishing", "done"])

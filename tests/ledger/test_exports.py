@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -20,6 +20,7 @@ from tests.ledger import world
 from webapp.exports.models import Export
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Run
+from workers import failpoints, pipeline
 from workers.failures import Failure
 from workers.ledger import claims, exports, repairs
 from workers.ledger.exports import ExportClaim, FileFacts
@@ -62,6 +63,25 @@ def test_a_finished_export_is_a_folder_and_its_files(export: Export) -> None:
     assert [(file.name, file.n_bytes) for file in export.files.all()] == [("README.md", 4)]
     assert (exports.folder() / str(export.pk) / "README.md").read_text() == "text"
     assert not claim.partial.exists()
+
+
+def test_a_database_that_is_lost_after_the_rename_is_asked_again(export: Export) -> None:
+    claim = built()
+    failpoints.arm("after_rename:lose")
+    try:
+        with pytest.raises(OperationalError):
+            exports.finish_export(claim, [README])
+    finally:
+        failpoints.arm("")
+    assert exports.finish_export(claim, [README])
+    assert (claim.final / "README.md").read_text() == "text"
+
+
+def test_one_that_was_removed_as_it_was_claimed_is_not_built(export: Export) -> None:
+    claim = exports.claim_export("w1")
+    export.delete()
+    assert claim
+    pipeline.build(claim, None)  # type: ignore[arg-type]  # nothing is asked of a device
 
 
 def test_an_export_is_claimed_once(export: Export) -> None:

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from webapp.leases import live
 from webapp.runs import events, ranks, winners
 from webapp.runs.config import N_FINALISTS
 from webapp.runs.models import ENDED, LIVE, REFERENCES, Candidate, Evaluation, Run, RunState
@@ -183,7 +184,7 @@ def _n_finalists(run: Run) -> int:
 
 
 def _settle(run: Run) -> bool:
-    if run.state == "pausing" and not run.evaluations.filter(status="leased", lease_until__gt=Now()).exists():
+    if run.state == "pausing" and not run.evaluations.filter(live()).exists():
         _enter(run, "paused", message=run.message)
         return True
     if run.state == "finishing" and not run.evaluations.filter(status__in=OPEN).exclude(split="probe").exists():

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamil
 from prometheus_client.registry import Collector
 from redis import RedisError
 
-from webapp.leases import Status
+from webapp.leases import HOLDS, Leased, Status
 from webapp.runs.invariants import INVARIANTS
 from webapp.runs.models import CLAIMABLE, PROBED, RUN_STATES, Attempt
 from webapp.system import checks, servers
@@ -36,7 +36,7 @@ SOCKETS: Final = Gauge("progeny_websockets", "Websockets that are open.", regist
 ProcessCollector(registry=REGISTRY)
 
 # One query: each row is (metric, label, value).
-_COUNTS: Final = """
+_COUNTS: Final = f"""
 SELECT 'runs', state, count(*)::float8 FROM runs_run WHERE deleted_at IS NULL GROUP BY state
  UNION ALL SELECT 'evaluations', status, count(*) FROM runs_evaluation GROUP BY status
  UNION ALL SELECT 'attempts', coalesce(nullif(outcome, ''), 'open'), count(*) FROM runs_attempt GROUP BY 2
@@ -46,9 +46,9 @@ SELECT 'runs', state, count(*)::float8 FROM runs_run WHERE deleted_at IS NULL GR
               AND (r.state = ANY(%(claimable)s) OR r.state = ANY(%(probed)s) AND e.split = 'probe')
  UNION ALL SELECT 'waiting', 'export', count(*) FROM exports_export WHERE status = 'pending'
  UNION ALL SELECT 'waiting', 'fetch', count(*) FROM library_fetch WHERE status = 'pending'
- UNION ALL SELECT 'leases', CASE WHEN lease_until > clock_timestamp() THEN 'live' ELSE 'expired' END, count(*)
-             FROM (SELECT lease_until FROM runs_evaluation WHERE status = 'leased'
-                   UNION ALL SELECT lease_until FROM exports_export WHERE status = 'leased') held GROUP BY 2
+ UNION ALL SELECT 'waiting', 'trial', count(*) FROM trials_trial WHERE status = 'pending'
+ UNION ALL SELECT 'leases', CASE WHEN lease_until {HOLDS} THEN 'live' ELSE 'expired' END, count(*)
+             FROM ({{leased}}) held GROUP BY 2
  UNION ALL SELECT 'workers', CASE WHEN seen < clock_timestamp() - make_interval(secs => %(alive)s) THEN 'silent'
                                   WHEN ready THEN 'ready' ELSE 'starting' END, count(*)
              FROM system_worker WHERE stopped IS NULL GROUP BY 2
@@ -64,7 +64,7 @@ _FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "evaluations": ("Candidates to score on one split.", "status", get_args(Status)),
     "attempts": ("Claims of evaluations by how they ended.", "outcome", ("open", *_OUTCOMES)),
     "exports": ("Models for download.", "status", get_args(Status)),
-    "waiting": ("Work that a worker could claim now.", "kind", ("evaluation", "export", "fetch")),
+    "waiting": ("Work that a worker could claim now.", "kind", ("evaluation", "export", "fetch", "trial")),
     "leases": (
         "Work that a worker holds; an expired lease is given back within seconds.",
         "state",
@@ -132,12 +132,18 @@ def _figures() -> Figures | None:
     figures: defaultdict[str, dict[str, float]] = defaultdict(dict)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_COUNTS, parameters)
+            cursor.execute(_COUNTS.format(leased=_leased()), parameters)
             for metric, label, value in cursor.fetchall():
                 figures[metric][label] = value
     except DatabaseError:
         return None
     return figures
+
+
+def _leased() -> str:
+    """The ends of the leases of everything that workers hold, whatever it is."""
+    tables = sorted(rows._meta.db_table for rows in Leased.__subclasses__())
+    return " UNION ALL ".join(f"SELECT lease_until FROM {table} WHERE status = 'leased'" for table in tables)  # nosec B608
 
 
 def _queue_is_up() -> bool:

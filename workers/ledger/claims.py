@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -15,23 +14,22 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable
 
-from webapp.leases import Leased
+from webapp.leases import HOLDS, LEASE, Leased
 from webapp.runs import transitions, versions
 from webapp.runs.models import CLAIMABLE, PROBED, Asked, Attempt, CandidateKind, Evaluation
 from workers.failpoints import around, failpoint
 
-LEASE: Final = timedelta(seconds=45)
 log = logging.getLogger(__name__)
 
 # Fair: the run with the fewest live leases first, then whichever is behind. Of a run that has ended only probes are left.
-_FAIREST_RUN: Final = """
+_FAIREST_RUN: Final = f"""
 SELECT e.run_id
   FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
  WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND r.id <> ALL(%s::uuid[]) AND (
        r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
  GROUP BY e.run_id
  ORDER BY (SELECT count(*) FROM runs_evaluation l
-            WHERE l.run_id = e.run_id AND l.status = 'leased' AND l.lease_until > clock_timestamp()),
+            WHERE l.run_id = e.run_id AND l.status = 'leased' AND l.lease_until {HOLDS}),
           min(e.rank), min(e.id)
  LIMIT 1
 """

@@ -19,13 +19,13 @@ from django.db.models.functions import Now
 
 from merging.folders import flush
 from webapp.exports.models import Export, ExportFile
-from webapp.leases import MAX_ATTEMPTS
+from webapp.leases import LEASE, MAX_ATTEMPTS
 from webapp.runs import versions
 from webapp.runs.models import Candidate
 from workers import failures
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
-from workers.ledger.claims import LEASE, Lease, held
+from workers.ledger.claims import Lease, held
 from workers.ledger.leases import fail
 
 _CLAIM: Final = """
@@ -135,7 +135,10 @@ def return_export(export: Export, failure: Failure | None) -> bool:
 
 
 def _publish(claim: ExportClaim) -> None:
-    """Rename, and make the name survive a power cut. What stands there is of an attempt that never committed."""
-    shutil.rmtree(claim.final, ignore_errors=True)
-    claim.partial.rename(claim.final)
+    """Rename, and make the name survive a power cut. What stands there is of an attempt that never committed: of this claim's, when the
+    database was lost after the rename and this is the second call.
+    """
+    if claim.partial.exists():
+        shutil.rmtree(claim.final, ignore_errors=True)
+        claim.partial.rename(claim.final)
     flush(claim.final.parent)

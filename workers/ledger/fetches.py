@@ -6,11 +6,11 @@ from typing import Final
 
 from django.db.models import F
 
-from webapp.leases import MAX_ATTEMPTS
+from webapp.leases import MAX_ATTEMPTS, expired
 from webapp.library.fetches import fail
 from webapp.library.models import Fetch
 from workers.ledger.claims import Lease, held
-from workers.ledger.leases import claim_oldest, expired
+from workers.ledger.leases import claim_oldest
 
 LOST: Final = "The process that fetched it ended without a word, several times. Look into the log."
 

@@ -16,6 +16,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from merging.errors import MergingError
+from webapp.leases import HOLDS
 from webapp.runs import events, ranks, transitions, versions
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
 from workers.failpoints import around, failpoint
@@ -25,7 +26,7 @@ from workers.ledger.searches import Proposal, Searches, Told
 log = logging.getLogger(__name__)
 
 # Nothing of the newest generation is open, or a transition waits for nothing any more.
-_DUE: Final = """
+_DUE: Final = f"""
 SELECT r.id FROM runs_run r
  WHERE (%(run)s::uuid IS NULL OR r.id = %(run)s) AND r.deleted_at IS NULL AND r.algo_version = ANY(%(known)s) AND (
        r.state IN ('queued', 'running') AND NOT EXISTS (
@@ -33,7 +34,7 @@ SELECT r.id FROM runs_run r
             WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split = 'search' AND c.kind = 'evolved')
     OR r.state = 'pausing' AND NOT EXISTS (
            SELECT FROM runs_evaluation e
-            WHERE e.run_id = r.id AND e.status = 'leased' AND e.lease_until > clock_timestamp())
+            WHERE e.run_id = r.id AND e.status = 'leased' AND e.lease_until {HOLDS})
     OR r.state = 'finishing' AND NOT EXISTS (
            SELECT FROM runs_evaluation e
             WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split <> 'probe'))

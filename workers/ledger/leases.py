@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from webapp.leases import Leased
+from webapp.leases import HOLDS, LEASE, MAX_ATTEMPTS, Leased
 from workers import texts
 from workers.failures import Failure
-from workers.ledger.claims import LEASE, Lease
+from workers.ledger.claims import Lease
 
 # For work that is of no run. One whose lease ran out was of a worker that is no more. The names are Django's, never anybody's words.
-_CLAIM_OLDEST: Final = """
+_CLAIM_OLDEST: Final = f"""
   WITH chosen AS MATERIALIZED (
-       SELECT id FROM {table}
-        WHERE status = 'pending' OR (status = 'leased' AND lease_until < clock_timestamp())
+       SELECT id FROM {{table}}
+        WHERE status = 'pending' OR (status = 'leased' AND NOT lease_until {HOLDS} AND attempts < {MAX_ATTEMPTS})
         ORDER BY created, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-UPDATE {table} w
+UPDATE {{table}} w
    SET status = 'leased', attempts = w.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
-       lease_until = clock_timestamp() + make_interval(secs => %s){fresh}
+       lease_until = clock_timestamp() + make_interval(secs => %s){{fresh}}
   FROM chosen WHERE w.id = chosen.id
 RETURNING w.id, w.lease_token
 """
@@ -34,11 +34,6 @@ def claim_oldest(rows: type[Leased], worker: str, fresh: str = "") -> Lease | No
         cursor.execute(claim, [worker, LEASE.total_seconds()])
         row = cursor.fetchone()
     return Lease(rows, *row) if row else None
-
-
-def expired() -> Q:
-    """The lease has run out."""
-    return Q(status="leased", lease_until__lt=Now())
 
 
 def fail(rows: QuerySet[Any], failure: Failure) -> int:

@@ -17,13 +17,13 @@ from django.db.models.functions import Now
 
 from webapp.exports.actions import remove_export
 from webapp.exports.models import Export
-from webapp.runs import transitions, versions
+from webapp.leases import LEASE, expired
+from webapp.runs import versions
 from webapp.runs.models import CLAIMABLE, PROBED, Evaluation, Event, Run
 from webapp.trials.models import Trial
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger import trials
-from workers.ledger.claims import LEASE
 from workers.ledger.exports import folder, return_export
 from workers.ledger.results import end_attempt, return_to_queue
 
@@ -35,12 +35,14 @@ UNRELAYED_AFTER: Final = timedelta(seconds=2)
 
 @around("reap")
 def reap() -> int:
-    """Give expired leases back and close their attempts as lost. Returns how many. Nothing when another process is at it."""
+    """Give expired leases back and close their attempts as lost. Returns how many. Nothing when another process is at it; a run whose row
+    somebody holds is left to the next time.
+    """
     with transaction.atomic():
         if not _alone():
             return 0
-        expired = Evaluation.objects.filter(_is_over())
-        runs = list(expired.order_by("run_id").values_list("run_id", flat=True).distinct())
+        late = Evaluation.objects.filter(expired())
+        runs = list(late.order_by("run_id").values_list("run_id", flat=True).distinct())
         return sum(_reap_run(run_id) for run_id in runs) + _reap_exports()
 
 
@@ -100,12 +102,6 @@ def _age_mark(path: Path) -> float:
         return time.time()
 
 
-def _is_over() -> Q:
-    """The lease has ended; or it ends later than any can, because the database's clock was set back since."""
-    now = Now()
-    return Q(status="leased") & (Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * LEASE))
-
-
 def _alone() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ADVISORY_LOCK])
@@ -113,24 +109,24 @@ def _alone() -> bool:
 
 
 def _reap_run(run_id: UUID) -> int:
-    run = transitions.locked(run_id)
-    expired = list(_late(run))
-    for evaluation in expired:
+    run = Run.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=run_id).first()
+    late = list(_late(run)) if run else []
+    for evaluation in late:
         failure = _lost(evaluation.lease_owner)
-        return_to_queue(run, evaluation, failure)
+        return_to_queue(evaluation, failure)
         failpoint("inside_reap")
         end_attempt(evaluation.lease_token or 0, "lost", failure.sentence)
-    return len(expired)
+    return len(late)
 
 
 def _late(run: Run) -> QuerySet[Evaluation]:
-    late = run.evaluations.filter(_is_over())
+    late = run.evaluations.filter(expired())
     return late.select_related("candidate").select_for_update(of=("self",))
 
 
 def _reap_exports() -> int:
-    expired = Export.objects.filter(_is_over()).select_for_update(skip_locked=True)
-    return sum(return_export(export, _lost(export.lease_owner)) for export in expired)
+    late = Export.objects.filter(expired()).select_for_update(skip_locked=True)
+    return sum(return_export(export, _lost(export.lease_owner)) for export in late)
 
 
 def _lost(worker: str) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -66,8 +67,7 @@ def scored(
 @transaction.atomic
 def finish(claim: Claim, result: Scored) -> bool:
     """Write the scores and what follows from them. False when fenced; True again when the first call's reply was lost."""
-    run = transitions.locked(claim.run_id)
-    written = _is_heard(run, claim) and _held(claim).update(
+    written = _is_heard(claim) and _held(claim).update(
         status="done",
         lease_until=None,
         finished=Now(),
@@ -86,7 +86,7 @@ def finish(claim: Claim, result: Scored) -> bool:
     _write_scores(claim.evaluation_id, result)
     failpoint("inside_result")
     end_attempt(claim.lease.token, "accepted")
-    events.record(run.pk, "evaluation.done", {**_payload(claim, result)})
+    events.record(claim.run_id, "evaluation.done", {**_payload(claim, result)})
     return True
 
 
@@ -125,11 +125,10 @@ def _is_healthy(result: Scored) -> bool:
 @transaction.atomic
 def fail(claim: Claim, failure: Failure) -> bool:
     """The candidate's own failure: terminal, with a kind and a sentence. False when fenced."""
-    run = transitions.locked(claim.run_id)
-    held = _held(claim)
-    if not _is_heard(run, claim) or not held.exists():
+    evaluation = _held(claim).first() if _is_heard(claim) else None
+    if evaluation is None:
         return _already(claim, "failed") or _fence(claim)
-    _fail(run, held.get(), failure)
+    _fail(evaluation, failure)
     end_attempt(claim.lease.token, "failed", failure.sentence)
     return True
 
@@ -138,21 +137,20 @@ def fail(claim: Claim, failure: Failure) -> bool:
 @transaction.atomic
 def give_back(claim: Claim, outcome: str, failure: Failure | None = None) -> bool:
     """Not computed after all: pending again. The attempt counts if the worker failed; the third such one is poison."""
-    run = transitions.locked(claim.run_id)
-    evaluation = _held(claim).first()
+    evaluation = _held(claim).first() if _locked(claim) else None
     if evaluation is None:
         return _fence(claim)
-    return_to_queue(run, evaluation, failure)
+    return_to_queue(evaluation, failure)
     failpoint("inside_giving_back")
     end_attempt(claim.lease.token, outcome, failure.sentence if failure else "")
     return True
 
 
-def return_to_queue(run: Run, evaluation: Evaluation, failure: Failure | None) -> None:
+def return_to_queue(evaluation: Evaluation, failure: Failure | None) -> None:
     """Make a leased evaluation pending, or failed after too many attempts. Call it with the run's row locked."""
     if failure is not None and evaluation.attempts >= MAX_ATTEMPTS:
         sentence = failures.poison(evaluation.attempts, failure.sentence)
-        return _fail(run, evaluation, Failure("candidate", failures.POISON, sentence))
+        return _fail(evaluation, Failure("candidate", failures.POISON, sentence))
     attempts = evaluation.attempts - (failure is None)
     _leased(evaluation).update(status="pending", lease_until=None, attempts=attempts)
 
@@ -163,9 +161,17 @@ def end_attempt(token: int, outcome: str, error: str = "") -> None:
     attempt.update(outcome=outcome, ended=Now(), error=texts.clean(error))
 
 
-def _is_heard(run: Run, claim: Claim) -> bool:
-    """Whether a result still counts: nothing but probes is computed for a run that has ended."""
-    return run.state in LIVE or (claim.split == "probe" and run.state in PROBED)
+def _locked(claim: Claim) -> Run | None:
+    """Its run, locked; None when it was deleted so long ago that its rows are gone."""
+    with suppress(Run.DoesNotExist):
+        return transitions.locked(claim.run_id)
+    return None
+
+
+def _is_heard(claim: Claim) -> bool:
+    """Whether a result still counts: nothing but probes is computed for a run that has ended. Locks its row."""
+    run = _locked(claim)
+    return run is not None and (run.state in LIVE or (claim.split == "probe" and run.state in PROBED))
 
 
 def _held(claim: Claim) -> Any:
@@ -185,7 +191,7 @@ def _fence(claim: Claim) -> bool:
     return False
 
 
-def _fail(run: Run, evaluation: Evaluation, failure: Failure) -> None:
+def _fail(evaluation: Evaluation, failure: Failure) -> None:
     sentence = texts.clean(failure.sentence)
     _leased(evaluation).update(
         status="failed", lease_until=None, finished=Now(), failure_kind=failure.kind, failure=sentence
@@ -199,7 +205,7 @@ def _fail(run: Run, evaluation: Evaluation, failure: Failure) -> None:
         "failure_kind": failure.kind,
         "failure": sentence,
     }
-    events.record(run.pk, "evaluation.failed", payload)
+    events.record(evaluation.run_id, "evaluation.failed", payload)
 
 
 def _payload(claim: Claim, result: Scored) -> events.ScorePayload:

@@ -12,12 +12,12 @@ from uuid import UUID
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from webapp.leases import MAX_ATTEMPTS
+from webapp.leases import MAX_ATTEMPTS, expired
 from webapp.trials.models import Trial
 from workers import failures, texts
 from workers.failures import Failure
 from workers.ledger.claims import Lease, held
-from workers.ledger.leases import claim_oldest, expired, fail
+from workers.ledger.leases import claim_oldest, fail
 
 
 @dataclass(frozen=True)
