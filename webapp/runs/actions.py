@@ -12,13 +12,16 @@ from typing import Final
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
+from merging.errors import BenchmarkError
 from merging.fit import fit
 from merging.hops import Hop, LayerPath
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Companions, Recipe, passthrough_recipe, uniform_average
+from webapp.library.models import Benchmark
 from webapp.queue import wake
 from webapp.quotas import QuotaError, hold
 from webapp.runs import events, ranks, transitions, versions
@@ -42,7 +45,7 @@ def launch(
     unless that is random.
 
     The same key of the same owner gives the run that it gave the first time, whatever else is asked. QuotaError when the owner has as many
-    runs as one may have.
+    runs as one may have, BenchmarkError when questions were dealt anew since they were chosen.
     """
     references = _references(config)
     hold(owner)
@@ -60,6 +63,7 @@ def launch(
         run, is_new = Run.objects.get_or_create(owner=owner, idempotency_key=idempotency_key, defaults=frozen)
     if is_new:
         _check_quota(owner)
+        _check_splits(owner, config)
         _add_references(run, references)
         events.record(run.pk, "run.state", {"state": run.state, "message": "", "stopping": False})
         transaction.on_commit(lambda: wake(run.pk))
@@ -114,6 +118,17 @@ def _check_quota(owner: User) -> None:
         raise QuotaError(
             f"{settings.QUOTAS.n_runs} runs at a time are all that one may have here: wait for one to end, or stop one, and launch again"
         )
+
+
+def _check_splits(owner: User, config: RunConfig) -> None:
+    """Of questions that may be dealt anew until a run uses them. The owner is held, as by whoever deals: either sees the other."""
+    for objective in config.objectives:
+        spec = objective.spec
+        known = Benchmark.objects.filter(Q(owner=owner) | Q(owner=None), digest=spec.digest)
+        if spec.sealed and not known.exists():
+            raise BenchmarkError(
+                f"the questions of {spec.name} were dealt anew just now: look at its splits as they are, and launch again"
+            )
 
 
 def _launch_random_search(run: Run, config: RunConfig) -> None:

@@ -18,7 +18,7 @@ from merging.health import Health
 from merging.recipes import passthrough_recipe
 from tests.ledger.scores import tried
 from tests.webapp.library.folders import model_folder, question_file
-from tests.webapp.runs.choices import draft, library
+from tests.webapp.runs.choices import draft, form, library
 from tests.webapp.runs.rows import benchmark as sums
 from tests.webapp.runs.rows import make_run
 from webapp.library.actions import add_benchmark, register_parent
@@ -26,7 +26,8 @@ from webapp.library.dealing import deal_anew
 from webapp.library.models import Benchmark
 from webapp.runs import actions as runs
 from webapp.runs.launching.drafts import plan
-from webapp.runs.models import Score
+from webapp.runs.models import Run, Score
+from webapp.runs.views import new
 from webapp.trials import actions as trials
 from webapp.trials.models import Trial
 
@@ -151,6 +152,24 @@ def test_splits_that_a_run_has_used_stay(owner: User, owner_client: Client, tmp_
     assert "would mean something else" in deal(owner_client, chosen.benchmark, 5, 5).content.decode()
     with pytest.raises(BenchmarkError, match="a run has used"):
         deal_anew(chosen.benchmark, 1, 5, 5)
+
+
+def test_a_launch_that_was_made_up_before_the_deal_is_refused(
+    owner: User, owner_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its splits are those that nobody has any more."""
+    chosen, launch = library(owner, tmp_path), new._launch
+    sent = form(chosen, n_search="5", n_validation="5", n_final="5")
+
+    def late(*given: Any) -> Run:
+        monkeypatch.setattr(new, "_launch", launch)
+        deal_anew(chosen.benchmark, 1, 5, 5)
+        return launch(*given)
+
+    monkeypatch.setattr(new, "_launch", late)
+    assert "were dealt anew just now" in owner_client.post("/runs/new/", sent).content.decode()
+    assert not Run.objects.exists()
+    assert owner_client.post("/runs/new/", sent).status_code == 302
 
 
 def test_nobody_deals_another_s_questions(member_client: Client, row: Benchmark) -> None:

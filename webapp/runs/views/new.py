@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from merging import plain
+from merging.errors import BenchmarkError
 from webapp.accounts.requests import SignedIn
 from webapp.library.listing import NUMBER
 from webapp.lineage.actions import launch_both
@@ -49,7 +50,7 @@ def new_run(request: SignedIn) -> HttpResponse:
         return page(request, form)
     try:
         run = _launch(request.user, form, form.planned)
-    except QuotaError as error:
+    except (QuotaError, BenchmarkError) as error:
         form.add_error(None, str(error))
         return page(request, form)
     saved_drafts.forget(request.user, form.cleaned_data["key"])
