@@ -206,7 +206,7 @@ def test_killed_at_every_failpoint(stage: Stage, n: int) -> None:
             die_at(stage, point)
     stage.crew.plan(bad=0.2)
     stage.crew.start("w1")
-    end(stage)
+    stage.wait_for(lambda: stage.has_ended(stage.runs[-1]) or gave_up(stage), "the last run ends")
     trapped = stage.crew.trapped()
     assert all(trapped[point, "kill"] >= n for point in failpoints.POINTS)
     found = stage.judge(faults=MAX_ATTEMPTS * Evaluation.objects.count())
