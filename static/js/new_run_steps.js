@@ -1,11 +1,12 @@
-/** New run, step by step: the address names the step. A phone shows one step at a time with what is for experts folded; a wide page shows all
- * of them, and the address follows the scrolling. A link to a field opens whatever it lies in. */
+/** New run, step by step: the address names the step that is shown; a phone folds what is for experts, too, and shows the summary with the
+ * review. A link to a field opens whatever it lies in. Without this file all steps stand below each other, and the same links lead to them. */
 
+const form = document.querySelector("[data-new-run]");
 const parts = [...document.querySelectorAll("[data-step]")];
+const nav = () => document.querySelector(".steps");
 const phone = matchMedia("(max-width: 48rem)");
-const SETTLING = 400; // milliseconds in which the page follows the address, and the address not the page
+const FIRST = "goal";
 let current = "";
-let followed = 0;
 
 /** The element that the address names, as far as it belongs to a step. */
 function named() {
@@ -22,39 +23,46 @@ function mark() {
 
 function show(name) {
   current = name;
-  for (const part of parts) part.hidden = phone.matches && part.dataset.step !== name;
+  for (const part of parts) part.hidden = part.dataset.step !== name && (phone.matches || !part.matches("aside"));
   mark();
+}
+
+/** Where nobody says where to go: what an answer complains of, else the beginning. */
+function beginning() {
+  const wrong = "answer" in form.dataset && document.querySelector("[data-step-link][data-state=wrong]");
+  return wrong ? wrong.dataset.stepLink : FIRST;
 }
 
 /** Go where the address leads: its step is shown, folds open, and the keyboard goes on from there. */
 function follow() {
   const goal = named();
-  show(goal?.closest("[data-step]").dataset.step ?? (current || "goal"));
+  show(goal?.closest("[data-step]").dataset.step ?? (current || beginning()));
   if (!goal) return;
   for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
   if (goal.id === "import") goal.querySelector("details").open = true;
-  followed = Date.now();
-  goal.scrollIntoView({ block: "start" });
-  const first = goal.matches("[data-step]") ? goal.querySelector("[tabindex='-1']") : goal.querySelector("input, select, textarea");
+  const isStep = goal.matches("[data-step]");
+  if (!isStep || goal.getBoundingClientRect().top < nav().getBoundingClientRect().bottom) goal.scrollIntoView({ block: "start" });
+  const first = isStep ? goal.querySelector(":not([hidden]) > [tabindex='-1']") : goal.querySelector("input, select, textarea");
   first?.focus({ preventScroll: true });
 }
 
 function fold() {
-  for (const details of document.querySelectorAll("[data-expert]")) details.open = !phone.matches || !!details.querySelector(".error");
-  show(current || "goal");
+  for (const details of document.querySelectorAll("[data-expert]")) details.open = !phone.matches;
+  for (const error of form.querySelectorAll("details .error")) error.closest("details").open = true;
+  show(current || beginning());
 }
 
-// On a wide page the step is the one at the top of what is seen.
-const seen = new IntersectionObserver((entries) => {
-  const entered = entries.filter((entry) => entry.isIntersecting).at(-1);
-  if (phone.matches || Date.now() - followed < SETTLING || !entered || entered.target.dataset.step === current) return;
-  show(entered.target.dataset.step);
-  history.replaceState(null, "", `#${current}`);
-}, { rootMargin: "-20% 0px -75% 0px" });
-for (const part of parts) if (!part.matches("aside") && part.id !== "import") seen.observe(part);
+// Enter in a field goes on to the next step; from the review, and without this file, it launches.
+form.addEventListener("submit", (event) => {
+  const next = document.querySelector("[data-step-link][aria-current] + [data-step-link]");
+  if (!event.submitter?.matches("[data-enter]") || !next) return;
+  event.preventDefault();
+  location.hash = next.dataset.stepLink;
+});
 
 document.addEventListener("htmx:oobAfterSwap", mark);
 addEventListener("hashchange", follow);
 phone.addEventListener("change", fold);
+document.documentElement.dataset.stepping = "";
 fold();
 follow();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.browser.steps import to_step
 from tests.conftest import sign_in, wait_for
 from tests.webapp.runs.choices import Library, library
 from tests.webapp.runs.rows import make_run
@@ -35,11 +37,15 @@ def models(page: Any) -> list[str]:
     return [page.locator(f"[name={name}] option:checked").inner_text() for name in ("model_a", "model_b")]
 
 
-def choose_path(page: Any) -> None:
+def choose_path(page: Any, go_to: Callable[[Any, str], None] = to_step) -> None:
+    """From step to step: from goal to search."""
     evolve(page, "The layer path")
+    go_to(page, "parents")
     page.get_by_label("Model A", exact=True).select_option("first")
     page.get_by_label("Model B", exact=True).select_option("second")
+    go_to(page, "benchmarks")
     page.locator("[name=benchmarks]").check()
+    go_to(page, "search")
 
 
 def test_only_fields_of_what_evolves_are_shown(site: str, page: Any, chosen: Library) -> None:
@@ -52,8 +58,12 @@ def test_only_fields_of_what_evolves_are_shown(site: str, page: Any, chosen: Lib
     }
     expected = {"The numbers": {"numbers"}, "The layer path": {"a", "b", "path"}, "Both": {"numbers", "b", "path"}}
     for what, shown in expected.items():
+        to_step(page, "goal")
         evolve(page, what)
-        assert {name for name, field in fields.items() if field.is_visible()} == shown
+        to_step(page, "parents")
+        found = {name for name, field in fields.items() if field.is_visible()}
+        to_step(page, "search")
+        assert found | {name for name, field in fields.items() if field.is_visible()} == shown
         assert page.get_by_label("Seed", exact=True).is_visible()
 
 
@@ -61,6 +71,7 @@ def test_only_fields_of_what_evolves_are_shown(site: str, page: Any, chosen: Lib
 def test_a_and_b_swap_by_one_press_and_the_summary_follows(site: str, page: Any, chosen: Library, by: str) -> None:
     page.goto(site + NEW)
     choose_path(page)
+    to_step(page, "parents")
     summary, swap = page.locator("#summary"), page.get_by_role("button", name="Swap A and B")
     summary.get_by_text("layers of first, which begin and end it, and 2 of second").wait_for()
     if by == "mouse":
@@ -73,11 +84,13 @@ def test_a_and_b_swap_by_one_press_and_the_summary_follows(site: str, page: Any,
     summary.get_by_text("layers of second, which begin and end it, and 2 of first").wait_for()
 
 
-def test_enter_in_a_field_launches_and_swaps_nothing(site: str, page: Any, chosen: Library) -> None:
+def test_enter_in_a_field_swaps_nothing(site: str, page: Any, chosen: Library) -> None:
     page.goto(site + NEW)
     choose_path(page)
     page.get_by_label("Paths to score").fill("9")
     page.get_by_label("Paths to score").press("Enter")
+    page.wait_for_url("**#review")
+    page.get_by_role("button", name="Launch").click()
     page.wait_for_url("**/runs/*-*/")
     config = RunConfig.from_json(Run.objects.get().config)
     assert [parent.name for parent in config.parents] == ["first", "second"] and config.budget == 9
@@ -91,7 +104,7 @@ def test_all_of_it_works_without_a_script_on_a_phone(
         page = context.new_page()
         sign_in(page, live_app, owner_client)
         page.goto(live_app + NEW)
-        choose_path(page)
+        choose_path(page, go_to=lambda page, step: None)
         page.get_by_role("button", name="Swap A and B").click()
         assert models(page) == ["second", "first"]
         page.get_by_label("Paths to score").fill("9")

@@ -10,9 +10,10 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
+from tests.browser.steps import to_step
 from tests.conftest import is_too_wide, sign_in, wait_for
 from tests.webapp.runs.choices import Library, library
-from tests.webapp.runs.test_outlook import answered
+from tests.webapp.runs.launching.test_outlook import answered
 from webapp.runs.models import Run, RunDraft
 from webapp.trials.models import Trial
 
@@ -33,13 +34,6 @@ def new(live_app: str, owner_client: Client, page: Any, request: Any) -> Any:
     page.goto(f"{live_app}/runs/new/")
     page.locator(".steps [data-state=done]").first.wait_for()
     return page
-
-
-def to_step(page: Any, name: str) -> None:
-    """By the stepper, which is there at any size."""
-    page.locator(f"[data-step-link={name}]").click()
-    page.locator(f"[data-step-link={name}][aria-current=step]").wait_for()
-    assert page.url.endswith(f"#{name}")
 
 
 def choose(page: Any, row: Any, name: str) -> None:
@@ -69,6 +63,28 @@ def test_five_steps_lead_to_a_launch(chosen: Library, new: Any, owner: User) -> 
     wait_for(lambda: not RunDraft.objects.exists(), "the draft is gone")
 
 
+def test_the_keyboard_goes_from_step_to_step_and_launches_from_the_review_alone(chosen: Library, new: Any) -> None:
+    fill_in(new, chosen)
+    to_step(new, "goal")
+    for step in ("parents", "benchmarks", "search", "review"):
+        new.get_by_role("link", name=f"Next: {step}").focus()
+        new.keyboard.press("Enter")
+        new.wait_for_url(f"**#{step}")
+        assert new.evaluate("document.activeElement.closest('[data-step]').dataset.step") == step
+    new.go_back()
+    new.locator("[data-step-link=search][aria-current=step]").wait_for()
+    new.get_by_label("Candidates to score").press("Enter")
+    new.wait_for_url("**#review")
+    assert not Run.objects.exists()
+
+
+def test_what_an_answer_complains_of_is_shown_first(chosen: Library, new: Any) -> None:
+    to_step(new, "review")
+    new.get_by_role("button", name="Launch").click()
+    new.get_by_role("alert").wait_for()
+    assert new.locator("#parents").is_visible() and not new.locator("#goal").is_visible()
+
+
 def test_with_nothing_on_the_server_the_steps_say_what_is_missing(new: Any) -> None:
     assert new.locator(".steps [data-state=wrong]").count() == 2
     to_step(new, "parents")
@@ -91,15 +107,16 @@ def test_every_blocker_leads_to_its_field(chosen: Library, new: Any) -> None:
     assert new.get_by_role("alert").get_by_text("the budget is 0 candidates").is_visible()
 
 
-def test_a_phone_shows_one_step_at_a_time_with_what_is_for_experts_folded(
+def test_a_phone_folds_what_is_for_experts_and_shows_the_summary_with_the_review(
     chosen: Library, live_app: str, owner_client: Client, page: Any
 ) -> None:
     page.set_viewport_size(SIZES["phone"])
     sign_in(page, live_app, owner_client)
     page.goto(f"{live_app}/runs/new/?preset=own")
     assert page.locator("#goal").is_visible() and not page.locator("#parents").is_visible()
-    page.get_by_role("link", name="Parents", exact=True).last.click()
+    page.get_by_role("link", name="Next: parents").click()
     assert page.locator("#parents").is_visible() and not page.locator("#goal").is_visible()
+    assert not page.locator("#summary").is_visible()
     to_step(page, "search")
     assert not page.locator("#field-method").is_visible()
     assert page.get_by_text("Merge method: DARE-TIES").is_visible()

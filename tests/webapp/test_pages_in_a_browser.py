@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from tests.browser.steps import to_step
 from tests.webapp.library.folders import question_file
 from tests.webapp.runs.choices import Library, library
 from webapp.library.actions import add_benchmark
@@ -37,9 +38,11 @@ def make(owner: User, state: str = "running") -> Run:
 
 
 def choose(page: Any, *names: str) -> None:
-    """Check the choices with these titles."""
+    """New run: check the choices with these titles, each in its step."""
     for name in names:
-        page.locator("label.choice", has=page.get_by_text(name, exact=True)).locator("input").check()
+        choice = page.locator("label.choice", has=page.get_by_text(name, exact=True))
+        to_step(page, choice.evaluate("one => one.closest('[data-step]').dataset.step"))
+        choice.locator("input").check()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -95,8 +98,7 @@ def test_the_summary_follows_what_is_chosen(site: str, page: Any, chosen: Librar
     page.goto(f"{site}/runs/new/")
     summary = page.locator("#summary")
     summary.get_by_text("no benchmark is chosen").wait_for()
-    choose(page, "first", "second", "sums")
-    page.get_by_role("radio", name="Linear The weighted").check()
+    choose(page, "first", "second", "sums", "Linear")
     summary.get_by_text("Mix 2 models with Linear in one group of layers: 2 numbers to find").wait_for()
     page.get_by_label("Candidates to score").fill("12")
     summary.get_by_text("up to 12 candidates").wait_for()
@@ -112,8 +114,7 @@ def test_weights_are_asked_for_only_with_several_benchmarks(
         page.get_by_label("Weight of sums"),
         page.get_by_label("Search on a public test set all the same"),
     )
-    choose(page, "first", "second", "sums")
-    page.get_by_role("radio", name="Linear The weighted").check()
+    choose(page, "first", "second", "Linear", "sums")
     assert page.get_by_role("group", name="sums").get_by_label("Search questions").is_visible()
     assert not weight.is_visible() and not override.is_visible()
     page.locator("label.choice", has=page.get_by_text("more", exact=False)).locator(
@@ -128,7 +129,7 @@ def test_weights_are_asked_for_only_with_several_benchmarks(
 def test_a_base_model_is_asked_for_only_where_it_is_used(site: str, page: Any, chosen: Library) -> None:
     page.goto(f"{site}/runs/new/")
     base = page.get_by_label("Base model", exact=True)
-    page.get_by_role("radio", name="Linear The weighted").check()
+    choose(page, "Linear")
     assert base.is_disabled()
     for name in ("Task arithmetic", "NuSLERP"):
         page.get_by_role("radio", name=name).check()
@@ -136,15 +137,15 @@ def test_a_base_model_is_asked_for_only_where_it_is_used(site: str, page: Any, c
 
 
 def test_only_fields_of_the_chosen_division_are_shown(site: str, page: Any, chosen: Library) -> None:
-    page.goto(f"{site}/runs/new/")
+    page.goto(f"{site}/runs/new/#search")
+    page.get_by_text("Parts of layers, way of searching").click()
     for option, field in (("A gradient", "How many"), ("By name", "Parts of names")):
         assert not page.get_by_label(field).is_visible()
         page.get_by_role("radio", name=option).check()
         assert page.get_by_label(field).is_visible()
     page.get_by_label("How many").fill("2")
     page.get_by_label("Parts of names").fill("mlp")
-    choose(page, "first", "second", "sums")
-    page.get_by_role("radio", name="SLERP Goes").check()
+    choose(page, "first", "second", "sums", "SLERP")
     page.locator("#summary").get_by_text(
         "gradient over depth with 2 knots, mlp apart from the rest: 4 numbers"
     ).wait_for()
