@@ -58,7 +58,7 @@ def test_a_life_of_two_starts(data: Path, tmp_path: Path) -> None:
         second.wait_for_output(READY)
         assert sql(data, "SELECT number FROM kept") == [(17,)]
         second.process.kill()
-        wait_for(lambda: left_behind(data) == [], "the children of a killed studio have ended too", 15)
+        wait_for(lambda: left_behind(data) == [], "the children of a killed studio have ended too", 60)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from webapp.runs.launching import preflight
 from webapp.runs.launching.drafts import plan
 from webapp.runs.launching.forms.run_form import RunForm
 from webapp.runs.launching.outlook import Outlook, outlook
+from webapp.system.checks import DiskUsage
 from webapp.system.models import Worker
 
 SUMMARY = "/runs/new/summary/"
@@ -122,7 +123,7 @@ def test_what_is_well_is_said_last(chosen: Library, owner: User) -> None:
 
 
 def test_a_full_disk_is_a_warning(chosen: Library, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 10**6})())
+    monkeypatch.setattr(preflight, "disk_usage", lambda: DiskUsage(10**12, 10**6))
     assert any("1.0 MB are free on disk" in remark.found for remark in look(owner, form(chosen)).health)
 
 
