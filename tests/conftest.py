@@ -29,6 +29,8 @@ from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
 from tests.canary import CANARY, LARGEST, Listener, listening, telling
+from tests.hub import reading
+from tests.hub.server import FakeHub
 from tests.testenv import SERVICES
 from webapp.accounts import hub
 from webapp.system.processes import Child, Command, wait_until
@@ -171,6 +173,16 @@ def worker_process(transactional_db: None, tmp_path: Path) -> Iterator[Child]:
     """A real worker on the test database, ready for work; ended with the test."""
     with hired_worker(tmp_path) as child:
         yield child
+
+
+@pytest.fixture
+def fake_hub(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeHub]:
+    """A Hub of the test's own, where the owner is `owner`: for the site, and for processes that are started."""
+    with FakeHub(reading.routes).serving() as hub:
+        hub.shelf.tokens[CANARY] = "owner"
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        settings.HUB_URL = hub.url
+        yield hub
 
 
 @contextmanager
