@@ -6,7 +6,7 @@ import json
 import math
 import random
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -69,7 +69,10 @@ def make_config(n_samples: int, budget: int) -> RunConfig:
 
 @dataclass
 class Writer:
-    """Writes one run in the order of time. A sample is right when the candidate's skill exceeds its difficulty, give or take some luck."""
+    """Writes one run in the order of time. A sample is right when the candidate's skill exceeds its difficulty, give or take some luck.
+
+    Evaluations and events are there after `flush`, all at once: row by row they would take longer than most tests.
+    """
 
     run: Run
     luck: random.Random
@@ -77,10 +80,27 @@ class Writer:
     at: datetime
     seq: int = 0
     number: int = 0
+    evaluations: list[Evaluation] = field(default_factory=list)
+    scores: list[tuple[Score, Outcomes]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def event(self, kind: str, payload: dict[str, Any]) -> None:
         self.seq += 1
-        Event.objects.create(run=self.run, seq=self.seq, kind=kind, payload=payload)
+        self.events.append(Event(run=self.run, seq=self.seq, kind=kind, payload=payload))
+
+    def flush(self) -> None:
+        """Write what was gathered, and the number of the run's next event."""
+        Evaluation.objects.bulk_create(self.evaluations)
+        for row, _ in self.scores:
+            row.evaluation = row.evaluation  # whose number is known now
+        Score.objects.bulk_create([row for row, _ in self.scores])
+        for row, outcomes in self.scores:
+            outcomes.score = row
+        Outcomes.objects.bulk_create([outcomes for _, outcomes in self.scores])
+        Event.objects.bulk_create(self.events)
+        Run.objects.filter(pk=self.run.pk).update(next_seq=self.seq + 1)
+        for gathered in (self.evaluations, self.scores, self.events):
+            gathered.clear()
 
     def score(self, candidate: Candidate, split: str, skill: float, seconds: float = 0.7) -> Evaluation:
         """A done evaluation with its outcomes and its event."""
@@ -89,7 +109,7 @@ class Writer:
         right = sum(sample["score"] for sample in samples)
         bounds = wilson(int(right), self.n_samples)
         mean = right / self.n_samples
-        evaluation = Evaluation.objects.create(
+        evaluation = Evaluation(
             run=self.run,
             candidate=candidate,
             split=split,
@@ -105,7 +125,7 @@ class Writer:
             created=self.at,
             finished=self.at,
         )
-        row = Score.objects.create(
+        row = Score(
             evaluation=evaluation,
             index=0,
             benchmark=benchmark().name,
@@ -119,7 +139,8 @@ class Writer:
             in_language=1.0,
             seconds=seconds,
         )
-        Outcomes.objects.create(score=row, **packed(samples))
+        self.evaluations.append(evaluation)
+        self.scores.append((row, Outcomes(score=row, **packed(samples))))
         evolved_search = candidate.kind == "evolved" and split == "search"
         self.number += evolved_search
         payload = {"candidate": candidate.pk, "name": candidate.name, "kind": candidate.kind, "split": split}
@@ -175,6 +196,7 @@ def make_run(
         created=start,
         started=start,
         ended=timezone.now() if state in ("done", "stopped", "failed") else None,
+        examined=timezone.now() if ending and state != "finishing" else None,
     )
     writer = Writer(run, random.Random(1), n_samples, start)
     writer.event("run.state", {"state": "running", "message": "", "stopping": False})
@@ -194,7 +216,7 @@ def make_run(
         centre = make_generation(writer, number, population, space, centre, n_failed if number == 1 else 0)
     if ending:
         end(writer, references)
-    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    writer.flush()
     run.refresh_from_db()
     return run
 
@@ -219,7 +241,22 @@ def make_candidate(
     recipe: Recipe,
     genome: list[float] | None,
 ) -> Candidate:
-    return Candidate.objects.create(
+    made = new_candidate(run, generation, kind, index, name, recipe, genome)
+    made.save()
+    return made
+
+
+def new_candidate(
+    run: Run,
+    generation: Generation | None,
+    kind: str,
+    index: int,
+    name: str,
+    recipe: Recipe,
+    genome: list[float] | None,
+) -> Candidate:
+    """One that is not in the database yet."""
+    return Candidate(
         run=run,
         generation=generation,
         kind=kind,
@@ -238,15 +275,18 @@ def make_generation(
     sigma = 0.17 * 0.93**number
     generation = Generation.objects.create(run=writer.run, number=number, population_digest=f"p{number}", sigma=sigma)
     writer.event("generation.opened", {"number": number, "n_candidates": population, "sigma": sigma})
-    scored = []
-    for index in range(population):
-        genome = [min(1.0, max(0.0, writer.luck.gauss(gene, sigma))) for gene in centre]
-        name = f"g{number}.{index}"
-        candidate = make_candidate(writer.run, generation, "evolved", index, name, space.decode(tuple(genome)), genome)
-        if index < n_failed:
-            fail(writer, candidate)
-        else:
-            scored.append((writer.score(candidate, "search", skill_of(genome)).fitness or 0.0, genome))
+    genomes = [[min(1.0, max(0.0, writer.luck.gauss(gene, sigma))) for gene in centre] for _ in range(population)]
+    recipes = [space.decode(tuple(genome)) for genome in genomes]
+    candidates = Candidate.objects.bulk_create(
+        new_candidate(writer.run, generation, "evolved", index, f"g{number}.{index}", recipe, genome)
+        for index, (recipe, genome) in enumerate(zip(recipes, genomes, strict=True))
+    )
+    for candidate in candidates[:n_failed]:
+        fail(writer, candidate)
+    scored = [
+        (writer.score(candidate, "search", skill_of(genome)).fitness or 0.0, genome)
+        for candidate, genome in zip(candidates[n_failed:], genomes[n_failed:], strict=True)
+    ]
     fitnesses = [fitness for fitness, _ in scored]
     payload = {"number": number, "best": max(fitnesses), "mean": statistics.fmean(fitnesses)}
     writer.event("generation.closed", payload | {"spread": statistics.pstdev(fitnesses)})
@@ -263,16 +303,15 @@ def skill_of(genome: list[float]) -> float:
 
 def fail(writer: Writer, candidate: Candidate) -> None:
     sentence = "The merged model gave no finite numbers in layer 2: its weights are too large. Nothing to do; the search avoids them."
-    Evaluation.objects.create(
-        run=writer.run, candidate=candidate, split="search", status="failed", failure_kind="not finite", failure=sentence,
-        finished=writer.at,
-    )  # fmt: skip
+    failed = {"status": "failed", "failure_kind": "not finite", "failure": sentence, "finished": writer.at}
+    writer.evaluations.append(Evaluation(run=writer.run, candidate=candidate, split="search", **failed))
     payload = {"candidate": candidate.pk, "name": candidate.name, "kind": "evolved", "split": "search"}
     writer.event("evaluation.failed", payload | {"failure_kind": "not finite", "failure": sentence})
 
 
 def end(writer: Writer, references: list[Candidate]) -> None:
     """The best candidate becomes the winner; it and the references are scored on the other splits."""
+    writer.flush()
     best = Evaluation.objects.filter(run=writer.run, split="search", candidate__kind="evolved", status="done")
     winner = best.order_by("-fitness", "candidate__generation__number", "candidate__index")[0].candidate
     Run.objects.filter(pk=writer.run.pk).update(winner=winner)

@@ -21,7 +21,9 @@ Column = Callable[[Entry], Any]
 
 @dataclass(frozen=True)
 class Sheet:
-    """Entries with everything known of them. `ranks` are of those that were tested, `benchmarks` a run's names where it has several."""
+    """Entries with everything known of them. `ranks` are of those that were tested, `benchmarks` a run's names where it has several: any
+    words, so their columns are told from all others, and from each other, by a number.
+    """
 
     entries: Sequence[Entry]
     ranks: Mapping[int, str]
@@ -39,7 +41,7 @@ class Sheet:
             "fitness": lambda entry: entry.fitness,
             **_of_result("search", lambda entry: entry.search),
             "search_is_estimate": lambda entry: entry.search.is_estimate,
-            **{f"search_{name}": _part(i) for i, name in enumerate(self.benchmarks)},
+            **{f"search_{i + 1}_{name}": _part(i) for i, name in enumerate(self.benchmarks)},
             **_of_result("validation", lambda entry: entry.validation),
             **_of_result("final", lambda entry: entry.final),
             "answers_can_be_trusted": lambda entry: entry.is_healthy,

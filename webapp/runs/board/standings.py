@@ -71,7 +71,9 @@ def grounds(user: User) -> list[Ground]:
 
 
 def standings(user: User, digest: str, split: SplitName) -> Standings:
-    """The models that were scored on this split, each once however often it was: by its score on most samples, the newest of these."""
+    """The models that were scored on this split, each once however often it was: by its score on most samples, the newest of these. Final
+    scores are those of exams that are over.
+    """
     models = _models(user, digest, split)
     chosen = Score.objects.filter(pk__in=models.values("pk")).order_by("-mean", "pk")
     related = "evaluation__candidate__generation", "evaluation__run__owner"
@@ -95,6 +97,7 @@ def standings(user: User, digest: str, split: SplitName) -> Standings:
 def _models(user: User, digest: str, split: SplitName) -> QuerySet[Score]:
     """One score for each model whose answers can be trusted and who was asked as a whole."""
     of = "evaluation__candidate__recipe_digest"
+    examined = {"evaluation__run__examined__isnull": False} if split == "final" else {}
     scored = Score.objects.filter(
         digest=digest,
         evaluation__run__in=runs_of(user).order_by(),
@@ -102,5 +105,6 @@ def _models(user: User, digest: str, split: SplitName) -> QuerySet[Score]:
         evaluation__status="done",
         evaluation__is_healthy=True,
         evaluation__is_estimate=False,
+        **examined,
     )
     return scored.order_by(of, "-n", "-evaluation__finished").distinct(of)

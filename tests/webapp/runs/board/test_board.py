@@ -25,7 +25,8 @@ from tests.webapp.runs.test_several_benchmarks import scored_run
 from webapp.marks import actions as marks
 from webapp.runs.board import field as fields
 from webapp.runs.board import leaderboard
-from webapp.runs.board.field import field, front
+from webapp.runs.board.field import Entry, Result, field, front
+from webapp.runs.board.files import Sheet
 from webapp.runs.board.query import BoardQuery
 from webapp.runs.models import Evaluation, Run, Score
 from webapp.runs.pictures.thumbnails import LANE, WIDTH, thumbnail
@@ -215,6 +216,14 @@ def test_several_benchmarks_have_columns_an_order_and_a_front(owner: User, owner
     assert name in on_front and sorted(names(owner_client, run, "view=pareto")) == sorted(on_front)
     picture = owner_client.get(f"{address(run)}?part=front").json()
     assert picture["curve"] == [[0.0, 100.0], [80.0, 40.0]] and len(picture["ids"]) == len(picture["points"])
+
+
+def test_files_tell_benchmarks_from_all_other_columns(owner: User) -> None:
+    whole = {"search": Result(0.5, 0.4, 0.6, 50, False), "is_healthy": True, "finished": None, "parts": (0.1, 0.2, 0.9)}
+    entry = Entry(1, "g0.0", "evolved", 0, 0, 1, 0.5, **whole)
+    columns = Sheet([entry], {}, {}, ["n", "low", "n"]).columns()
+    assert [columns[name](entry) for name in ("search", "search_low", "search_n")] == [0.5, 0.4, 50]
+    assert [columns[name](entry) for name in ("search_1_n", "search_2_low", "search_3_n")] == [0.1, 0.2, 0.9]
 
 
 def test_one_benchmark_has_no_front(run: Run, owner_client: Client) -> None:

@@ -44,6 +44,14 @@ def test_models_of_all_runs_are_ranked_each_once(runs: list[Run], owner: User) -
     assert means == sorted(means, reverse=True)
 
 
+def test_final_scores_are_ranked_when_the_exam_is_over(owner: User) -> None:
+    run = make_run(owner, state="finishing", n_generations=1, population=2, ending=True)
+    assert standings.standings(owner, benchmark().digest, "final").rows == []
+    assert standings.standings(owner, benchmark().digest, "validation").rows
+    Run.objects.filter(pk=run.pk).update(state="done", examined=run.created)
+    assert standings.standings(owner, benchmark().digest, "final").rows
+
+
 def test_only_equal_digests_are_ranked_together(runs: list[Run], owner: User) -> None:
     Score.objects.filter(evaluation__run=runs[0]).update(digest="sha256:other")
     for digest, run in (("sha256:other", runs[0]), (benchmark().digest, runs[1])):
