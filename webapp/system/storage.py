@@ -39,8 +39,8 @@ class Room:
 
 @dataclass(frozen=True)
 class Reclaim:
-    """Downloads built more than `days` ago, the oldest first, as many as are looked at at once: those that go, and how many are needed and
-    kept. Those of starred candidates are not looked at.
+    """Downloads built more than `days` ago: the oldest that can go, as many as go at once, and how many were found on the way that are
+    needed and kept. Those of starred candidates are not looked at. `is_all`: no others are so old.
     """
 
     days: int
@@ -63,11 +63,18 @@ def reclaimable(days: int) -> Reclaim:
     old = Export.objects.filter(status="done", finished__lt=Now() - timedelta(days=days)).exclude(
         candidate__in=starred()
     )
-    found = list(old.select_related("candidate").order_by("finished")[: MOST_AT_ONCE + 1])
-    looked_at = found[:MOST_AT_ONCE]
-    kept = whys_kept(looked_at)
-    going = [export for export in looked_at if export.pk not in kept]
-    return Reclaim(days, going, len(looked_at) - len(going), is_all=len(found) <= MOST_AT_ONCE)
+    found = list(old.select_related("candidate").defer("candidate__recipe", "candidate__genome").order_by("finished"))
+    going: list[Export] = []
+    n_kept = 0
+    for start in range(0, len(found), MOST_AT_ONCE):
+        looked_at = found[start : start + MOST_AT_ONCE]
+        kept = whys_kept(looked_at)
+        going += [export for export in looked_at if export.pk not in kept]
+        n_kept += len(kept)
+        if len(going) >= MOST_AT_ONCE:
+            break
+    is_all = len(going) <= MOST_AT_ONCE and len(found) == len(going) + n_kept
+    return Reclaim(days, going[:MOST_AT_ONCE], n_kept, is_all)
 
 
 def reclaim(days: int) -> Reclaim:

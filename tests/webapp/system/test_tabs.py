@@ -158,6 +158,21 @@ def test_reclaiming_first_shows_what_would_go_and_keeps_what_is_needed(
     assert set(Export.objects.values_list("pk", flat=True)) == {starred.pk, needed.pk, young.pk}
 
 
+def test_what_is_needed_does_not_keep_what_is_younger(
+    staff_client: Client, owner: User, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "MOST_AT_ONCE", 1)
+    needed, first, second = (
+        built(run.candidates.get(name=f"g0.{i}"), {"model": bytes(i)}, days_ago=60 - i) for i in range(3)
+    )
+    Run.objects.create(owner=owner, name="user", config={"parents": [{"folder": str(needed.folder)}]}, seed=1, budget=1)
+    found = storage.reclaimable(30)
+    assert (found.exports, found.n_kept, found.is_all) == ([first], 1, False)
+    storage.reclaim(30)
+    found = storage.reclaimable(30)
+    assert (found.exports, found.n_kept, found.is_all) == ([second], 1, True)
+
+
 def test_only_staff_reclaims(owner_client: Client) -> None:
     assert "Make room" not in tab(owner_client, "storage", "&older=1")
     assert owner_client.post("/system/reclaim/", {"older": "30"}).status_code == 403

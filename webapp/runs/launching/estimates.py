@@ -60,19 +60,19 @@ class Cost:
 
 
 def cost(plan: Plan, tried: Tried | None = None) -> Cost:
-    """The cost of the whole run with the workers that report now.
+    """The cost of the whole run with the workers that take work now.
 
     What was measured in other runs of these parents counts first, then what was `tried`.
     """
-    alive = [seen for seen in workers() if seen.alive]
+    hired = [seen for seen in workers() if seen.takes_work]
     n_others = n_references(plan.config)
     work, is_tried = _work_seconds(plan, n_others, None), False
     if work is None and tried is not None:
         work, is_tried = _work_seconds(plan, n_others, tried), True
-    n_gpus = sum(seen.worker.has_gpu for seen in alive)
+    n_gpus = sum(seen.worker.has_gpu for seen in hired)
     return Cost(
-        seconds=None if work is None else work / max(1, len(alive)),
-        gpu_hours=work / 3600 * n_gpus / len(alive) if work is not None and n_gpus else None,
+        seconds=None if work is None else work / max(1, len(hired)),
+        gpu_hours=work / 3600 * n_gpus / len(hired) if work is not None and n_gpus else None,
         is_tried=is_tried and work is not None,
         memory=_memory(plan.config, on_gpu=n_gpus > 0),
         result_bytes=_result_bytes(plan, n_others),

@@ -113,6 +113,15 @@ def test_two_workers_take_half_the_time_and_gpus_are_counted_in_hours(planned: P
     assert shared.gpu_hours == pytest.approx(alone.seconds / 2 / 3600)
 
 
+def test_a_worker_that_takes_no_work_does_not_shorten_a_run(planned: Plan, chosen: Library) -> None:
+    found = estimates.Tried(2.0, {chosen.benchmark.digest: 0.5})
+    alone = estimates.cost(planned, found)
+    worker("one", "CPU, 2 cores")
+    worker("two", "NVIDIA H100, 80 GiB")
+    Worker.objects.filter(name="two").update(drained=timezone.now())
+    assert estimates.cost(planned, found) == alone
+
+
 def test_a_worker_that_still_starts_is_no_gpu(planned: Plan, chosen: Library) -> None:
     worker("one", "")
     assert estimates.cost(planned, estimates.Tried(2.0, {chosen.benchmark.digest: 0.5})).gpu_hours is None
