@@ -1,9 +1,15 @@
-"""What a licence allows, in a few plain words: a help for choosing, no legal advice. Knows licences by what the Hub calls them."""
+"""What a licence allows, in a few plain words: a help for choosing, no legal advice. Knows licences by what the Hub calls them, and whose
+the models are that come with Progeny.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
+
+from merging.demo import PACK
+from webapp.library.models import Parent
 
 Tone = Literal["good", "warn", "bad"]
 
@@ -35,6 +41,12 @@ _RESPONSIBLE: Final = Licence(
 )
 UNKNOWN: Final = Licence("unknown", "Progeny does not know this licence: read it before you pass anything on.", "warn")
 UNSAID: Final = Licence("not stated", "The model card names no licence, which allows nothing: ask who made it.", "bad")
+OF_PACK: Final = Licence(
+    "comes with Progeny",
+    "Trained by this project, from nothing and on texts of its own; no licence was chosen. Use and merge it on this server as you like; "
+    "one has to be chosen before it, or what is merged from it, is published.",
+    "good",
+)
 
 _NAMES: Final[tuple[tuple[Licence, str], ...]] = (
     (
@@ -62,6 +74,26 @@ _NAMES: Final[tuple[tuple[Licence, str], ...]] = (
 _KNOWN: Final[dict[str, Licence]] = {name: licence for licence, names in _NAMES for name in names.split()}
 
 
+_BY_RESTRICTION: Final = (_FREE, _RESPONSIBLE, _OWN, _ALIKE, _NOT_SOLD, _UNCHANGED)
+
+
+def restriction(name: str) -> int | None:
+    """How much a licence forbids what others allow, for putting several in order; None for one that nobody knows here."""
+    licence = licence_of(name)
+    return _BY_RESTRICTION.index(licence) if licence in _BY_RESTRICTION else None
+
+
+def known_names() -> tuple[str, ...]:
+    """All licences that are known here, as the Hub calls them."""
+    return tuple(_KNOWN)
+
+
 def licence_of(name: str) -> Licence:
     """What the licence of that name allows."""
     return _KNOWN.get(name.lower(), UNKNOWN) if name else UNSAID
+
+
+def licence_of_model(row: Parent) -> Licence:
+    """What may be done with a model, as its card tells; those of the demo pack need no card for it."""
+    is_of_pack = not row.licence and Path(row.folder).is_relative_to(PACK)
+    return OF_PACK if is_of_pack else licence_of(row.licence)

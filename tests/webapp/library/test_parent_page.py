@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from tests.webapp.library.folders import model_folder
 from tests.webapp.runs.rows import PARENTS, make_run
-from webapp.library.actions import register_parent
+from webapp.library.actions import install_demo_pack, register_parent
 from webapp.library.licences import licence_of
 from webapp.library.models import Parent
 from webapp.runs.models import Run
@@ -70,6 +70,13 @@ def test_a_folder_that_is_gone_is_said_where_its_template_would_be(owner_client:
 )
 def test_a_licence_is_a_plain_word(name: str, word: str) -> None:
     assert licence_of(name).word == word
+
+
+def test_the_models_that_come_with_progeny_are_said_to(owner_client: Client) -> None:
+    install_demo_pack()
+    page = shown(owner_client, Parent.objects.get(name="demo/addition"))
+    assert "comes with Progeny" in page and "allows nothing" not in page
+    assert "comes with Progeny" in owner_client.get(reverse("library:parents")).content.decode()
 
 
 def test_baselines_and_uses_are_of_the_runs_that_one_may_see(

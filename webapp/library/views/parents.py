@@ -19,7 +19,7 @@ from webapp.accounts.requests import SignedIn
 from webapp.library import actions, profiles
 from webapp.library.fit import MOST, Matrix, Pair, fit_of, matrix_of, pairs_of
 from webapp.library.forms import ParentForm
-from webapp.library.licences import licence_of
+from webapp.library.licences import licence_of_model
 from webapp.library.listing import SORTS, Asked, kinds_of
 from webapp.library.models import Parent
 from webapp.library.views.hiding import hide, may_hide
@@ -63,7 +63,7 @@ def parent(request: SignedIn, parent_id: int) -> HttpResponse:
         "may_hide": may_hide(request.user, row),
         "files": files,
         "prompting": profiles.prompting_of(row, files),
-        "licence": licence_of(row.licence),
+        "licence": licence_of_model(row),
         "ancestors": profiles.ancestors_of(row, request.user),
         "origin": open_origins([row.folder], request.user).get(row.folder),
         "baselines": profiles.baselines_of(row, request.user),
@@ -94,7 +94,7 @@ def _rows(user: User, page: Any, asked: Asked) -> list[tuple[Any, ...]]:
     bred = open_origins((model.folder for model in page), user)
     used = profiles.n_runs_by_fingerprint(user)
     return [
-        (row, row.pk in asked.chosen, bred.get(row.folder), licence_of(row.licence), used[row.fingerprint])
+        (row, row.pk in asked.chosen, bred.get(row.folder), licence_of_model(row), used[row.fingerprint])
         for row in page
     ]
 
