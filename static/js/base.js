@@ -61,10 +61,10 @@ window.progeny.toast = (text, tone = "info") => {
   settle(toast);
 };
 
-// A part that refreshes itself waits while one of its menus is open or a question is asked.
+// A part that refreshes itself waits while one of its menus is open, something in it is ticked, or a question is asked.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { target, requestConfig } = event.detail;
-  const busy = document.querySelector("dialog[open]") || target.querySelector("details.menu[open]");
+  const busy = document.querySelector("dialog[open]") || target.querySelector("details.menu[open], [data-tick]:checked");
   if (!requestConfig.triggeringEvent && busy) event.preventDefault();
 });
 

@@ -16,6 +16,7 @@ HTTP: Final = """
 route                              method  anonymous member viewer editor owner admin
 
 runs:list                          GET     in        200    200    200    200   200
+runs:archive                       POST    in        302    302    302    302   302
 runs:new                           GET     in        200    200    200    200   200
 runs:new                           POST    in        200    200    200    200   200
 runs:new_summary                   POST    in        200    200    200    200   200

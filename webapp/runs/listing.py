@@ -28,7 +28,9 @@ SHOWN: Final[dict[str, tuple[RunState, ...]]] = {
     "ended": ENDED,
     "failed": ("failed",),
 }
-"""What can be looked at alone, by states."""
+"""What can be looked at alone, by states; none of it archived."""
+ARCHIVED: Final = "archived"
+"""The word for what was archived, whatever its state."""
 OWNERS: Final = ("all", "mine", "shared")
 TRUSTED: Final = 10.0
 """Added to the fitness of candidates whose answers can be trusted: any of them is better than any other."""
@@ -121,17 +123,25 @@ class Facet:
 
 
 def facets(runs: QuerySet[Run]) -> tuple[list[Facet], list[Facet]]:
-    """By state, `SHOWN`, and by whose they are, `OWNERS`: one query. `runs` are those of `sharing.access.runs_of`."""
-    counted = runs.order_by().values_list("state", F("is_own")).annotate(n=Count("pk"))
-    rows = [(state, "mine" if is_own else "shared", n) for state, is_own, n in counted]
-    by_state = [Facet(name, sum(n for state, _, n in rows if state in states)) for name, states in SHOWN.items()]
+    """By state, `SHOWN` and what is archived, and by whose they are, `OWNERS`: one query. `runs` are those of `sharing.access.runs_of`."""
+    is_archived = Q(archived_at__isnull=False)
+    counted = runs.annotate(is_archived=is_archived).order_by().values_list("state", "is_own", "is_archived")
+    rows = [
+        (ARCHIVED if is_archived else state, "mine" if is_own else "shared", n)
+        for state, is_own, is_archived, n in counted.annotate(n=Count("pk"))
+    ]
+    shown = {**SHOWN, ARCHIVED: (ARCHIVED,)}
+    by_state = [Facet(name, sum(n for state, _, n in rows if state in states)) for name, states in shown.items()]
     by_owner = [Facet(name, sum(n for _, owner, n in rows if name in ("all", owner))) for name in OWNERS]
     return by_state, by_owner
 
 
 def filtered(runs: QuerySet[Run], show: str, of: str, words: str) -> QuerySet[Run]:
     """The runs of one state and one owner, as facets name them, with these words in their names."""
-    chosen = runs.filter(state__in=SHOWN.get(show, RUN_STATES))
+    if show == ARCHIVED:
+        chosen = runs.filter(archived_at__isnull=False)
+    else:
+        chosen = runs.filter(archived_at=None, state__in=SHOWN.get(show, RUN_STATES))
     if of in ("mine", "shared"):
         chosen = chosen.filter(Q(is_own=of == "mine"))
     return chosen.filter(name__icontains=words) if words else chosen

@@ -84,6 +84,7 @@ class Run(models.Model):
     started = models.DateTimeField(null=True, blank=True, help_text="the first claim")
     examined = models.DateTimeField(null=True, blank=True, help_text="the end of the final exam, which is locked since")
     ended = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="its owner took it off the list")
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -21,6 +21,7 @@ app_name = "runs"
 urlpatterns = [
     path("", listing.runs, name="list"),
     path("leaderboard/", standings.across_runs, name="standings"),
+    path("runs/archive/", listing.put_away, name="archive"),
     path("runs/new/", new.new_run, name="new"),
     path("runs/new/summary/", new.summary, name="new_summary"),
     path("runs/new/draft/", drafts.keep, name="new_draft"),

@@ -92,7 +92,14 @@ def test_facets_count_by_state_and_owner(owner: User, member: User) -> None:
     make(owner, "over", "failed")
     share(make(member, "theirs"), owner, "viewer")
     by_state, by_owner = listing.facets(runs_of(owner))
-    assert {facet.name: facet.n for facet in by_state} == {"all": 3, "live": 2, "paused": 1, "ended": 1, "failed": 1}
+    assert {facet.name: facet.n for facet in by_state} == {
+        "all": 3,
+        "live": 2,
+        "paused": 1,
+        "ended": 1,
+        "failed": 1,
+        "archived": 0,
+    }
     assert {facet.name: facet.n for facet in by_owner} == {"all": 3, "mine": 2, "shared": 1}
 
 
@@ -102,6 +109,28 @@ def test_runs_are_filtered_by_owner(owner: User, owner_client: Client, member: U
     shown = [owner_client.get(f"/?of={of}").content.decode() for of in ("mine", "shared")]
     assert [">beta<" in text for text in shown] == [False, True]
     assert [">alpha<" in text for text in shown] == [True, False]
+
+
+def test_ended_runs_of_ones_own_are_archived_and_come_back(owner: User, owner_client: Client, member: User) -> None:
+    alpha, live = make(owner, "alpha", "done"), make(owner, "live")
+    make(owner, "beta", "failed")
+    theirs = make(member, "theirs", "done")
+    share(theirs, owner, "editor")
+    ticked = {"run": [str(run.pk) for run in (alpha, live, theirs)] + ["nonsense"]}
+    page = owner_client.post("/runs/archive/", ticked, follow=True).content.decode()
+    assert "1 run is archived." in page
+    assert [f">{name}<" in page for name in ("alpha", "beta", "live", "theirs")] == [False, True, True, True]
+    page = owner_client.get("/?show=archived").content.decode()
+    assert [f">{name}<" in page for name in ("alpha", "beta")] == [True, False]
+    owner_client.post("/runs/archive/", ticked | {"back": "1"})
+    assert not Run.objects.filter(archived_at__isnull=False).exists()
+    assert "Nothing has changed" in owner_client.post("/runs/archive/", {}, follow=True).content.decode()
+
+
+def test_an_archive_of_everything_is_no_first_visit(owner: User, owner_client: Client) -> None:
+    Run.objects.filter(pk=make(owner, state="done").pk).update(archived_at=timezone.now())
+    page = owner_client.get("/").content.decode()
+    assert "preset=quick" not in page and "show=archived" in page
 
 
 def test_a_failed_run_shows_its_cause_and_what_to_do(owner: User, owner_client: Client) -> None:

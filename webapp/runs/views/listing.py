@@ -1,15 +1,23 @@
-"""The runs list: home."""
+"""The runs list: home; and its archive."""
 
 from __future__ import annotations
 
+import re
+from typing import Final
+from uuid import UUID
+
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
+from merging.words import counted
 from webapp.accounts.requests import SignedIn
-from webapp.runs import listing
+from webapp.runs import archive, listing
 from webapp.sharing.access import runs_of
+
+RUN_ID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @require_safe
@@ -24,12 +32,27 @@ def runs(request: SignedIn) -> HttpResponse:
     context = {
         "rows": listing.rows(list(page)),
         "page": page,
-        "show": show if show in listing.SHOWN else "all",
+        "show": show if show in (*listing.SHOWN, listing.ARCHIVED) else "all",
         "of": of if of in listing.OWNERS else "all",
         "words": words,
         "by_state": by_state,
         "by_owner": by_owner,
-        "any_run": by_state[0].n > 0,
+        "any_run": any(facet.n for facet in by_state),
         "n_live": by_state[1].n,
     }
     return render(request, "runs/_list.html" if request.htmx else "runs/list.html", context)
+
+
+@require_POST
+def put_away(request: SignedIn) -> HttpResponse:
+    """Archive the runs that are ticked, or with `back` put them on the list again."""
+    ticked = [UUID(run) for run in request.POST.getlist("run") if RUN_ID.fullmatch(run)]
+    if "back" in request.POST:
+        n, done = archive.take_back(request.user, ticked), "on the list again"
+    else:
+        n, done = archive.put_away(request.user, ticked), "archived"
+    if n:
+        messages.success(request, f"{counted(n, 'run')} {'is' if n == 1 else 'are'} {done}.")
+    else:
+        messages.error(request, "Nothing has changed: tick runs of your own that have ended.")
+    return redirect("runs:list")
