@@ -141,6 +141,11 @@ class Board:
     by_validation: bool = False
 
     @property
+    def examined(self) -> Row | None:
+        """The winner, once its final score is known."""
+        return next((row for row in [*self.rows, *self.unranked] if row.is_winner and row.final), None)
+
+    @property
     def checked(self) -> list[Row]:
         """Finalists whose scores were estimates until they were asked all search samples."""
         return [row for row in [*self.rows, *self.unranked] if row.estimate]
