@@ -3,6 +3,7 @@
 import { Feed } from "./feed.js";
 import { ENDED } from "./history.js";
 import { showState } from "./live_dot.js";
+import { markMoves, places } from "./moves.js";
 
 const board = () => document.querySelector("[data-board]");
 let seq = Number(board().dataset.seq);
@@ -56,6 +57,8 @@ document.addEventListener("click", async ({ target }) => {
   [news, added] = [0, new Set()];
   const asked = new URLSearchParams(location.search);
   asked.set("part", "board");
+  const before = places(board());
   await window.htmx.ajax("GET", `${location.pathname}?${asked}`, { target: board(), swap: "outerHTML" });
+  markMoves(board(), before);
   say();
 });

@@ -1,6 +1,8 @@
 /** The parts of the live page that the server renders: asked for again when something happened, put in place without disturbing who reads.
     Parts with `data-lazy` are asked for once the page is there. */
 
+import { markMoves, places } from "./moves.js";
+
 const PAUSE_MS = 1000;
 const BUSY_MS = 4000; // between two askings, when something happens all the time
 const MOVE_MS = 350;
@@ -12,6 +14,7 @@ export class Parts {
   #again = false;
   #asked = -Infinity;
   #isCalm = true;
+  #sent = new WeakMap(); // of a part that was put in place, what it was before scripts wrote in it
   #held = new Map(); // parts that wait until nobody reads, by name: {current, next}
 
   /** `onChange()` is called after parts were put in place. */
@@ -65,7 +68,7 @@ export class Parts {
   async #take(answer) {
     for (const next of answer?.querySelectorAll("[data-part]") ?? []) {
       const current = this.root.querySelector(`[data-part="${next.dataset.part}"]`);
-      if (!current || isSame(current, next)) continue;
+      if (!current || isSame(this.#sent.get(current) ?? current, next)) continue;
       if ("later" in next.dataset) await this.#take(await this.#fetch(next.dataset.part));
       else if (this.#mustWait(current, next)) this.#hold(current, next);
       else this.#put(current, next);
@@ -100,7 +103,9 @@ export class Parts {
   #put(current, next) {
     const before = new Map(rows(current).map((row) => [key(row), row.getBoundingClientRect().top]));
     this.#held.delete(current.dataset.part);
+    this.#sent.set(next, next.cloneNode(true));
     for (const { id } of current.querySelectorAll("details[id][open]")) next.querySelector(`#${id}`)?.setAttribute("open", "");
+    if (current.dataset.choice === next.dataset.choice) markMoves(next, places(current));
     const settle = keepPlace(current, next);
     current.replaceWith(next);
     settle();

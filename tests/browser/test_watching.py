@@ -57,7 +57,7 @@ def score_one(run: Run, skill: float = 0.5, announce: bool = True) -> int:
     index = 100 + n
     name = f"g{generation.number if generation else 0}.{index}"
     writer.score(make_candidate(run, generation, "evolved", index, name, recipe, [0.5]), "search", skill)
-    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    writer.flush()
     if announce:
         hint = {"type": "run.events", "seq": writer.seq}
         in_thread(lambda: async_to_sync(get_channel_layer().group_send)(events.group_name(run.pk), hint))
@@ -84,6 +84,14 @@ def test_a_new_score_appears_without_reload(watched: Any, run: Run) -> None:
     wait_for_dots(watched, 8)
     wait_for_dots(watched, score_one(run))
     watched.locator("[data-part=figures][data-scored='9']").wait_for()
+
+
+def test_rows_say_by_how_many_places_they_have_moved(watched: Any, run: Run) -> None:
+    first = watched.locator("tr[data-candidate]").first.get_attribute("data-candidate")
+    score_one(run, skill=0.99)
+    moved = watched.locator(f"tr[data-candidate='{first}'] .moved")
+    moved.wait_for()
+    assert moved.get_attribute("title") == "down 1 place" and watched.locator(".moved[data-way=up]").count() == 0
 
 
 def test_a_page_that_was_silent_for_seven_seconds_still_hears(watched: Any, run: Run) -> None:
