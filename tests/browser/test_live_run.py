@@ -11,10 +11,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.browser.test_watching import wait_for_dots, watch
+from tests.browser.test_watching import score_one, wait_for_dots, watch
 from tests.conftest import is_too_wide, sign_in
+from tests.webapp.runs.pictures.test_pictures import second_scores
 from tests.webapp.runs.rows import make_run
-from tests.webapp.runs.test_pictures import second_scores
 from webapp.runs.models import Attempt, Evaluation, Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -62,6 +62,34 @@ def test_the_live_page_is_looked_at_from_all_sides(
     page.locator("[data-chart][data-axis=spent]").wait_for()
     assert second.get_attribute("aria-pressed") == "true"
     assert not is_too_wide(page)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_below_is_in_detail_who_did_what_how_genes_move_and_what_happened(
+    live_app: str, owner: User, owner_client: Client, page: Any, size: tuple[int, int]
+) -> None:
+    run = make_run(owner, n_generations=3, population=4, n_failed=1)
+    attempted(run)
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    watch(page, live_app, owner_client, run)
+    look_at(page, "Workers", "timeline")
+    look_at(page, "Genes", "genes")
+    assert "view=genes" in page.url
+    page.go_back()
+    page.locator("#timeline").wait_for()
+    page.locator("a[data-view]", has_text="Events").click()
+    page.get_by_text("g1.0 failed on the search questions: not finite.").wait_for()
+    page.get_by_role("link", name="With every score").click()
+    wait_for_dots(page, n := score_one(run))
+    page.get_by_text(f"g2.{100 + n - 1} scored ").wait_for()
+    assert not is_too_wide(page)
+
+
+def look_at(page: Any, view: str, picture: str) -> None:
+    """One of the views below, until its picture is drawn: that waits until it is nearly in sight."""
+    page.locator("a[data-view]", has_text=view).click()
+    page.locator(f"#{picture}").scroll_into_view_if_needed()
+    page.locator(f"#{picture}[data-state=ready] canvas").first.wait_for()
 
 
 @pytest.mark.parametrize("size", SIZES)
