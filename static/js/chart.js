@@ -34,6 +34,7 @@ export class Chart {
   /** One benchmark's {means, references}, by number and by id, when it is looked at alone. */
   #alone = null;
   #notes = [];
+  #stamp = null;
 
   /** `element` holds .chart-plot and [data-tip]; `open(dot)` is called for the candidate that was chosen. */
   constructor(element, history, open) {
@@ -169,7 +170,7 @@ export class Chart {
     const found = [];
     for (const dot of this.history.dots) {
       const mean = this.#mean(dot);
-      if (mean !== undefined && which(dot)) found.push({ ...dot, mean, x: dot[this.#axis] });
+      if (mean !== undefined && which(dot)) found.push({ id: dot.id, x: dot[this.#axis], mean, isBest: dot.isBest, isDoubted: dot.isDoubted });
     }
     return found;
   }
@@ -299,17 +300,29 @@ export class Chart {
 
   #paintDots(ctx, dots) {
     const radius = (dots.length > 1500 ? 1.8 : dots.length > 400 ? 2.4 : 3.2) * this.#ratio;
-    ctx.fillStyle = this.colours.candidate;
+    const stamp = this.#stampOf(radius);
+    const half = stamp.width / 2;
     ctx.globalAlpha = dots.length > 1500 ? 0.45 : 0.7;
-    ctx.beginPath();
-    for (const { x: place, mean } of dots.filter(({ isDoubted }) => !isDoubted)) {
-      const [x, y] = [this.#x(place), this.#y(mean)];
-      ctx.moveTo(x + radius, y);
-      ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    for (const { x, mean, isDoubted } of dots) {
+      if (!isDoubted) ctx.drawImage(stamp, Math.round(this.#x(x) - half), Math.round(this.#y(mean) - half));
     }
-    ctx.fill();
     this.#paintDoubted(ctx, dots, radius);
     ctx.globalAlpha = 1;
+  }
+
+  /** A dot, drawn once: ten thousand circles take many times as long as ten thousand copies of one. */
+  #stampOf(radius) {
+    const key = `${radius} ${this.colours.candidate}`;
+    if (this.#stamp?.key !== key) {
+      const side = 2 * Math.ceil(radius + 0.5);
+      const picture = new OffscreenCanvas(side, side);
+      const ctx = picture.getContext("2d");
+      ctx.fillStyle = this.colours.candidate;
+      ctx.arc(side / 2, side / 2, radius, 0, 2 * Math.PI);
+      ctx.fill();
+      this.#stamp = { key, picture };
+    }
+    return this.#stamp.picture;
   }
 
   /** Candidates whose answers cannot be trusted: crosses. */

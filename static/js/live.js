@@ -54,7 +54,6 @@ function hear(frame) {
   sayWhatIsAwaited(root.querySelector("[data-empty]"));
   root.querySelector("[data-doubted]").toggleAttribute("hidden", !history.dots.some(({ isDoubted }) => isDoubted));
   fillTable();
-  remember();
   if (ENDED.includes(history.state)) finish();
   return true;
 }
@@ -62,7 +61,7 @@ function hear(frame) {
 /** Below the empty chart: no longer that a worker is awaited when one is at work. */
 function sayWhatIsAwaited(said) {
   said.hidden = history.dots.length > 0;
-  if (history.state === "running") said.textContent = said.dataset.onceStarted;
+  if (!said.hidden && history.state === "running") said.textContent = said.dataset.onceStarted;
 }
 
 /** Nothing more will happen: show the last parts and hang up. While something is still measured of an ended run, listen on. */
@@ -77,6 +76,7 @@ function finish() {
 
 // what was missed
 
+let remembered = -1;
 const seenKey = `progeny.seen.${root.dataset.run}`;
 
 /** On return: how many results came in the meantime. */
@@ -89,14 +89,20 @@ function greet() {
   }
 }
 
+/** What has been seen. Not with every frame, because each time the browser writes it down. */
 function remember() {
-  if (!document.hidden) localStorage.setItem(seenKey, history.nScored);
+  if (history.seq < 0 || remembered === history.nScored) return;
+  remembered = history.nScored;
+  localStorage.setItem(seenKey, remembered);
 }
+addEventListener("pagehide", () => document.hidden || remember());
 
 let hiddenAt = 0;
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) hiddenAt = Date.now();
-  else if (Date.now() - hiddenAt > AWAY_MS) {
+  if (document.hidden) {
+    hiddenAt = Date.now();
+    remember();
+  } else if (Date.now() - hiddenAt > AWAY_MS) {
     greet();
     remember();
   }
@@ -136,6 +142,7 @@ function tick() {
   const age = document.querySelector("[data-age]");
   if (age) age.textContent = `${since(Math.max(Date.parse(age.dataset.age), history.newestAt ?? 0))} ago`;
   now.expire();
+  if (!document.hidden) remember();
 }
 
 const since = (ms) => duration(Math.floor(Math.max(0, Date.now() - ms) / 1000));

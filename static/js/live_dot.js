@@ -4,7 +4,9 @@ const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnect
 
 export function showState(state, word) {
   const dot = document.querySelector("[data-live]");
-  dot.dataset.state = state === "connecting" ? "reconnecting" : state;
-  dot.textContent = word || WORDS[state];
-  dot.hidden = !dot.textContent;
+  const [sign, said] = [state === "connecting" ? "reconnecting" : state, word || WORDS[state]];
+  if (dot.dataset.state === sign && dot.textContent === said) return; // it is said with every frame
+  dot.dataset.state = sign;
+  dot.textContent = said;
+  dot.hidden = !said;
 }
