@@ -139,7 +139,7 @@ def fill(owner: Any, n_candidates: int, n_samples: int) -> tuple[Any, Any]:
     )  # fmt: skip
     run = actions.launch(owner, config, "Big run")
     Run.objects.filter(pk=run.pk).update(state="running")
-    writer, luck, space = _Writer(spec, n_samples), random.Random(1), config.space()
+    writer, luck, space = Writer(spec, n_samples), random.Random(1), config.space()
     for evaluation in list(run.evaluations.filter(split="search")):
         evaluation.delete()
         writer.add(evaluation.candidate, 0.1)
@@ -164,7 +164,7 @@ def fill(owner: Any, n_candidates: int, n_samples: int) -> tuple[Any, Any]:
     return run, best[1]
 
 
-class _Writer:
+class Writer:
     """Makes done evaluations with their scores and outcomes, many at a time."""
 
     def __init__(self, spec: Any, n_samples: int) -> None:
@@ -227,7 +227,7 @@ def _json_bytes() -> float:
 
     from merging.benchmarks import BenchmarkSpec
 
-    samples = list(_Writer(BenchmarkSpec.of_builtin("japanese-sums"), 200)._answers(0.5))
+    samples = list(Writer(BenchmarkSpec.of_builtin("japanese-sums"), 200)._answers(0.5))
     return statistics.fmean(len(json.dumps(sample, ensure_ascii=False).encode()) for sample in samples)
 
 
