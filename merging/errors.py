@@ -56,6 +56,14 @@ class EvaluationError(MergingError):
     """An evaluation that cannot be run or cannot count."""
 
 
+class LoadError(MergingError):
+    """A finished folder that does not load."""
+
+
+class ConversionError(MergingError):
+    """A finished folder that cannot be had in another format."""
+
+
 class RoomError(MergingError):
     """A disk without room for what is to be written; keeps how many bytes that is."""
 

@@ -48,10 +48,13 @@ def write_companions(recipe: Recipe, folder: Path, extra_files: Mapping[str, str
     others = [Path(model.folder) for model in recipe.models if model != recipe.donor]
     words = None if vocabulary is None else vocabulary.vocabulary
     write_tokenizer(folder, donor, others, words, recipe.companions.chat_template)
+    config = _config(recipe, facts, vocabulary)
     if (donor / GENERATION).is_file():
         copy(donor / GENERATION, folder)
+    else:
+        (folder / GENERATION).write_text(_json(_generation(config)), "utf-8")
     texts = {
-        "config.json": _json(_config(recipe, facts, vocabulary)),
+        "config.json": _json(config),
         RECIPE: _json(recipe.content() | {"digest": recipe.digest()}),
         **_as_mergekit(recipe),
     }
@@ -83,6 +86,12 @@ def _config(
     if vocabulary is not None:
         config |= {"vocab_size": vocabulary.rows.n_rows}
     return config | {"dtype": recipe.dtype, "torch_dtype": recipe.dtype}
+
+
+def _generation(config: Mapping[str, object]) -> Mapping[str, object]:
+    """What transformers itself reads of a configuration where a model has no such file, for programs that do not."""
+    tokens = {name: config.get(name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return {"_from_model_config": True, **{name: number for name, number in tokens.items() if number is not None}}
 
 
 def _json(value: object) -> str:

@@ -87,6 +87,11 @@ def metrics_token() -> str:
     return token
 
 
+def llama_cpp() -> str:
+    """PROGENY_LLAMA_CPP: the folder of a llama.cpp checkout; empty when its programs are looked for on the PATH."""
+    return os.environ.get("PROGENY_LLAMA_CPP", "").strip()
+
+
 def quotas() -> Quotas:
     """PROGENY_MAX_RUNS and its like, each a whole number of at least 1."""
     return Quotas(

@@ -11,6 +11,7 @@ PROGENY_MAX_RUNS, PROGENY_MAX_BUDGET, PROGENY_MAX_POPULATION, PROGENY_MAX_BENCHM
 PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thread of its own, and they share connections
 PROGENY_LOG          json for log records that machines read; text by default
 PROGENY_METRICS_TOKEN  what Prometheus brings to /metrics; without one only staff may read it
+PROGENY_LLAMA_CPP    folder of a llama.cpp checkout, for GGUF files, where its programs are not on the PATH
 PROGENY_ACCEL        1 where nginx is in front as in nginx.conf: it sends the files of downloads itself
 PROGENY_DEBUG        1 for work on Progeny itself: tracebacks in the page, static files read anew
 """

@@ -5,6 +5,7 @@ python -m workers.devices
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,17 +15,26 @@ from typing import Final, TypeVar
 
 import torch
 
-from merging.benchmarks import Benchmark, BenchmarkSpec, Sample, Split
+from merging.benchmarks import Benchmark, BenchmarkSpec, Questions, Sample, Split
 from merging.benchmarks.languages import language_of
+from merging.cards import CARD
+from merging.chats import chats
 from merging.engines import Progress, TextModel
+from merging.errors import ConversionError, MergingError
 from merging.evaluation import Evaluation, Stage, evaluate, summarise
+from merging.exports import RECIPE
 from merging.fidelity import Answers, Estimate, Plan, Pool, Positions, ask_by, plan_from_json
+from merging.finished.after import check_after
+from merging.finished.before import GREETING, check_before
+from merging.finished.gguf import MISSING, convert, find_tools
+from merging.folders import SUMS, BuiltFile, flush, with_sums
 from merging.objectives import estimated
 from merging.outcomes import SampleOutcome
 from merging.recipes import Recipe
+from merging.tokenizers import default_template, special_words
 from merging.words import counted
 from merging.workbench import Workbench
-from webapp.env import engine
+from webapp.env import engine, llama_cpp
 from workers.failures import is_out_of_memory
 from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
 
@@ -74,10 +84,17 @@ class WorkbenchComputer:
         return {"scores": [score.to_json() for score in scores], "positions": positions, **seconds}
 
     def build(self, request: Message, progress: Reporter) -> Message:
-        """Write a recipe's model as a folder."""
-        recipe = Recipe.from_json(request["recipe"])
-        files = self._bench.build(recipe, Path(request["folder"]), request["texts"], progress)
-        return {"files": [asdict(file) for file in files]}
+        """Check a recipe, write its model as a folder, load that in a fresh process, and make a GGUF file of it where one is wanted."""
+        recipe, folder = Recipe.from_json(request["recipe"]), Path(request["folder"])
+        progress("check", 0, 1)
+        before = check_before(recipe)
+        files = self._bench.build(recipe, folder, request["texts"], progress)
+        progress("prove", 0, 1)
+        said = check_after(folder, _prompts(request, folder), lambda: progress("prove", 0, 1))
+        if wanted := request["gguf"]:
+            files = _as_gguf(folder, wanted, progress)
+        checks = {"before": [check.to_json() for check in before], "said": [one.to_json() for one in said]}
+        return {"files": [asdict(file) for file in files], "checks": checks}
 
     def try_out(self, request: Message, progress: Reporter) -> Message:
         """Ask the first samples of the search split as `evaluate` does, fewer where there are fewer, and say what the model read."""
@@ -99,6 +116,38 @@ class WorkbenchComputer:
                 raise
             self._bench.ask_less()
             return _once_more(lambda: score_of(self._bench.model(recipe, progress)))
+
+
+def _prompts(request: Message, folder: Path) -> list[str]:
+    """The first questions of the first benchmark that can be read here, asked as they were asked in the search; else a greeting."""
+    for ask in request["asks"]:
+        try:
+            benchmark = BenchmarkSpec.from_json(ask["benchmark"]).load()
+            samples = benchmark.take("search", min(ask["n"], len(benchmark.take("search"))))
+            asked = [benchmark.rendered(sample) for sample in samples]
+            if isinstance(benchmark, Questions) and benchmark.as_chat:
+                return list(chats(default_template(folder), json.dumps(special_words(folder)), tuple(asked)))
+        except MergingError:
+            continue
+        return asked
+    return [GREETING]
+
+
+def _as_gguf(folder: Path, wanted: Message, progress: Reporter) -> list[BuiltFile]:
+    """The folder's model as one file; of all other files only those stay that people read."""
+    tools = find_tools(llama_cpp())
+    if tools is None:
+        raise ConversionError(MISSING)
+    made = folder / wanted["name"]
+    convert(folder, made, wanted["variant"], tools, lambda share: progress("convert", round(1000 * share), 1000))
+    for path in folder.iterdir():
+        if path.name not in (made.name, CARD, RECIPE):
+            path.unlink()
+    flush(made)
+    files = with_sums(folder, {})
+    flush(folder / SUMS)
+    flush(folder)
+    return files
 
 
 def _tried(model: TextModel, ask: Ask, score: Evaluation) -> Message:

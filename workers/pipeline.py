@@ -19,19 +19,16 @@ from merging.errors import EvaluationError
 from merging.evaluation import Evaluation as Measured
 from merging.objectives import Objective
 from merging.recipes import Parent, Recipe
-from webapp.exports.cards import model_card
-from webapp.exports.models import Export
 from webapp.leases import LEASE
 from webapp.library.actions import key_of, what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
 from workers import failures, spool
-from workers.events import ExportProgress, Progress, Publisher
+from workers.events import Progress, Publisher
 from workers.failpoints import failpoint
 from workers.failures import Failed, Failure
-from workers.ledger import claims, exports, results, trials
+from workers.ledger import claims, results, trials
 from workers.ledger.claims import Claim, Lease
-from workers.ledger.exports import ExportClaim, FileFacts
 from workers.ledger.trials import TrialClaim
 from workers.runtime import Abandoned, Device, Message, Step
 from workers.spool import Kept
@@ -89,7 +86,7 @@ class Watch:
             raise Abandoned
         if time.monotonic() - self._renewed >= RENEW_SECONDS:
             self._renewed = time.monotonic()
-            if not _if_answered(lambda: claims.renew(self._lease), True):
+            if not if_answered(lambda: claims.renew(self._lease), True):
                 raise Abandoned
         if step is not None:
             failpoint("while_computing")
@@ -135,33 +132,6 @@ def _ask(objective: Objective, split: Split) -> Message:
     return {"benchmark": objective.spec.to_json(), "n": objective.n(split), "key": key}
 
 
-def build(claim: ExportClaim, bench: Bench) -> None:
-    """Build one model for download and publish its files, or write why not."""
-    export = Export.objects.select_related("candidate__run").filter(pk=claim.export_id).first()
-    if export is None:  # its owner removed it just now
-        return
-    request: Message = {
-        "do": "build",
-        "id": claim.lease.token,
-        "recipe": claim.recipe,
-        "folder": str(claim.partial),
-        "texts": {"README.md": model_card(export)},
-    }
-    try:
-        answer = bench.device.work(request, Watch(claim.lease, bench.ending, _ExportReport(claim, bench)))
-    except Abandoned:
-        persist(lambda: exports.give_back_export(claim), bench.ending)
-    except Failed as failed:
-        failure = explained(failed.failure, Recipe.from_json(claim.recipe).models)
-        log.warning("export %s: %s", claim.export_id, failure.sentence)
-        end = exports.give_back_export if failure.fault == "worker" else exports.fail_export
-        persist(lambda: end(claim, failure), bench.ending)
-    else:
-        files = [FileFacts(**file) for file in answer["files"]]
-        persist(lambda: exports.finish_export(claim, files), bench.ending)
-    bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), "", 1.0))
-
-
 def try_out(claim: TrialClaim, bench: Bench) -> None:
     """Ask a model a few questions and keep what came of it, or why nothing did."""
     asks = [{"benchmark": benchmark, "n": claim.n_questions, "key": None} for benchmark in claim.benchmarks]
@@ -169,7 +139,7 @@ def try_out(claim: TrialClaim, bench: Bench) -> None:
 
     def show(step: Step) -> None:
         if bench.activity.get("stage") != step.stage:
-            _if_answered(lambda: trials.report_trial(claim, step.stage), None)
+            if_answered(lambda: trials.report_trial(claim, step.stage), None)
         bench.activity = {"trial": str(claim.trial_id), **asdict(step)}
 
     try:
@@ -190,7 +160,7 @@ def explained(failure: Failure, models: Iterable[Parent]) -> Failure:
     if failure.kind != failures.PARENT:
         return failure
     for model in models:
-        if change := _if_answered(partial(what_changed, model.folder, model.fingerprint), ""):
+        if change := if_answered(partial(what_changed, model.folder, model.fingerprint), ""):
             return replace(failure, sentence=f"{failure.sentence} What differs in {model.name}: {change}.")
     return failure
 
@@ -251,23 +221,6 @@ def _deliver(file: Path) -> bool:
     return accepted
 
 
-class _ExportReport:
-    """Shows a build in its row and to watchers, twice a second at most."""
-
-    def __init__(self, claim: ExportClaim, bench: Bench) -> None:
-        self._claim, self._bench = claim, bench
-        self._shown = 0.0
-
-    def __call__(self, step: Step) -> None:
-        if time.monotonic() - self._shown < REPORT_SECONDS:
-            return
-        self._shown = time.monotonic()
-        claim, share = self._claim, step.done / step.total if step.total else 0.0
-        _if_answered(lambda: exports.report_export(claim, step.stage, share), None)
-        self._bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), step.stage, share))
-        self._bench.activity = {"run": str(claim.run_id), "export": str(claim.export_id), **asdict(step)}
-
-
 def _scored(config: RunConfig, answer: dict[str, Any]) -> results.Scored:
     """The answer with its fitness. A number that is not finite is the candidate's failure."""
     try:
@@ -292,7 +245,7 @@ def _pause(run_id: UUID, failure: Failure) -> bool:
     return transitions.pause(run_id, f"{failure.sentence} {after}", failure.needs_bytes)
 
 
-def _if_answered(ask: Callable[[], T], otherwise: T) -> T:
+def if_answered(ask: Callable[[], T], otherwise: T) -> T:
     """A database that does not answer has not said no: the work is worth finishing."""
     try:
         return ask()

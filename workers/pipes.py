@@ -86,7 +86,7 @@ class Computer(Protocol):
         """scores, one for each of the asks, positions of the samples by a plan, merge_seconds, evaluate_seconds"""
 
     def build(self, request: Message, progress: Reporter) -> Message:
-        """files"""
+        """files; checks, before and after"""
 
     def try_out(self, request: Message, progress: Reporter) -> Message:
         """tried, one for each of the asks: what was asked, said, read and scored; seconds"""

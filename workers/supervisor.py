@@ -22,7 +22,7 @@ from webapp.logs import about
 from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
-from workers import pipeline, spool
+from workers import exporting, pipeline, spool
 from workers.aside import FETCH, Aside
 from workers.events import Publisher
 from workers.failpoints import failpoint
@@ -110,7 +110,7 @@ class Supervisor:
         may_try, self._has_just_tried = not self._has_just_tried, False
         if export := exports.claim_export(self.name):
             with about(run=export.run_id, export=export.export_id, attempt=export.lease.token):
-                pipeline.build(export, self._bench)
+                exporting.build(export, self._bench)
         elif may_try and (trial := trials.claim_trial(self.name)):
             self._has_just_tried = True
             with about(trial=trial.trial_id, attempt=trial.lease.token):

@@ -20,7 +20,7 @@ from tests.ledger import world
 from webapp.exports.models import Export
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Run
-from workers import failpoints, pipeline
+from workers import exporting, failpoints
 from workers.failures import Failure
 from workers.ledger import claims, exports, repairs
 from workers.ledger.exports import ExportClaim, FileFacts
@@ -81,7 +81,7 @@ def test_one_that_was_removed_as_it_was_claimed_is_not_built(export: Export) -> 
     claim = exports.claim_export("w1")
     export.delete()
     assert claim
-    pipeline.build(claim, None)  # type: ignore[arg-type]  # nothing is asked of a device
+    exporting.build(claim, None)  # type: ignore[arg-type]  # nothing is asked of a device
 
 
 def test_an_export_is_claimed_once(export: Export) -> None:

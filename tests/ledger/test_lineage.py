@@ -70,7 +70,7 @@ def test_a_candidate_becomes_a_parent_of_its_owner_alone(run: Run, owner: User) 
     adoption.refresh_from_db()
     assert adoption.state == "ready" and adoption.parent is not None
     assert (adoption.parent.owner, adoption.parent.name) == (owner, "a-run-g1-2")
-    assert adoption.parent.folder.endswith(f"exports/{candidate.export.pk}")
+    assert adoption.parent.folder.endswith(f"exports/{candidate.exports.get().pk}")
     assert adoption.parent.summary == "g1.2 of the run “a run”."
 
 
@@ -131,7 +131,7 @@ def test_what_was_built_and_cannot_be_a_parent_says_why_and_is_tried_again(run: 
     world.work(run)
     adoption = actions.adopt(run.candidates.get(name="g0.0"))
     build()
-    config = exports.folder() / str(adoption.candidate.export.pk) / "config.json"
+    config = exports.folder() / str(adoption.candidate.exports.get().pk) / "config.json"
     text = config.read_text()
     config.write_text("{")
     progress.go_on()

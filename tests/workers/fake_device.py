@@ -48,7 +48,8 @@ class FakeDevice:
         folder.mkdir(parents=True)
         (folder / "README.md").write_text(request["texts"]["README.md"])
         progress("write", 1, 1)
-        return {"files": [{"name": "README.md", "n_bytes": (folder / "README.md").stat().st_size, "sha256": "0" * 64}]}
+        size = (folder / "README.md").stat().st_size
+        return {"files": [{"name": "README.md", "n_bytes": size, "sha256": "0" * 64}], "checks": {}}
 
     def try_out(self, request: Message, progress: Reporter) -> Message:
         digest = Recipe.from_json(request["recipe"]).digest()

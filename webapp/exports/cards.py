@@ -19,25 +19,26 @@ from merging.objectives import shares
 from merging.recipes import Parent, Recipe
 from merging.search import searches
 from merging.words import joined
-from webapp.exports.models import Export
-from webapp.library.models import Parent as ParentRow
+from webapp.exports.licensing import decision, licences_of
+from webapp.exports.models import Export, LicenceDecision
 from webapp.lineage.queries import ancestors, ancestry
 from webapp.runs import winners
 from webapp.runs.board.standing import SPLITS, by_split
 from webapp.runs.config import RunConfig
 from webapp.runs.metrics import Metrics
-from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score
+from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score, SplitName
 from webapp.system.status import code_version
 
 TAGS: Final = ("mergekit", "merge", "progeny")
 UNDECIDED: Final = "other"
+HELD_OUT: Final[tuple[SplitName, ...]] = ("validation", "final")
 
 LIMITS: Final = (
     "Its scores are those of the benchmarks above, asked and judged in one way. They say nothing about other tasks, languages or safety.",
     "Differences smaller than the intervals may be luck.",
-    "Whatever its parents may not be used for, it may not be used for. The licence above was derived from what is known of the parents; "
-    "it is no legal advice.",
+    "Whatever its parents may not be used for, it may not be used for.",
 )
+NO_ADVICE: Final = "This is no legal advice."
 ABSORBED: Final = (
     "What enters a layer was multiplied by its scale during the search; the scales are part of this model's tensors."
 )
@@ -54,15 +55,17 @@ def model_card(export: Export) -> str:
     models = _models(recipe)
     bred = ancestry(models, candidate.run.owner)
     older = ancestors(models, bred)
-    licences = _licences([*models, *older])
+    licences = licences_of([*models, *older])
+    decided = decision(candidate)
     sections = [
-        _front_matter(older, licences, config),
+        _front_matter(export, older, licences, config, decided),
         f"# {_line(candidate.run.name)}: {_line(candidate.name)}",
         f"A merge of {joined([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
         f"## Parents\n\n{_parents(recipe, licences)}",
         *([f"## Lineage\n\n{_lineage(bred)}"] if bred else []),
         *([f"## Path\n\n{_path(recipe, recipe.path)}"] if recipe.path else []),
         f"## Scores\n\n{_scores(candidate, config)}",
+        f"## Licence\n\n{_licence(older, licences, decided)}",
         f"## How it was found\n\n{_search(candidate, config)}",
         f"## Recipe\n\n{REBUILT} {_for_mergekit(recipe)}",
         f"## What this does not show\n\n{_limits(candidate)}",
@@ -107,28 +110,71 @@ def _name(parent: Parent) -> str:
     return parent.name
 
 
-def _licences(models: Sequence[Parent]) -> dict[str, str]:
-    """What is known of each model's licence, by fingerprint."""
-    rows = ParentRow.objects.filter(fingerprint__in=[model.fingerprint for model in models]).exclude(licence="")
-    return dict(rows.values_list("fingerprint", "licence"))
-
-
-def _front_matter(models: Sequence[Parent], licences: dict[str, str], config: RunConfig) -> str:
-    known = {licences.get(model.fingerprint, UNDECIDED) for model in models}
-    licence = known.pop() if len(known) == 1 else UNDECIDED
+def _front_matter(
+    export: Export,
+    models: Sequence[Parent],
+    licences: Mapping[str, str],
+    config: RunConfig,
+    decided: LicenceDecision | None,
+) -> str:
     facts: dict[str, Any] = {
         "base_model": [model.name for model in models],
         "base_model_relation": "merge",
-        "library_name": "transformers",
+        "library_name": "gguf" if export.kind == "gguf" else "transformers",
         "pipeline_tag": "text-generation",
         "tags": list(TAGS),
-        "license": licence,
+        **_licence_facts(models, licences, decided),
     }
-    if licence == UNDECIDED:
-        facts["license_name"] = "see-parents"
     if languages := _languages(config):
         facts["language"] = languages
+    if results := _results(export.candidate):
+        facts["model-index"] = [{"name": _line(export.candidate.name), "results": results}]
     return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---"
+
+
+def _licence_facts(
+    models: Sequence[Parent], licences: Mapping[str, str], decided: LicenceDecision | None
+) -> dict[str, str]:
+    """What a person decided; before that, what all models share, if they do."""
+    if decided is None:
+        known = {licences.get(model.fingerprint, UNDECIDED) for model in models}
+        licence = known.pop() if len(known) == 1 else UNDECIDED
+        return {"license": licence, **({"license_name": "see-parents"} if licence == UNDECIDED else {})}
+    more = {"license_name": decided.name, "license_link": decided.link}
+    return {"license": decided.licence, **{name: value for name, value in more.items() if value}}
+
+
+def _licence(models: Sequence[Parent], licences: Mapping[str, str], decided: LicenceDecision | None) -> str:
+    """What the models that it was made from are under, and what a person made of that."""
+    rows = [(model.name, licences.get(model.fingerprint, "not stated")) for model in models]
+    if decided is None:
+        said = "Nobody has decided yet under which licence this model may be passed on."
+    else:
+        link = f", {decided.link}" if decided.link else ""
+        said = f"**{_line(str(decided))}**{link}. A person decided so on {decided.created:%Y-%m-%d}, knowing what is below."
+    return f"{said} {NO_ADVICE}\n\n{_table(('Made from', 'Licence'), rows)}"
+
+
+def _results(candidate: Candidate) -> list[dict[str, Any]]:
+    """Scores on questions that the search did not see and that did not choose the winner, with n and interval, as the Hub reads them."""
+    splits = HELD_OUT[1:] if winners.by_validation(candidate.run) else HELD_OUT
+    done = candidate.evaluations.filter(split__in=splits, status="done", is_estimate=False).prefetch_related("scores")
+    return [
+        {
+            "task": {"type": "text-generation"},
+            "dataset": {"name": _line(f"{score.benchmark}, {evaluation.split} split"), "type": _line(score.benchmark)},
+            "metrics": [
+                {
+                    "type": _line(score.scorer),
+                    "value": round(score.mean, 4),
+                    "name": f"mean of n = {score.n}, 95 % interval {score.low:.3f} to {score.high:.3f}; other questions of this "
+                    "benchmark were optimised on",
+                }
+            ],
+        }
+        for evaluation in done
+        for score in evaluation.scores.all()
+    ]
 
 
 def _languages(config: RunConfig) -> list[str]:
@@ -143,7 +189,7 @@ def _languages(config: RunConfig) -> list[str]:
     return sorted(found)
 
 
-def _parents(recipe: Recipe, licences: dict[str, str]) -> str:
+def _parents(recipe: Recipe, licences: Mapping[str, str]) -> str:
     rows = [("parent", parent) for parent in recipe.parents] + ([("base model", recipe.base)] if recipe.base else [])
     cells = [
         (parent.name, role, licences.get(parent.fingerprint, "not stated"), f"`{parent.fingerprint}`")
@@ -271,6 +317,7 @@ def _search(candidate: Candidate, config: RunConfig) -> str:
     rows = [
         ("Method", f"{methods.get(config.method).title} ({methods.get(config.method).source})"),
         ("Search", f"{searches.get(config.search).title} ({searches.get(config.search).source})"),
+        ("Optimised on", ", ".join(f"{objective.spec.name}, search split" for objective in config.objectives)),
         _what_was_searched(config),
         ("Settings", ", ".join(f"{name} {value}" for name, value in config.settings) or "the method's own"),
         ("Candidates scored", f"{_n_scored(run)} of a budget of {run.budget}"),

@@ -6,18 +6,22 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
 from django.core.paginator import Paginator
-from django.http import Http404, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from webapp.accounts.requests import SignedIn
-from webapp.exports import listing, streams
+from webapp.exports import listing, scripts, streams
 from webapp.exports.actions import remove_export, request_export
+from webapp.exports.forms import FormForm
 from webapp.exports.models import Export
 from webapp.exports.responses import response, response_by_nginx
 from webapp.quotas import QuotaError
@@ -57,8 +61,11 @@ def start(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     """Ask for the model; htmx gets its box, others the candidate's page."""
     run = run_or_refusal(editable_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates, pk=candidate_id)
+    form = FormForm(request.POST)
     try:
-        export = request_export(run.owner, candidate)
+        if not form.is_valid():
+            raise QuotaError(" ".join(error for errors in form.errors.values() for error in errors))
+        export = request_export(run.owner, candidate, form.cleaned_data["kind"], form.cleaned_data["variant"])
     except QuotaError as error:
         messages.error(request, str(error))
         page = _back(request, reverse("runs:candidate", args=[run.pk, candidate.pk]))
@@ -90,7 +97,40 @@ def remove(request: SignedIn, export_id: UUID) -> HttpResponse:
 @require_safe
 def file(request: SignedIn, export_id: UUID, name: str) -> HttpResponseBase:
     """One file. Its SHA-256 is its strong ETag: a download that was cut goes on where it stopped, or starts anew if the file is another."""
+    return _file(request, _own(request, export_id, status="done"), name)
+
+
+@login_not_required
+@never_cache
+@require_safe
+def keyed(request: HttpRequest, export_id: UUID, key: str, name: str) -> HttpResponseBase:
+    """One file, for a program that brings a key: as long as whoever made the key may see the export."""
+    found = scripts.opened(key)
+    user = (
+        User.objects.filter(pk=found.user_id, is_active=True).first()
+        if found and found.export_id == export_id
+        else None
+    )
+    if user is None:
+        raise Http404
+    return _file(request, get_object_or_404(listing.visible_to(user), pk=export_id, status="done"), name)
+
+
+@never_cache
+@require_safe
+def script(request: SignedIn, export_id: UUID) -> HttpResponse:
+    """A program that fetches all files of it on another machine."""
     export = _own(request, export_id, status="done")
+    origin = settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
+    text = scripts.script(export, request.user.pk, origin, _name(export))
+    headers = {
+        "Content-Disposition": content_disposition_header(as_attachment=True, filename=f"{_name(export)}.sh")
+        or "attachment"
+    }
+    return HttpResponse(text, content_type="text/x-shellscript; charset=utf-8", headers=headers)
+
+
+def _file(request: HttpRequest, export: Export, name: str) -> HttpResponseBase:
     facts = next((found for found in export.files.all() if found.name == name), None)
     if facts is None:
         raise Http404
@@ -128,7 +168,13 @@ def _own(request: SignedIn, export_id: UUID, **conditions: str) -> Export:
 
 def _box(request: SignedIn, export: Export) -> HttpResponse:
     run = get_object_or_404(runs_of(request.user), pk=export.candidate.run_id)
-    return render(request, "exports/_box.html", {"export": export, "candidate": export.candidate, "run": run})
+    context = {"export": export, "candidate": export.candidate, "run": run}
+    if export.kind != "folder":
+        return render(request, "exports/_form.html", context)
+    answer = render(request, "exports/_box.html", context)
+    if export.status == "done" and request.method == "GET":  # what was waited for changes other parts of the page
+        answer.headers["HX-Refresh"] = "true"
+    return answer
 
 
 def _back(request: SignedIn, page: str) -> str:
@@ -142,4 +188,5 @@ def _page(export: Export) -> str:
 
 def _name(export: Export) -> str:
     """What the folder is called at its new home."""
-    return slugify(f"{export.candidate.run.name} {export.candidate.name}".replace(".", "-")) or str(export.pk)
+    kind = "" if export.kind == "folder" else f" {export.kind} {export.variant}"
+    return slugify(f"{export.candidate.run.name} {export.candidate.name}{kind}".replace(".", "-")) or str(export.pk)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -48,10 +47,7 @@ class Adoption(models.Model):
     @property
     def export(self) -> Export | None:
         """What is built of the candidate; None when that was never asked for, or is asked for anew."""
-        try:
-            return self.candidate.export
-        except ObjectDoesNotExist:
-            return None
+        return Export.objects.filter(candidate=self.candidate_id, kind="folder").first()
 
     @property
     def state(self) -> AdoptionState:
@@ -65,7 +61,10 @@ class Adoption(models.Model):
     @property
     def reason(self) -> str:
         """Why it failed."""
-        return self.failure or (self.export.failure if self.export else "")
+        if self.failure:
+            return self.failure
+        export = self.export
+        return export.failure if export else ""
 
 
 class Sequel(models.Model):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils.text import slugify
@@ -49,7 +48,9 @@ def go_on() -> list[UUID]:
 
 
 def _unregistered() -> QuerySet[Adoption]:
-    return Adoption.objects.filter(parent=None, failure="", candidate__export__status="done")
+    return Adoption.objects.filter(
+        parent=None, failure="", candidate__exports__kind="folder", candidate__exports__status="done"
+    )
 
 
 def _ready() -> QuerySet[Sequel]:
@@ -128,7 +129,7 @@ def _alone_at(pk: int) -> Iterator[bool]:
 
 def _registered(candidate: Candidate) -> Parent:
     """The export's folder in the library of the run's owner."""
-    folder = Path(settings.DATA_DIR) / "exports" / str(candidate.export.pk)
+    folder = candidate.exports.get(kind="folder").folder
     parent = register_parent(candidate.run.owner, folder, _free_name(candidate, folder))
     parent.summary = f"{candidate.name} of the run “{candidate.run.name}”."
     parent.save(update_fields=["summary"])

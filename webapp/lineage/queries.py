@@ -74,6 +74,6 @@ def sequel_of(run: Run, user: User) -> Sequel | None:
 
 def _shown(user: User) -> QuerySet[Sequel]:
     """Each says whether this person `may_open` its run."""
-    related = ("first__winner", "run", "adoption__candidate__export", "adoption__parent")
+    related = ("first__winner", "run", "adoption__candidate", "adoption__parent")
     may_open = Exists(runs_of(user).filter(pk=OuterRef("run")))
     return Sequel.objects.select_related(*related).annotate(may_open=may_open)

@@ -94,7 +94,7 @@ def call_off(request: SignedIn, run_id: UUID) -> HttpResponse:
 
 def _adoption(candidate: Candidate) -> Adoption | None:
     rows = Adoption.objects.filter(candidate=candidate).exclude(parent__hidden_at__isnull=False)
-    return rows.select_related("candidate__export").first()
+    return rows.select_related("candidate").first()
 
 
 def _sequel(request: SignedIn, run: Run) -> Sequel:

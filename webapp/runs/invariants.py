@@ -72,7 +72,7 @@ INVARIANTS: Final = (
         """
         SELECT wanted.relation || ' lacks the trigger ' || wanted.name
           FROM (VALUES ('runs_evaluation', 'terminal_is_final'), ('exports_export', 'terminal_is_final'),
-                       ('trials_trial', 'terminal_is_final'), ('runs_event', 'event_is_final')) wanted (relation, name)
+                       ('trials_trial', 'terminal_is_final'), ('exports_push', 'terminal_is_final'), ('runs_event', 'event_is_final')) wanted (relation, name)
          WHERE NOT EXISTS (SELECT FROM pg_trigger t
                             WHERE t.tgrelid = wanted.relation::regclass AND t.tgname = wanted.name AND t.tgenabled = 'O')
         """,

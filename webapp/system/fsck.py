@@ -140,7 +140,8 @@ def _unclaimed() -> Iterator[Problem]:
 def _build_again(export: Export) -> None:
     """Pending anew under the same name: recipes are exact, so workers build the same model."""
     if Export.objects.select_for_update().filter(pk=export.pk, status="done").delete()[0]:
-        Export.objects.create(pk=export.pk, owner_id=export.owner_id, candidate_id=export.candidate_id)
+        wanted = {"candidate_id": export.candidate_id, "kind": export.kind, "variant": export.variant}
+        Export.objects.create(pk=export.pk, owner_id=export.owner_id, **wanted)
 
 
 def _move_aside(path: Path) -> None:

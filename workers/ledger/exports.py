@@ -7,7 +7,7 @@ visible, while the row is locked, so a holder who lost the lease can neither pub
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from webapp.exports.models import Export, ExportFile
 from webapp.leases import LEASE, MAX_ATTEMPTS
 from webapp.runs import versions
 from webapp.runs.models import Candidate
-from workers import failures
+from workers import failures, texts
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger.claims import Lease, held
@@ -91,8 +91,8 @@ def report_export(claim: ExportClaim, stage: str, share: float) -> None:
 
 @around("export")
 @transaction.atomic
-def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
-    """Publish the folder and its files. False when fenced: the partial folder is removed."""
+def finish_export(claim: ExportClaim, files: Sequence[FileFacts], checks: Mapping[str, Any] | None = None) -> bool:
+    """Publish the folder and its files, with what was found out about them. False when fenced: the partial folder is removed."""
     export = held(claim.lease).select_for_update().first()
     if export is None:
         shutil.rmtree(claim.partial, ignore_errors=True)
@@ -105,7 +105,8 @@ def finish_export(claim: ExportClaim, files: Sequence[FileFacts]) -> bool:
         ExportFile(export=export, name=f.name, n_bytes=f.n_bytes, sha256=f.sha256) for f in files
     )
     n_bytes = sum(file.n_bytes for file in files)
-    held(claim.lease).update(status="done", lease_until=None, finished=Now(), stage="", progress=1.0, n_bytes=n_bytes)
+    found = {"n_bytes": n_bytes, "checks": texts.clean_json(checks or {})}
+    held(claim.lease).update(status="done", lease_until=None, finished=Now(), stage="", progress=1.0, **found)
     return True
 
 

@@ -30,7 +30,7 @@ def purge_deleted() -> int:
 
     Runs stay whose models were built, until `repairs.sweep_exports` has removed these, and those whose models are parents of others.
     """
-    needed = Q(candidates__export__status__in=("pending", "leased", "done")) | Q(
+    needed = Q(candidates__exports__status__in=("pending", "leased", "done")) | Q(
         candidates__adoption__parent__isnull=False
     )
     unneeded = Run.objects.filter(deleted_at__lt=Now() - PURGED_AFTER).exclude(needed).order_by("deleted_at")

@@ -78,7 +78,7 @@ def test_pressing_use_as_parent_asks_for_the_model_and_shows_how_far_it_is(
     assert f'action="{address(candidate)}"' in page
     assert owner_client.post(address(candidate)).url == address(candidate)
     assert Adoption.objects.get().candidate == candidate
-    assert (candidate.export.status, candidate.export.owner) == ("pending", candidate.run.owner)
+    assert (candidate.exports.get().status, candidate.exports.get().owner) == ("pending", candidate.run.owner)
     assert "Waiting for a worker" in owner_client.get(address(candidate)).content.decode()
 
 

@@ -146,7 +146,7 @@ def test_a_download_that_an_editor_asks_for_is_the_owners(run: Run, member: User
     member_client.post(reverse("exports:start", args=[run.pk, candidate.pk]))
     member.delete()
     candidate.refresh_from_db()
-    assert candidate.export.owner == run.owner
+    assert candidate.exports.get().owner == run.owner
 
 
 def test_a_page_names_no_run_that_is_not_shared(

@@ -18,6 +18,7 @@ from merging.mergekit import to_yaml
 from merging.recipes import Recipe
 from webapp.accounts.requests import SignedIn
 from webapp.addresses import one_of
+from webapp.exports.panels import panels
 from webapp.library.actions import key_of
 from webapp.lineage.queries import open_origins
 from webapp.marks import queries as marks
@@ -40,7 +41,7 @@ FULL_OF: Final = {"search": "full"}
 def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     """The page; `?recipe=json` or `?recipe=yaml` answers with the recipe as a file, `?part=standing` with the scores alone."""
     run = get_object_or_404(runs_of(request.user), pk=run_id)
-    candidates = run.candidates.select_related("generation", "export", "adoption__parent")
+    candidates = run.candidates.select_related("generation", "adoption__parent")
     candidate = get_object_or_404(candidates.defer("adoption__parent__inventory"), pk=candidate_id)
     recipe = Recipe.from_json(candidate.recipe)
     if "recipe" in request.GET:
@@ -74,7 +75,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         "afterwards": story.afterwards(candidate, request.user),
         "attempts": story.attempts(candidate),
         "health": _health(found),
-        "export": getattr(candidate, "export", None),
+        **panels(run, candidate, request.user),
         **_answers(request, run, config, found),
     }
     return render(request, "runs/candidate.html", context)

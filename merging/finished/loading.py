@@ -1,0 +1,68 @@
+"""A program of its own that loads a finished folder as any user of transformers would, and asks it a few things. Imports torch.
+
+It runs apart, started by `after`, because a load may take more memory than there is, and what is found is what a fresh process finds. It
+may write no file.
+
+In: `{"folder", "prompts", "n_tokens", "memory"}` as JSON. Out: `{"said": [{"is_finite", "text"}], "n_parameters"}` or `{"error"}`.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def limit(memory: int) -> None:
+    """From here on: so many bytes of its own, and no byte written to a file."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def answers(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Loads the folder and completes each prompt greedily."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    here = {"local_files_only": True, "trust_remote_code": False}
+    tokenizer = AutoTokenizer.from_pretrained(asked["folder"], **here)
+    model, found = AutoModelForCausalLM.from_pretrained(asked["folder"], dtype="auto", output_loading_info=True, **here)
+    if wrong := [f"{kind.replace('_', ' ')}: {sorted(map(str, names))[:3]}" for kind, names in found.items() if names]:
+        return {"error": f"the library does not find all tensors as the configuration wants them; {'; '.join(wrong)}"}
+    said = []
+    with torch.inference_mode():
+        for prompt in asked["prompts"]:
+            rows = tokenizer(
+                prompt, return_tensors="pt", add_special_tokens=not prompt.startswith(tokenizer.bos_token or "\0")
+            )
+            ids = rows["input_ids"]
+            is_finite, first = True, ids.shape[1]
+            for _ in range(asked["n_tokens"]):
+                logits = model(ids).logits
+                is_finite = is_finite and bool(logits.isfinite().all())
+                ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+                if int(ids[0, -1]) == tokenizer.eos_token_id:
+                    break
+            said.append({"is_finite": is_finite, "text": tokenizer.decode(ids[0, first:], skip_special_tokens=True)})
+    return {"said": said, "n_parameters": model.num_parameters()}
+
+
+def main() -> None:
+    """See the file's own words."""
+    asked = json.load(sys.stdin)
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    limit(asked["memory"])
+    try:
+        answer = answers(asked)
+    except Exception as error:  # whatever a library may raise at a folder
+        answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000]}
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
