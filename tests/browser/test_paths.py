@@ -40,7 +40,7 @@ def write(run: Run, more: Callable[[Writer], None]) -> None:
     n = run.evaluations.filter(split="search", candidate__kind="evolved").count()
     writer = Writer(run, random.Random(n), 50, timezone.now(), seq=run.next_seq - 1, number=n)
     more(writer)
-    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    writer.flush()
     hint = {"type": "run.events", "seq": writer.seq}
     in_thread(lambda: async_to_sync(get_channel_layer().group_send)(events.group_name(run.pk), hint))
 

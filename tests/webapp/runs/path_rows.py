@@ -92,7 +92,7 @@ def make_path_run(
         make_path_generation(writer, number, population)
     if ending:
         end(writer, references)
-    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    writer.flush()
     run.refresh_from_db()
     return run
 
@@ -130,5 +130,5 @@ def score_probes(run: Run, whole: Candidate, skills: Sequence[float | None]) -> 
         if skill is not None:
             Evaluation.objects.filter(candidate=probe).delete()
             writer.score(probe, "probe", skill)
-    Run.objects.filter(pk=run.pk).update(next_seq=writer.seq + 1)
+    writer.flush()
     run.refresh_from_db()
