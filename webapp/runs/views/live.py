@@ -160,11 +160,11 @@ def _people(run: Run, user: User) -> dict[str, Any]:
 def _visible(request: SignedIn, run_id: UUID) -> Run:
     """With what the page says of it in a word: whether it is shared, when its newest event was, and what its downloads take."""
     runs = runs_of(request.user).select_related("winner", "owner")
-    built = Candidate.objects.filter(run=OuterRef("pk"), export__status="done").order_by().values("run")
+    built = Candidate.objects.filter(run=OuterRef("pk"), exports__status="done").order_by().values("run")
     told = Event.objects.filter(run=OuterRef("pk")).order_by("-seq")
     annotated = runs.annotate(
         is_shared=Exists(Share.objects.filter(run=OuterRef("pk"))),
-        downloads=Subquery(built.annotate(n=Sum("export__n_bytes")).values("n")),
+        downloads=Subquery(built.annotate(n=Sum("exports__n_bytes")).values("n")),
         newest=Subquery(told.values("created")[:1]),
     )
     return get_object_or_404(annotated, pk=run_id)
