@@ -158,15 +158,16 @@ def _browsers() -> Iterator[tuple[tuple[str, int], float]]:
         below = children.get(waiting.pop(), [])
         waiting += below
         for pid in below:
-            words = _command(pid)
+            words = _words(pid)
             if "chrom" in words[0] or "headless" in words[0]:
                 kinds = [word.removeprefix("--type=") for word in words if word.startswith("--type=")]
                 yield (kinds[0] if kinds else "browser", pid), seconds[pid]
 
 
-def _command(pid: int) -> list[str]:
+def _words(pid: int) -> list[str]:
+    """What a process was started with; Chromium's children write it as one line."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").split(" ")
     except (FileNotFoundError, ProcessLookupError):
         return [""]
 
