@@ -1,7 +1,8 @@
 """Files of a model folder, opened without trusting the folder: regular files that lie in it, and nothing else. No torch.
 
-A snapshot in the Hub's cache consists of links into the cache's own `blobs`; they are followed. Every other way out is
-refused: `merges.txt` as a link to `/proc/self/environ` would be copied into each model that is built.
+A snapshot in the Hub's cache consists of links into the cache's own `blobs`, some of which are links into one store for all
+models of the cache; they are followed. Every other way out is refused: `merges.txt` as a link to `/proc/self/environ` would
+be copied into each model that is built.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 def blob_name(path: Path) -> str:
     """The name that the Hub's cache gave to a file's content, which is a hash of it; "" for a file that is no such link."""
-    place = _place(path)
-    return place.name if place.parent == _blobs(path) else ""
+    _place(path)
+    return _blob(path).name if path.is_symlink() and _blob(path).parent == _blobs(path) else ""
 
 
 def _place(path: Path) -> Path:
@@ -73,12 +74,24 @@ def _place(path: Path) -> Path:
     if not path.is_symlink():
         return path
     folder, place = Path(os.path.realpath(path.parent)), Path(os.path.realpath(path))
-    if place.is_relative_to(folder) or place.parent == _blobs(path):
+    if place.is_relative_to(folder) or place.parent == _blobs(path) or _is_shared(path, place):
         return place
     raise ParentError(
         f"{path.name} in {path.parent} is a link out of the folder, to {place}; expected a file, or a link into the "
         "cache of the Hub: copy the file into the folder"
     )
+
+
+def _blob(path: Path) -> Path:
+    """Where a link leads first."""
+    folder = Path(os.path.realpath(path.parent))
+    return Path(os.path.normpath(folder / os.readlink(path)))
+
+
+def _is_shared(path: Path, place: Path) -> bool:
+    """Whether a link leads to a blob of its cache, and this to the store that all models of the cache share."""
+    blobs = _blobs(path)
+    return blobs is not None and _blob(path).parent == blobs and place.parent.parent == blobs.parent.parent / BLOBS
 
 
 def _blobs(path: Path) -> Path | None:

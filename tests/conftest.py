@@ -56,6 +56,13 @@ def cheap_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_hub() -> Iterator[None]:
+    """The Hub is asked by no test; whoever asks without a fake one is refused at once."""
+    with override_settings(HUB_URL="http://127.0.0.1:9"):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
     """What the site keeps in its cache for some seconds is about rows that were there before."""

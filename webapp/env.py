@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from merging.benchmarks.harness import OFFLINE, TRUE
 from merging.engines import EngineName
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
@@ -70,6 +71,27 @@ def n_cpu_workers() -> int:
     if not (chosen.isascii() and chosen.isdigit() and 1 <= int(chosen) <= n_cores):
         raise SetupError(f"PROGENY_CPU_WORKERS is {chosen!r}, expected a number from 1 to {n_cores}, the cores here")
     return int(chosen)
+
+
+def offline() -> bool:
+    """PROGENY_OFFLINE, or any of the switches that libraries know; one of them sets all, for this process and those that it starts."""
+    is_offline = flag("PROGENY_OFFLINE") or any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE)
+    if is_offline:
+        os.environ.update(dict.fromkeys(OFFLINE, "1"))
+    return is_offline
+
+
+def hub_url() -> str:
+    """HF_ENDPOINT: the Hub's address without a slash at its end."""
+    address = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+        raise SetupError(f"HF_ENDPOINT is {address!r}, expected an address such as https://huggingface.co")
+    return address
+
+
+def hub_cache(data: Path) -> Path:
+    """HF_HUB_CACHE: where models of the Hub are kept, in its own library's layout."""
+    return Path(os.environ.get("HF_HUB_CACHE") or data / "hub" / "cache").expanduser().resolve()
 
 
 def log_form() -> LogForm:

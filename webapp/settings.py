@@ -12,6 +12,9 @@ PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thre
 PROGENY_LOG          json for log records that machines read; text by default
 PROGENY_METRICS_TOKEN  what Prometheus brings to /metrics; without one only staff may read it
 PROGENY_LLAMA_CPP    folder of a llama.cpp checkout, for GGUF files, where its programs are not on the PATH
+PROGENY_OFFLINE      1 where there is no network: the Hub is never asked, by no process, and everything that is here works
+HF_HUB_CACHE         an existing cache of the Hub's, used where it is; one in the data folder by default
+HF_ENDPOINT          another Hub than huggingface.co, such as a mirror
 PROGENY_ACCEL        1 where nginx is in front as in nginx.conf: it sends the files of downloads itself
 PROGENY_DEBUG        1 for work on Progeny itself: tracebacks in the page, static files read anew
 """
@@ -74,6 +77,7 @@ INSTALLED_APPS = [
     "webapp.library",
     "webapp.runs",
     "webapp.exports",
+    "webapp.hub",
     "webapp.lineage",
     "webapp.marks",
     "webapp.sharing",
@@ -185,6 +189,10 @@ WHITENOISE_IMMUTABLE_FILE_TEST = (lambda path, url: False) if DEBUG else (lambda
 
 METRICS_TOKEN = env.metrics_token()
 
+# The Hub. The libraries that ask it read their switches when they are imported, here and in every process that is started from here.
+OFFLINE = env.offline()
+HUB_URL = env.hub_url()
+HUB_CACHE = env.hub_cache(DATA_DIR)
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"

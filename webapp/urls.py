@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("webapp.library.urls")),
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.exports.urls")),
+    path("", include("webapp.hub.urls")),
     path("", include("webapp.lineage.urls")),
     path("", include("webapp.marks.urls")),
     path("", include("webapp.sharing.urls")),

@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from webapp.env import BASE_DIR
+from webapp.hub import downloads, similarities
+from webapp.hub.models import Download, Similarity
+from webapp.library import fetches
+from webapp.library.models import Fetch
 from workers.ledger import claims
+from workers.ledger.aside import Requests
 from workers.ledger.claims import Lease
-from workers.ledger.fetches import claim_fetch, give_back_fetch, lose_fetch
 
 END_SECONDS: Final = 5.0
 
@@ -40,8 +44,22 @@ def by_command(name: str) -> Callable[[Lease], Sequence[str]]:
     return lambda lease: (*program, str(lease.pk), str(lease.token))
 
 
-FETCH: Final = Errand(claim_fetch, give_back_fetch, lose_fetch, by_command("fetch"))
+def errand(requests: Requests, command: str) -> Errand:
+    """Of rows that a command carries out."""
+    return Errand(requests.claim, requests.give_back, requests.lose, by_command(command))
+
+
+WITHOUT_A_WORD: Final = "ended without a word, several times. Look into the log."
+FETCH: Final = errand(Requests(Fetch, fetches.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "fetch")
 """Tasks of the harness."""
+DOWNLOAD: Final = errand(
+    Requests(Download, downloads.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "download"
+)
+"""Models of the Hub."""
+COMPARE: Final = errand(
+    Requests(Similarity, similarities.fail, f"The process that compared them {WITHOUT_A_WORD}"), "compare_parents"
+)
+"""Task vectors of two models."""
 
 
 class Aside:

@@ -86,6 +86,21 @@ library:benchmark_task_requests    GET     in        200    200    200    200   
 library:benchmark_task_request     POST    in        302    302    302    302   302
 library:benchmark_task_forget      POST    in        404    404    404    302   404
 
+hub:find                           GET     in        200    200    200    200   200
+hub:results                        GET     in        200    200    200    200   200
+hub:model                          GET     in        200    200    200    200   200
+hub:look                           GET     in        200    200    200    200   200
+hub:fit                            GET     in        200    200    200    200   200
+hub:pack                           POST    in        302    302    302    302   302
+hub:start                          POST    in        302    302    302    302   302
+hub:downloads                      GET     in        200    200    200    200   200
+hub:pause                          POST    in        404    404    404    302   404
+hub:resume                         POST    in        404    404    404    302   404
+hub:cancel                         POST    in        404    404    404    302   404
+hub:similarity                     GET     in        200    200    200    200   200
+hub:similarity                     POST    in        200    200    200    200   200
+hub:similarity_state               GET     in        404    404    404    200   404
+hub:similarity_data                GET     in        404    404    404    200   404
 trials:start                       GET     in        200    200    200    200   200
 trials:start                       POST    in        200    200    200    200   200
 trials:detail                      GET     in        404    404    404    200   404

@@ -21,9 +21,9 @@ from webapp.system import pills
 PAGES = (
     "/", "/?show=live", "/?show=ended", "/?q=sums", "/?page=2", "/runs/new/", "/models/", "/models/?model=1&model=2&model=3",
     "/benchmarks/", "/benchmarks/tasks/", "/benchmarks/tasks/requests/", "/account/", "/healthz", "/sign-in/",
-    "/trials/", "/exports/", "/exports/?show=ready", "/system/?tab=limits",
+    "/trials/", "/hub/", "/hub/downloads/", "/models/similarity/", "/exports/", "/exports/?show=ready", "/system/?tab=limits",
 )  # fmt: skip
-SECRETS = ("Paths of Japanese sums", "what follows", "secret_task", "sums.jsonl", "tried alone")
+SECRETS = ("Paths of Japanese sums", "what follows", "secret_task", "sums.jsonl", "tried alone", "secret/model")
 OWN_TOKEN = re.compile(r'(csrfmiddlewaretoken" value="|X-CSRFToken": "|name="key" value=")[^"]+')
 
 

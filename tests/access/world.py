@@ -18,6 +18,9 @@ from merging.recipes import passthrough_recipe
 from tests.webapp.exports.rows import built
 from tests.webapp.library.folders import model_folder, question_file
 from tests.webapp.runs.path_rows import make_path_run
+from webapp.hub.downloads import request_download
+from webapp.hub.models import Similarity
+from webapp.hub.names import Wanted
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Fetch
 from webapp.lineage.models import Sequel
@@ -33,6 +36,7 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "runs:new_import": {"text": "genome: {models: [a], merge_method: ties}\ntasks: [sums]"},
     "sharing:share": {"name": "member", "role": "viewer"},
     "library:benchmark_task_request": {"task": "", "metric": ""},
+    "hub:start": {"repo": "org/name"},
     "system:reclaim": {"older": "30"},
 }
 """What a form sends, where an empty one would be refused before anybody asks who sends it."""
@@ -102,6 +106,10 @@ def make_world(folder: Path) -> World:
         "trial_id": start(
             owner, passthrough_recipe(parent.model), [BenchmarkSpec.from_json(benchmark.spec)], "tried alone"
         ).pk,
+        "download_id": request_download(owner, Wanted("secret/model")).pk,
+        "similarity_id": Similarity.objects.create(owner=owner, base=parent, first=parent, second=parent).pk,
+        "author": "org",
+        "pack_name": "free",
         "form": "csv",
         "worker": Worker.objects.create(name="cpu0@here", started=LONG_AGO, seen=LONG_AGO).pk,
         "token": "no-token",

@@ -121,7 +121,7 @@ class Repo:
         """How many numbers its safetensors have, by dtype."""
         counts: dict[str, int] = {}
         for name, blob in commit.files.items():
-            if name.endswith(".safetensors"):
+            if name.endswith(".safetensors") and len(blob.content) > 8:
                 size = struct.unpack("<Q", blob.content[:8])[0]
                 for tensor, entry in json.loads(blob.content[8 : 8 + size]).items():
                     if tensor != "__metadata__":

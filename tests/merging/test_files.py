@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from merging.elements import as_tensor
 from merging.errors import MAX_CHARACTERS, ParentError
-from merging.files import open_regular, read_regular
+from merging.files import blob_name, open_regular, read_regular
 from merging.fingerprints import fingerprint
 from merging.headers import MAX_HEADER_BYTES, MAX_MARKS, read_header
 from merging.indexes import INDEX, SINGLE, TensorIndex, parent_facts
@@ -39,6 +39,22 @@ def test_a_snapshot_of_the_hub_s_cache_is_a_folder_like_any_other(tmp_path: Path
     entry = TensorIndex.open(snapshot)["lm_head.weight"]
     plain = TensorIndex.open(folder)["lm_head.weight"]
     assert np.array_equal(TensorReader().read(entry).words, TensorReader().read(plain).words)
+
+
+def test_a_blob_that_all_models_of_the_cache_share_is_a_file_like_any_other(tmp_path: Path) -> None:
+    snapshot = in_the_hub_s_cache(write_parent(tmp_path / "m"), tmp_path / "cache")
+    whole, name = fingerprint(snapshot), blob_name(snapshot / SINGLE)
+    blob = (snapshot / SINGLE).resolve()
+    shared = blob.parent.parent.parent / "blobs" / "ab" / ("ab" * 32)
+    shared.parent.mkdir(parents=True)
+    blob.rename(shared)
+    blob.symlink_to(os.path.relpath(shared, blob.parent))
+    assert fingerprint(snapshot) == whole
+    assert blob_name(snapshot / SINGLE) == name == blob.name
+    blob.unlink()
+    blob.symlink_to(tmp_path / "m" / SINGLE)
+    with pytest.raises(ParentError, match="link out of the folder"):
+        open_regular(snapshot / SINGLE)
 
 
 def test_a_folder_that_is_a_link_and_a_link_inside_it_are_followed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from merging.errors import ParentError
 from webapp.accounts.requests import SignedIn
+from webapp.hub.models import Source
 from webapp.library import actions, profiles
 from webapp.library.fit import MOST, Matrix, Pair, fit_of, matrix_of, pairs_of
 from webapp.library.forms import ParentForm
@@ -66,6 +67,7 @@ def parent(request: SignedIn, parent_id: int) -> HttpResponse:
         "licence": licence_of_model(row),
         "ancestors": profiles.ancestors_of(row, request.user),
         "origin": open_origins([row.folder], request.user).get(row.folder),
+        "source": Source.objects.filter(parent=row).first(),
         "baselines": profiles.baselines_of(row, request.user),
         "n_runs": runs.count(),
         "runs": runs.only("name", "state")[: profiles.N_RUNS],
