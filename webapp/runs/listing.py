@@ -124,8 +124,8 @@ class Facet:
 
 def facets(runs: QuerySet[Run]) -> tuple[list[Facet], list[Facet]]:
     """By state, `SHOWN` and what is archived, and by whose they are, `OWNERS`: one query. `runs` are those of `sharing.access.runs_of`."""
-    is_archived = Q(archived_at__isnull=False)
-    counted = runs.annotate(is_archived=is_archived).order_by().values_list("state", "is_own", "is_archived")
+    marked = runs.annotate(is_archived=Q(archived_at__isnull=False)).order_by()
+    counted = marked.values_list("state", F("is_own"), F("is_archived"))
     rows = [
         (ARCHIVED if is_archived else state, "mine" if is_own else "shared", n)
         for state, is_own, is_archived, n in counted.annotate(n=Count("pk"))
