@@ -1,6 +1,6 @@
-"""Every screen with 1,000 runs, one of them of 10,000 candidates: how soon it is there, and how much is sent for it.
+"""Every screen with 1,000 runs, one of them of 10,000 candidates, and 1,000 models: how soon it is there, and how much is sent for it.
 
-    .venv/bin/python -m benchmarks.screens [candidates] [samples] [runs]
+    .venv/bin/python -m benchmarks.screens [candidates] [samples] [runs and models]
 
 Postgres, Valkey and the web server are those of `./progeny up`, with its compression. Chromium opens each screen with nothing kept from
 before; shown are the median of five and the slowest. "First paint" is the first contentful paint after the address was asked for; "sent" is
@@ -60,8 +60,10 @@ def main(n_candidates: int, n_samples: int, n_runs: int) -> None:
 
 
 def addresses(run: Any, candidates: list[Any]) -> Mapping[str, str]:
-    """Where each screen is, for a run and two of its candidates or more, the best first."""
+    """Where each screen is, for a run and two of its candidates or more, the best first; with the first model and benchmark there are."""
     from django.urls import reverse
+
+    from webapp.library.models import Benchmark, Parent
 
     compared = "&".join(f"c={candidate.pk}" for candidate in candidates)
     return {
@@ -75,10 +77,14 @@ def addresses(run: Any, candidates: list[Any]) -> Mapping[str, str]:
         "genes": reverse("analysis:genes", args=[run.pk]),
         "genealogy": reverse("lineage:genealogy", args=[run.pk]),
         "models": reverse("library:parents"),
+        "model": reverse("library:parent", args=[Parent.objects.all()[0].pk]),
         "benchmarks": reverse("library:benchmarks"),
+        "benchmark": reverse("library:benchmark", args=[Benchmark.objects.all()[0].pk]),
+        "trials": reverse("trials:start"),
         "new run": reverse("runs:new"),
         "exports": reverse("exports:list"),
         "system": reverse("system:page"),
+        "storage": reverse("system:page") + "?tab=storage",
         "workers": reverse("system:page") + "?tab=workers",
         "account": reverse("accounts:account"),
     }
@@ -111,6 +117,7 @@ def _world(n_candidates: int, n_samples: int, n_runs: int) -> tuple[Mapping[str,
     owner = User.objects.create_user("owner")
     run, best = fill(owner, n_candidates, n_samples)
     _others(run, n_runs - 1)
+    _models(owner, n_runs)
     others = list(run.candidates.filter(kind="evolved").exclude(pk=best.pk).order_by("-pk")[:1])
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(owner)
@@ -147,6 +154,25 @@ def _others(run: Any, n_runs: int) -> None:
                        **(shares if split == "search" else {**shares, "fitness": None}))
             for candidate in made for split in ("search", "final")
         )  # fmt: skip
+
+
+def _models(owner: Any, n_models: int) -> None:
+    """Models that are registered, beside those of the demo; nobody reads their files."""
+    from webapp.library.models import Parent
+
+    facts = {
+        "model_type": "llama",
+        "n_layers": 4,
+        "hidden_size": 128,
+        "vocab_size": 600,
+        "n_parameters": 750_000,
+        "n_bytes": 3_000_000,
+    }
+    Parent.objects.bulk_create(
+        Parent(owner=owner, name=f"org/model-{i}", title=f"org/model-{i}", folder=f"/nowhere/{i}", fingerprint=f"blake3:{i}",
+               dtype="float32", **facts)
+        for i in range(n_models)
+    )  # fmt: skip
 
 
 def _measure(screens: Mapping[str, str], client: Any, web: Web) -> None:
