@@ -60,8 +60,9 @@ function hear(frame) {
 
 /** Below the empty chart: no longer that a worker is awaited when one is at work. */
 function sayWhatIsAwaited(said) {
+  if (said.hidden) return; // a dot stays: to hide it again would have the page laid out anew
   said.hidden = history.dots.length > 0;
-  if (!said.hidden && history.state === "running") said.textContent = said.dataset.onceStarted;
+  if (history.state === "running") said.textContent = said.dataset.onceStarted;
 }
 
 /** Nothing more will happen: show the last parts and hang up. While something is still measured of an ended run, listen on. */
