@@ -22,6 +22,7 @@ TORCH_FILES = {
     "merging.embeddings",
     "merging.engines.transformers",
     "merging.engines.vllm",
+    "merging.finished.loading",
     "merging.harness.adaptor",
     "merging.harness.asking",
     "merging.harness.freezing",
@@ -151,6 +152,7 @@ def test_the_web_process_loads_no_torch() -> None:
     assert loaded & (MODEL_SIDE | {"workers"}) == set()
 
 
+@pytest.mark.slow
 def test_merging_loads_no_django_and_without_its_torch_files_no_torch() -> None:
     """In one process, because importing all of it takes most of this file's time."""
     every = [module for module, _ in modules("merging") if module != "merging.kernels.tiles"]  # which needs triton

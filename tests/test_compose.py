@@ -108,6 +108,7 @@ def test_prepare_makes_the_tables_and_says_where_to_sign_in_first(tmp_path: Path
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_web_answers_its_own_healthcheck(tmp_path: Path) -> None:
     port = free_port()
     check = here(COMPOSE["services"]["web"]["healthcheck"]["test"][1:], port)
@@ -120,6 +121,7 @@ def test_web_answers_its_own_healthcheck(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_each_worker_takes_a_device_of_its_own(tmp_path: Path) -> None:
     with running("worker", tmp_path / "first.log"):
         wait_for(lambda: " ready." in (tmp_path / "first.log").read_text(), "the first worker is ready", 60)

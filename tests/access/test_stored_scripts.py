@@ -190,6 +190,7 @@ def test_a_run_its_candidates_and_their_answers(stage: Stage, run: Run, owner: U
     stage.show(reverse("lineage:as_parent", args=[run.pk, candidate.pk]))
 
 
+@pytest.mark.slow
 def test_messages_after_a_button(stage: Stage, owner: User) -> None:
     for name in names():
         Run.objects.create(owner=owner, name=name, state="done", config={}, config_digest="", seed=1, budget=9)

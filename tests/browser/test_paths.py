@@ -100,7 +100,7 @@ def test_pointing_at_a_column_says_its_hop(watched: Any) -> None:
     assert watched.locator(".route [data-said]").inner_text() == hop.get_attribute("data-words")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_a_long_route_scrolls_in_itself_on_a_phone(
     live_app: str, owner: User, owner_client: Client, page: Any, scheme: str
 ) -> None:
@@ -182,7 +182,7 @@ def answer_one(run: Run, whole: Any) -> None:
     write(run, lambda writer: writer.score(probe, "probe", 0.0))
 
 
-@pytest.mark.parametrize("state", ["running", "done"])
+@pytest.mark.parametrize("state", ["running", pytest.param("done", marks=pytest.mark.slow)])
 def test_bars_grow_as_answers_come_also_after_the_end(
     live_app: str, owner: User, owner_client: Client, page: Any, state: str
 ) -> None:
@@ -215,7 +215,7 @@ def test_the_keyboard_walks_along_the_bars(watched: Any, run: Run, owner_client:
     assert section.locator("[data-said]").inner_text() == "layer 3: on its way"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_bars_fit_a_phone(live_app: str, owner: User, owner_client: Client, page: Any, scheme: str) -> None:
     run = make_path_run(owner, n_generations=1, n_layers=32, repeats=3)
     for whole in (parent_of(run), best_of(run)):
@@ -248,7 +248,7 @@ def test_two_routes_are_chosen_and_walked_apart(live_app: str, run: Run, owner_c
     assert abs(x[0] - x[1]) < 0.5  # every path begins with A's first layer: one above the other
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_two_long_routes_fit_a_phone(live_app: str, owner: User, owner_client: Client, page: Any, scheme: str) -> None:
     run = make_path_run(owner, n_generations=1, n_layers=32, repeats=3)
     page.set_viewport_size({"width": 360, "height": 740})

@@ -58,6 +58,7 @@ def test_an_empty_chart_says_what_is_awaited(live_app: str, owner: User, owner_c
     said.get_by_text("The parents are measured first: they are the bar to beat.").wait_for()
 
 
+@pytest.mark.slow
 def test_route_map_and_bars_of_a_real_search(
     live_app: str, worker_process: Child, owner: User, owner_client: Client, page: Any
 ) -> None:

@@ -32,8 +32,8 @@ def house(owner: User, tmp_path: Path) -> House:
 @pytest.mark.parametrize(
     ("size", "scheme"),
     [
-        ("wide", "light"),
         ("phone", "dark"),
+        pytest.param("wide", "light", marks=pytest.mark.slow),
         pytest.param("wide", "dark", marks=pytest.mark.slow),
         pytest.param("phone", "light", marks=pytest.mark.slow),
     ],

@@ -94,6 +94,7 @@ def test_rows_say_by_how_many_places_they_have_moved(watched: Any, run: Run) -> 
     assert moved.get_attribute("title") == "down 1 place" and watched.locator(".moved[data-way=up]").count() == 0
 
 
+@pytest.mark.slow
 def test_a_page_that_was_silent_for_seven_seconds_still_hears(watched: Any, run: Run) -> None:
     watched.wait_for_timeout(7_500)
     wait_for_dots(watched, score_one(run), 5_000)
@@ -317,6 +318,7 @@ PAYLOADS = (
 )
 
 
+@pytest.mark.slow
 def test_names_and_completions_never_run(watched: Any, run: Run) -> None:
     dialogs: list[Any] = []
     watched.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
@@ -336,7 +338,7 @@ def test_names_and_completions_never_run(watched: Any, run: Run) -> None:
     assert dialogs == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_page_is_wider_than_a_phone(
     live_app: str, owner: User, owner_client: Client, page: Any, scheme: str
 ) -> None:

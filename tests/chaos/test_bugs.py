@@ -42,6 +42,7 @@ def play(stage: Stage, prepare: Callable[[], None]) -> None:
     stage.judge(faults=3)
 
 
+@pytest.mark.slow
 def test_without_a_bug_nothing_is_caught(stage: Stage) -> None:
     play(stage, lambda: None)
 

@@ -52,6 +52,7 @@ def test_a_configuration_larger_than_its_tensors_is_refused(folder: Path, edit: 
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_to_score_a_model_that_lies_takes_no_memory(folder: Path, edit: Edit, tmp_path: Path) -> None:
     import shutil
 

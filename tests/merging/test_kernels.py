@@ -33,7 +33,7 @@ OF_EACH = pytest.mark.parametrize("method", FUSED, ids=lambda method: method.nam
 # base, parents, result, target
 DTYPES = [
     (BF16, BF16, BF16, BF16),
-    (F32, F32, F32, F32),
+    pytest.param((F32, F32, F32, F32), marks=pytest.mark.slow),
     (F32, BF16, F16, F32),
     pytest.param((F16, F16, F16, F16), marks=pytest.mark.slow),
 ]

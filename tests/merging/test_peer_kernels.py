@@ -23,6 +23,8 @@ from tests.merging.models import bits
 from tests.merging.passes import elements, merge_on_cpu, name_of
 
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
+SLOWLY = [pytest.param(*dtypes, marks=pytest.mark.slow) for dtypes in ((F16, F16), (F32, BF16))]
+"""Each takes a machine that has never run them some seconds to compile."""
 OF_EACH = pytest.mark.parametrize("name", FAMILY)
 
 
@@ -66,7 +68,7 @@ def one_pass(
 
 
 @OF_EACH
-@pytest.mark.parametrize(("dtype", "result"), [(BF16, BF16), (F16, F16), (F32, BF16)], ids=str)
+@pytest.mark.parametrize(("dtype", "result"), [(BF16, BF16), *SLOWLY], ids=str)
 @pytest.mark.parametrize("normalize", [False, True])
 def test_a_pass_gives_the_bits_of_its_rule(name: str, dtype: torch.dtype, result: torch.dtype, normalize: bool) -> None:
     """Sums over whole tensors are torch's on either side, so these bits agree as well."""

@@ -92,6 +92,7 @@ def test_parents_in_folders_evolve_to_a_winner_with_final_scores(family: dict[st
 
 @pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_what_parents_share_evolves_along_gradients_for_parts_of_layers(
     family: dict[str, str], questions: Path
 ) -> None:
@@ -113,6 +114,7 @@ def path_choices(family: dict[str, str], questions: Path, parents: str = "a,b") 
 
 @pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_a_path_evolves_through_the_layers_of_two_folders(family: dict[str, str], questions: Path) -> None:
     out = StringIO()
     call_command("evolve", "--space", "path", *path_choices(family, questions), "--path-repeats", "2", stdout=out)
@@ -124,6 +126,7 @@ def test_a_path_evolves_through_the_layers_of_two_folders(family: dict[str, str]
 
 @pytest.mark.usefixtures("services", "worker")
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_the_winner_over_numbers_is_model_a_of_a_run_over_paths_that_follows_by_itself(
     family: dict[str, str], questions: Path
 ) -> None:

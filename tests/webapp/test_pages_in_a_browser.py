@@ -45,7 +45,7 @@ def choose(page: Any, *names: str) -> None:
         choice.locator("input").check()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_page_is_wider_than_a_phone(site: str, page: Any, owner: User, chosen: Library, scheme: str) -> None:
     make(owner)
     page.set_viewport_size({"width": 360, "height": 740})

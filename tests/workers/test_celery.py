@@ -63,6 +63,7 @@ def test_a_hundred_wake_ups_have_the_effect_of_one_and_it_ends_when_told(run: Ru
     assert worker.stopped is not None and not worker.ready
 
 
+@pytest.mark.slow
 def test_a_busy_worker_leaves_a_wake_up_to_an_idle_one(run: Run, owner: User, staff: Staff) -> None:
     staff.write_plan(a="slow once")
     start(staff, 2)
