@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from webapp.env import BASE_DIR
+from webapp.exports import pushing
+from webapp.exports.models import Push
 from webapp.hub import downloads, similarities
 from webapp.hub.models import Download, Similarity
 from webapp.library import fetches
@@ -60,6 +62,10 @@ COMPARE: Final = errand(
     Requests(Similarity, similarities.fail, f"The process that compared them {WITHOUT_A_WORD}"), "compare_parents"
 )
 """Task vectors of two models."""
+
+
+PUSH: Final = errand(Requests(Push, pushing.fail, f"The process that pushed it {WITHOUT_A_WORD}"), "push")
+"""Exports to the Hub."""
 
 
 class Aside:

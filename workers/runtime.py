@@ -2,9 +2,9 @@
 
 The two speak JSON, one object a line, over the child's standard input and output:
 
-    do    evaluate {id, recipe, split, asks, plan}    build {id, recipe, folder, texts}    try {id, recipe, asks}    cancel {id}
+    do    evaluate {id, recipe, split, asks, plan}    build {id, recipe, folder, texts, asks, gguf}    try {id, recipe, asks}    cancel {id}
     say   ready {device}   progress {id, stage, done, total}   evaluated {id, scores, positions, merge_seconds, evaluate_seconds}
-          built {id, files}   tried {id, tried, seconds}   failed {id, failure}   cancelled {id}
+          built {id, files, checks}   tried {id, tried, seconds}   failed {id, failure}   cancelled {id}
 
 End of input ends the child. A child that does not answer is killed: nothing it holds is worth anything.
 """

@@ -23,7 +23,7 @@ from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
 from workers import exporting, pipeline, spool
-from workers.aside import COMPARE, DOWNLOAD, FETCH, Aside
+from workers.aside import COMPARE, DOWNLOAD, FETCH, PUSH, Aside
 from workers.events import Publisher
 from workers.failpoints import failpoint
 from workers.ledger import claims, exports, generations, housekeeping, repairs, trials
@@ -51,7 +51,7 @@ class Supervisor:
         self._draining = threading.Lock()
         self._device = Device(device_command, self._nudge.set)
         self._bench = Bench(self._device, self._publisher, self._ending)
-        self._aside = [Aside(name, errand) for errand in (FETCH, DOWNLOAD, COMPARE)]
+        self._aside = [Aside(name, errand) for errand in (FETCH, DOWNLOAD, COMPARE, PUSH)]
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def start(self) -> None:

@@ -58,6 +58,12 @@ exports:detail                     GET     in        404    302    302    302   
 exports:zip                        GET     in        404    200    200    200   404
 exports:file                       GET     in        404    200    200    200   404
 exports:remove                     POST    in        404    403    403    302   404
+exports:script                     GET     in        404    200    200    200   404
+exports:keyed                      GET     404       404    404    404    404   404
+exports:licence                    POST    in        404    403    302    302   404
+exports:push                       POST    in        404    403    302    302   404
+exports:push_row                   GET     in        404    302    302    302   404
+exports:call_off                   POST    in        404    403    302    302   404
 
 lineage:as_parent                  GET     in        404    403    403    200   404
 lineage:as_parent                  POST    in        404    403    403    302   404

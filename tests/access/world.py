@@ -21,6 +21,7 @@ from tests.webapp.runs.path_rows import make_path_run
 from webapp.hub.downloads import request_download
 from webapp.hub.models import Similarity
 from webapp.hub.names import Wanted
+from webapp.exports.models import Push
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Fetch
 from webapp.lineage.models import Sequel
@@ -92,6 +93,9 @@ def make_world(folder: Path) -> World:
     Sequel.objects.create(first=run, name="what follows", config=run.config)
     candidates = list(run.candidates.filter(kind="evolved").order_by("index"))
     export = built(candidates[0], {"config.json": b"{}"})
+    push = Push.objects.create(
+        owner=owner, export=export, repo="owner/secret", n_bytes=2, status="failed", failure_kind="token"
+    )
     parent = register_parent(owner, model_folder(folder / "model"))
     benchmark = add_benchmark(owner, question_file(folder / "sums.jsonl"))
     things = {
@@ -100,6 +104,8 @@ def make_world(folder: Path) -> World:
         "share_id": shares["viewer"].pk,
         "export_id": export.pk,
         "name": "config.json",
+        "key": "no-key",
+        "push_id": push.pk,
         "parent_id": parent.pk,
         "benchmark_id": benchmark.pk,
         "fetch_id": Fetch.objects.create(owner=owner, task="secret_task").pk,

@@ -107,3 +107,8 @@ class PushForm(forms.Form):
         if not BRANCH.fullmatch(branch) or ".." in branch or branch.startswith("refs/"):
             raise ValidationError(f"“{branch}” cannot be a branch: expected letters, digits, dots and dashes.")
         return branch
+
+
+def said(form: forms.Form) -> str:
+    """What is wrong with a form, in one line."""
+    return " ".join(str(error) for errors in form.errors.values() for error in errors)

@@ -15,7 +15,7 @@ from webapp.accounts.requests import SignedIn
 from webapp.exports import listing
 from webapp.exports.actions import PushError, request_push
 from webapp.exports.actions import call_off as call_off_push
-from webapp.exports.forms import LicenceForm, PushForm
+from webapp.exports.forms import LicenceForm, PushForm, said
 from webapp.exports.licensing import decide, proposal
 from webapp.exports.models import Push
 from webapp.runs.models import Candidate
@@ -32,7 +32,7 @@ def decide_licence(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpRe
         decided = decide(candidate, request.user, **form.cleaned_data)
         messages.success(request, f"{candidate.name} may be published under {decided}.")
     else:
-        messages.error(request, _errors(form))
+        messages.error(request, said(form))
     return redirect(_page(candidate))
 
 
@@ -44,7 +44,7 @@ def push(request: SignedIn, export_id: UUID) -> HttpResponse:
     form = PushForm(request.POST)
     try:
         if not form.is_valid():
-            raise PushError(_errors(form))
+            raise PushError(said(form))
         asked = request_push(request.user, export, **form.cleaned_data)
     except PushError as error:
         messages.error(request, str(error))
@@ -75,10 +75,6 @@ def call_off(request: SignedIn, push_id: UUID) -> HttpResponse:
 def _visible(request: SignedIn, push_id: UUID) -> Push:
     pushes = Push.objects.filter(export__in=listing.visible_to(request.user))
     return get_object_or_404(pushes.select_related("export__candidate", "owner"), pk=push_id)
-
-
-def _errors(form: LicenceForm | PushForm) -> str:
-    return " ".join(str(error) for errors in form.errors.values() for error in errors)
 
 
 def _page(candidate: Candidate) -> str:

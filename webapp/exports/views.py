@@ -21,10 +21,11 @@ from django_htmx.http import HttpResponseClientRedirect
 from webapp.accounts.requests import SignedIn
 from webapp.exports import listing, scripts, streams
 from webapp.exports.actions import remove_export, request_export
-from webapp.exports.forms import FormForm
+from webapp.exports.forms import FormForm, said
 from webapp.exports.models import Export
 from webapp.exports.responses import response, response_by_nginx
 from webapp.quotas import QuotaError
+from webapp.runs.models import Candidate
 from webapp.sharing.access import editable_by, owned_by, run_or_refusal, runs_of
 
 
@@ -62,14 +63,12 @@ def start(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     run = run_or_refusal(editable_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates, pk=candidate_id)
     form = FormForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, candidate, said(form))
     try:
-        if not form.is_valid():
-            raise QuotaError(" ".join(error for errors in form.errors.values() for error in errors))
-        export = request_export(run.owner, candidate, form.cleaned_data["kind"], form.cleaned_data["variant"])
+        export = request_export(run.owner, candidate, **form.cleaned_data)
     except QuotaError as error:
-        messages.error(request, str(error))
-        page = _back(request, reverse("runs:candidate", args=[run.pk, candidate.pk]))
-        return HttpResponseClientRedirect(page) if request.htmx else redirect(page)
+        return _refused(request, candidate, str(error))
     return _box(request, export) if request.htmx else redirect(_back(request, _page(export)))
 
 
@@ -169,12 +168,16 @@ def _own(request: SignedIn, export_id: UUID, **conditions: str) -> Export:
 def _box(request: SignedIn, export: Export) -> HttpResponse:
     run = get_object_or_404(runs_of(request.user), pk=export.candidate.run_id)
     context = {"export": export, "candidate": export.candidate, "run": run}
-    if export.kind != "folder":
-        return render(request, "exports/_form.html", context)
-    answer = render(request, "exports/_box.html", context)
-    if export.status == "done" and request.method == "GET":  # what was waited for changes other parts of the page
+    answer = render(request, "exports/_box.html" if export.kind == "folder" else "exports/_form.html", context)
+    if export.status == "done" and export.form.is_model and request.method == "GET":  # now it can be published
         answer.headers["HX-Refresh"] = "true"
     return answer
+
+
+def _refused(request: SignedIn, candidate: Candidate, reason: str) -> HttpResponse:
+    messages.error(request, reason)
+    page = _back(request, reverse("runs:candidate", args=[candidate.run_id, candidate.pk]))
+    return HttpResponseClientRedirect(page) if request.htmx else redirect(page)
 
 
 def _back(request: SignedIn, page: str) -> str:
@@ -183,7 +186,8 @@ def _back(request: SignedIn, page: str) -> str:
 
 
 def _page(export: Export) -> str:
-    return reverse("runs:candidate", args=[export.candidate.run_id, export.candidate_id]) + "#download"
+    part = "download" if export.kind == "folder" else "forms"
+    return reverse("runs:candidate", args=[export.candidate.run_id, export.candidate_id]) + f"#{part}"
 
 
 def _name(export: Export) -> str:

@@ -16,10 +16,9 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Now
 
 from merging.words import counted
-from webapp.exports.actions import remove_export, whys_kept
+from webapp.exports.actions import kept_by_policy, remove_export, whys_kept
 from webapp.exports.models import Export
 from webapp.library.models import Parent
-from webapp.marks.queries import starred
 
 WALK_SECONDS: Final = 60
 """How long the size of a folder serves before it is reckoned anew."""
@@ -40,7 +39,7 @@ class Room:
 @dataclass(frozen=True)
 class Reclaim:
     """Downloads built more than `days` ago: the oldest that can go, as many as go at once, and how many were found on the way that are
-    needed and kept. Those of starred candidates are not looked at. `is_all`: no others are so old.
+    needed and kept. Those of winners and of starred candidates are not looked at. `is_all`: no others are so old.
     """
 
     days: int
@@ -61,7 +60,7 @@ def rooms() -> list[Room]:
 def reclaimable(days: int) -> Reclaim:
     """What `reclaim` would remove now. Changes nothing."""
     old = Export.objects.filter(status="done", finished__lt=Now() - timedelta(days=days)).exclude(
-        candidate__in=starred()
+        candidate__in=kept_by_policy()
     )
     found = list(old.select_related("candidate").defer("candidate__recipe", "candidate__genome").order_by("finished"))
     going: list[Export] = []
