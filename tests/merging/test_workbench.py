@@ -118,6 +118,7 @@ def test_building_twice_gives_the_same_bytes(relatives: dict[str, Parent], tmp_p
         "README.md",
         "config.json",
         "mergekit_config.yml",
+        "generation_config.json",
         "model.safetensors",
         "recipe.json",
         "tokenizer.json",
