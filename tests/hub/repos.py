@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -198,8 +198,10 @@ class Shelf:
     tokens: dict[str, str] = field(default_factory=dict)
 
     def add(self, repo_id: str, files: Mapping[str, bytes | str], **about: Any) -> Repo:
-        """A repository with one commit of these files."""
-        repo = self.repos[repo_id] = replace(self.repos.get(repo_id, Repo(repo_id)), **about)
+        """A repository with a commit of these files; one that is there gets one more."""
+        repo = self.repos.setdefault(repo_id, Repo(repo_id))
+        for name, value in about.items():
+            setattr(repo, name, value)
         put(repo, files)
         return repo
 

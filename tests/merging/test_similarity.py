@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from merging import similarity
 from merging.demo import PACK
@@ -24,7 +25,11 @@ def compared(base: Parent, first: Parent, second: Parent) -> Likeness:
 
 def task_vectors(name: str) -> dict[str, np.ndarray]:
     tensors, base = load_file(PACK / name / "model.safetensors"), load_file(PACK / "base" / "model.safetensors")
-    return {key: (value.astype(np.float64) - base[key]).ravel() for key, value in tensors.items() if ".layers." in key}
+    return {
+        key: (value.double() - base[key].double()).ravel().numpy()
+        for key, value in tensors.items()
+        if ".layers." in key
+    }
 
 
 @pytest.mark.parametrize("block", [similarity.BLOCK, 1000])
@@ -76,7 +81,7 @@ def test_infinity_has_no_angle(tmp_path: Path) -> None:
         (folder / file.name).write_bytes(file.read_bytes())
     tensors = load_file(folder / "model.safetensors")
     name = next(name for name in tensors if ".layers.0." in name)
-    tensors[name] = np.full_like(tensors[name], np.inf)
+    tensors[name] = torch.full_like(tensors[name], torch.inf)
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(ParentError, match="not finite"):
         compared(BASE, Parent("odd", str(folder), ""), ADDITION)

@@ -121,7 +121,7 @@ def test_a_gated_model_is_its_owner_s_and_refused_to_others(
 ) -> None:
     japanese.gated = "auto"
     row = fetched(owner)
-    assert (row.status, row.failure_kind) == ("failed", "gated") and "ask for access" in row.failure
+    assert (row.status, row.failure_kind) == ("failed", "gated") and "ask for access" in row.failure, row.failure
     japanese.granted.add("owner")
     row = fetched(owner)
     assert row.parent is not None and f"user-{owner.pk}" in row.parent.folder and not places.exists()
