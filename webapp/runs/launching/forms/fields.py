@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django import forms
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from merging.fidelity import Fidelity, Setting
 from merging.methods.method import Method
@@ -14,6 +18,24 @@ from webapp.runs.launching.measures import SPLITS
 
 MEASURED: Final = ("weight", "n_search", "n_validation", "n_final")
 """What is chosen for each benchmark by itself."""
+
+
+class ManyOptions(forms.Select):
+    """A select as Django writes it, but not by a template for each option, which with a thousand models takes most of a page's time."""
+
+    def render(self, name: str, value: Any, attrs: Mapping[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        """Its HTML."""
+        widget = self.get_context(name, value, dict(attrs or {}))["widget"]
+        options = format_html_join(
+            "\n",
+            '<option value="{}"{}>{}</option>',
+            (
+                (option["value"], mark_safe(" selected" if option["selected"] else ""), option["label"])
+                for _, options, _ in widget["optgroups"]
+                for option in options
+            ),
+        )
+        return format_html('<select name="{}"{}>{}</select>', widget["name"], flatatt(widget["attrs"]), options)
 
 
 def number(label: str, help_text: str = "", required: bool = True, placeholder: str = "") -> forms.IntegerField:

@@ -23,6 +23,7 @@ from webapp.runs.launching.forms.choices import DIVISIONS, GROUPS, SCALE_OPTIONS
 from webapp.runs.launching.forms.drafting import numbers_draft, path_draft
 from webapp.runs.launching.forms.fields import (
     MEASURED,
+    ManyOptions,
     fidelity_field,
     fidelity_name,
     measure_fields,
@@ -83,6 +84,7 @@ class RunForm(Offers):
         Parent.objects.none(),
         required=False,
         label="Base model",
+        widget=ManyOptions,
         empty_label="None",
         help_text="The ancestor of all parents: what each has learned is measured from it.",
     )
@@ -94,6 +96,7 @@ class RunForm(Offers):
         Parent.objects.none(),
         required=False,
         label="Model A",
+        widget=ManyOptions,
         empty_label="Choose a model",
         help_text="Begins and ends the path: embeddings, tokenizer, first and last layer, and head are its own.",
     )
@@ -101,6 +104,7 @@ class RunForm(Offers):
         Parent.objects.none(),
         required=False,
         label="Model B",
+        widget=ManyOptions,
         empty_label="None: A alone",
         help_text="Its layers may come between those of A. Without it, layers of A are skipped and repeated.",
     )
