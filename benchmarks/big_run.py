@@ -181,7 +181,7 @@ class Writer:
         from webapp.runs.outcomes import packed
 
         samples = list(self._answers(skill))
-        n, right = len(samples), sum(sample["score"] for sample in samples)
+        n, right = len(samples), float(sum(sample["score"] for sample in samples))
         mean, bounds = right / n, wilson(int(right), n)
         shares = {"mean": mean, "low": bounds.low, "high": bounds.high, "n": n}
         evaluation = Evaluation(run_id=candidate.run_id, candidate=candidate, split=split, rank=20, status="done", lease_token=1,
