@@ -147,10 +147,14 @@ def _access(asking: Asking, about: ModelInfo, is_open: bool) -> tuple[Access, st
     try:
         asking.check_access(about.id)
     except HubError as error:
-        barred: dict[str, Access] = {"gated": "gated", "waiting": "waiting", "refused": "refused"}
+        barred: dict[str, Access] = {
+            "gated": "gated" if asking.token else "token",
+            "waiting": "waiting",
+            "refused": "refused",
+        }
         if error.kind not in barred:
             raise
-        return ("token" if not asking.token else barred[error.kind]), str(error)
+        return barred[error.kind], str(error)
     return "granted", "You have access to it."
 
 

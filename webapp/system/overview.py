@@ -12,10 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db.models import Sum
 from django.db.models.functions import Now
 
-from merging.benchmarks.harness import OFFLINE, TRUE
+from merging.benchmarks.harness import OFFLINE
 from merging.words import counted, joined, size
 from webapp.exports.models import Export
 from webapp.library.models import Parent
@@ -81,10 +82,15 @@ def machine() -> Check:
 
 def internet() -> Check:
     """Whether the Hub may be asked. It is not asked here: without a network that would take long."""
-    if any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE):
-        advice = f"Nothing is fetched; everything that is on this machine works. Unset {OFFLINE[0]} and start again to go online."
+    if settings.OFFLINE:
+        switches = joined(["PROGENY_OFFLINE", *OFFLINE])
+        advice = f"Nothing is fetched; everything that is on this machine works. Unset {switches} and start again to go online."
         return Check("Internet", "warning", "offline mode is on", advice)
-    return Check("Internet", "ok", "the Hub is asked when a task is fetched, and at no other time")
+    return Check(
+        "Internet",
+        "ok",
+        "the Hub is asked when somebody looks for a model or fetches one, or a task, and at no other time",
+    )
 
 
 def demo() -> Check:

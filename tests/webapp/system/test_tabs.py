@@ -78,9 +78,9 @@ def test_what_can_be_done_follows_from_what_workers_compute_on(db: None) -> None
     assert "1 GPU: NVIDIA H100, 80 GiB" in overview.sentence(status.workers())
 
 
-def test_offline_mode_is_said_with_its_way_out(owner_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "Unset HF_HUB_OFFLINE" in tab(owner_client, "overview")
+def test_offline_mode_is_said_with_its_way_out(owner_client: Client, settings: Any) -> None:
+    settings.OFFLINE = True
+    assert "Unset PROGENY_OFFLINE, HF_HUB_OFFLINE and HF_DATASETS_OFFLINE" in tab(owner_client, "overview")
 
 
 @pytest.mark.parametrize(("n_bytes", "days", "state"), [(3 * 10**9, 19, "ok"), (14 * 10**9, 4, "warning")])

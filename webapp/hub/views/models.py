@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -89,6 +90,6 @@ def _wanted(request: SignedIn, author: str, name: str) -> Wanted:
         raise Http404(str(error)) from error
 
 
-def _first_ones(request: SignedIn) -> Any:
+def _first_ones(request: SignedIn) -> QuerySet[Parent]:
     """The newest models of one's own, then those of everybody."""
     return Parent.objects.visible_to(request.user).order_by("-pk")[:N_FITS]
