@@ -73,7 +73,9 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
+    "ninja",
     "webapp.accounts",
+    "webapp.api",
     "webapp.library",
     "webapp.runs",
     "webapp.exports",
@@ -181,7 +183,9 @@ CSRF_COOKIE_NAME = "progeny_csrf"
 QUOTAS = env.quotas()
 
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_VERSION = "debug" if DEBUG else env.fingerprint(BASE_DIR / "static", version("django-htmx"))
+STATIC_VERSION = (
+    "debug" if DEBUG else env.fingerprint(BASE_DIR / "static", version("django-htmx") + version("django-ninja"))
+)
 STATIC_URL = f"/static/{STATIC_VERSION}/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

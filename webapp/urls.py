@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("webapp.analysis.urls")),
     path("", include("webapp.library.urls")),
     path("", include("webapp.accounts.urls")),
+    path("", include("webapp.api.urls")),
     path("", include("webapp.exports.urls")),
     path("", include("webapp.hub.urls")),
     path("", include("webapp.lineage.urls")),

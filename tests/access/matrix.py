@@ -122,6 +122,12 @@ accounts:change_password           POST    in        200    200    200    200   
 accounts:keep_hub_token            POST    in        200    200    200    200   200
 accounts:remove_hub_token          POST    in        302    302    302    302   302
 
+api:tokens                         GET     in        200    200    200    200   200
+api:tokens                         POST    in        200    200    200    200   200
+api:revoke                         POST    in        404    404    404    302   404
+api:docs                           GET     in        200    200    200    200   200
+api:document                       GET     200       200    200    200    200   200
+
 system:page                        GET     in        200    200    200    200   200
 system:pills                       GET     in        200    200    200    200   200
 system:reclaim                     POST    in        403    403    403    403   302
@@ -130,6 +136,35 @@ system:resume                      POST    in        403    403    403    403   
 health                             GET     200       200    200    200    200   200
 metrics                            GET     401       403    403    403    403   200
 """
+API: Final = """
+route                              method  anonymous member viewer editor owner admin
+
+api:get_me                         GET     401       200    200    200    200   200
+api:get_server                     GET     401       200    200    200    200   200
+api:list_parents                   GET     401       200    200    200    200   200
+api:get_parent                     GET     401       404    404    404    200   404
+api:list_benchmarks                GET     401       200    200    200    200   200
+api:get_benchmark                  GET     401       404    404    404    200   404
+api:list_runs                      GET     401       200    200    200    200   200
+api:create_run                     POST    401       404    422    422    422   404
+api:create_import                  POST    401       201    201    201    201   201
+api:get_run                        GET     401       404    200    200    200   404
+api:rename_run                     PATCH   401       404    403    200    200   404
+api:delete_run                     DELETE  401       404    403    403    204   404
+api:pause_run                      POST    401       404    403    200    200   404
+api:resume_run                     POST    401       404    403    409    409   404
+api:stop_run                       POST    401       404    403    200    200   404
+api:list_events                    GET     401       404    200    200    200   404
+api:list_leaderboard               GET     401       404    200    200    200   404
+api:get_candidate                  GET     401       404    200    200    200   404
+api:list_exports                   GET     401       200    200    200    200   200
+api:create_export                  POST    401       404    403    201    201   404
+api:get_export                     GET     401       404    200    200    200   404
+api:delete_export                  DELETE  401       404    403    403    204   404
+api:get_file                       GET     401       404    200    200    200   404
+api:nowhere                        GET     404       404    404    404    404   404
+"""
+"""For programs, which bring a token of the person's with every scope; `anonymous` brings none. Nothing here leads to sign-in."""
 WEBSOCKETS: Final = """
 route                              method  anonymous member viewer editor owner admin
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,12 @@ from merging.recipes import passthrough_recipe
 from tests.webapp.exports.rows import built
 from tests.webapp.library.folders import model_folder, question_file
 from tests.webapp.runs.path_rows import make_path_run
+from webapp.api.models import SCOPES, Scope
+from webapp.api.tokens import make
+from webapp.exports.models import Push
 from webapp.hub.downloads import request_download
 from webapp.hub.models import Similarity
 from webapp.hub.names import Wanted
-from webapp.exports.models import Push
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Fetch
 from webapp.lineage.models import Sequel
@@ -41,6 +44,13 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "system:reclaim": {"older": "30"},
 }
 """What a form sends, where an empty one would be refused before anybody asks who sends it."""
+API_BODIES: Mapping[str, Mapping[str, str]] = {
+    "api:create_run": {"like": "RUN"},
+    "api:create_import": {"mergekit_evolve": BODIES["runs:new_import"]["text"]},
+    "api:rename_run": {"name": "another name"},
+    "api:create_export": {"kind": "folder"},
+}
+"""What a program sends; RUN is the run of the world."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,20 @@ class World:
         body = (BODIES.get(route, {}),) if method == "POST" else ()
         answer = asking(self.address(route, **others), *body)
         body_of(answer)
+        return answer
+
+    def ask_as_program(
+        self, person: str, method: str, route: str, scopes: Sequence[Scope] = SCOPES, **others: Any
+    ) -> Any:
+        """What a program gets that brings a token of this person's."""
+        content = {name: value.replace("RUN", str(self.run.pk)) for name, value in API_BODIES.get(route, {}).items()}
+        body = {"data": json.dumps(content), "content_type": "application/json"} if content else {}
+        row, word = make(self.users[person], "a test", scopes, 1) if person in self.users else (None, "")
+        headers = {"Authorization": f"Bearer {word}"} if row else {}
+        answer = Client(headers=headers).generic(method, self.address(route, **others), **body)
+        body_of(answer)
+        if row:
+            row.delete()
         return answer
 
 
@@ -119,6 +143,8 @@ def make_world(folder: Path) -> World:
         "form": "csv",
         "worker": Worker.objects.create(name="cpu0@here", started=LONG_AGO, seen=LONG_AGO).pk,
         "token": "no-token",
+        "token_id": make(owner, "a laptop", (), 1)[0].pk,
+        "rest": "nothing/here",
     }
     return World(users, run, things)
 

@@ -6,6 +6,8 @@ import json
 import time
 from argparse import ArgumentParser
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -22,14 +24,11 @@ from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
 from webapp.lineage.actions import launch_both
 from webapp.lineage.models import Sequel
-from webapp.quotas import QuotaError
 from webapp.runs import actions
 from webapp.runs.config import Override
 from webapp.runs.console import ProgressLine, leaderboard
-from webapp.runs.launching.drafts import Draft, PathDraft, path_draft, plan_spaces
 from webapp.runs.launching.evolve_options import add_options, preset_of
-from webapp.runs.launching.measures import Measure
-from webapp.runs.launching.presets import Measure as PresetMeasure
+from webapp.runs.launching.named import Names, plan_named
 from webapp.runs.launching.presets import Preset
 from webapp.runs.launching.problems import DraftError
 from webapp.runs.models import ENDED, Run
@@ -90,10 +89,12 @@ def _next(first: Run, console: Console) -> Run:
 
 def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
     owner = local_user()
+    override = Override(owner.get_username(), timezone.now().isoformat(timespec="seconds"))
+    names = Names(partial(_parent, owner), partial(_benchmark, owner, options["scorer"]))
+    if options["fidelity"] is not None:  # the preset's settings are of its own
+        chosen = replace(chosen, fidelity_settings=())
     try:
-        planned, follows = plan_spaces(
-            chosen.space, lambda: _numbers(owner, chosen, options), lambda: _paths(owner, chosen, options)
-        )
+        planned, follows = plan_named(chosen, names, override if options["on_public_test_set"] else None)
     except (DraftError, MergingError) as error:
         raise CommandError(str(error)) from error
     name = chosen.title if options["preset"] else planned.name
@@ -101,55 +102,8 @@ def _launch(chosen: Preset, options: dict[str, Any]) -> Run:
         if follows:
             return launch_both(owner, planned.config, follows.config, name, uuid4().hex, options["random_search"])
         return actions.launch(owner, planned.config, name, with_random_search=options["random_search"])
-    except QuotaError as error:
+    except MergingError as error:
         raise CommandError(str(error)) from error
-
-
-def _numbers(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
-    return Draft(
-        parents=tuple(_parent(owner, name) for name in chosen.parents),
-        base=_parent(owner, chosen.base) if chosen.base else None,
-        method=chosen.method,
-        groups=chosen.groups,
-        filters=chosen.filters,
-        search=chosen.search,
-        settings=dict(chosen.settings),
-        budget=chosen.budget,
-        population_size=chosen.population_size,
-        tokenizer=chosen.tokenizer,
-        **_shared(owner, chosen, options),
-    )
-
-
-def _paths(owner: User, chosen: Preset, options: dict[str, Any]) -> Draft:
-    """Of both, model B alone: model A is the winner."""
-    path = chosen.path
-    names = (path.model_b,) if chosen.space == "both" else (path.model_a, path.model_b)
-    return path_draft(
-        [_parent(owner, name) for name in names if name],
-        PathDraft(path.repeats, path.scales, path.max_hops, path.p_others),
-        search=path.search,
-        budget=path.budget,
-        population_size=path.population_size,
-        **_shared(owner, chosen, options),
-    )
-
-
-def _shared(owner: User, chosen: Preset, options: dict[str, Any]) -> dict[str, Any]:
-    override = Override(owner.get_username(), timezone.now().isoformat(timespec="seconds"))
-    return {
-        "measures": tuple(_measure(owner, measure, options["scorer"]) for measure in chosen.measures),
-        "seed": chosen.seed,
-        "n_finalists": chosen.n_finalists,
-        "fidelity": chosen.fidelity,
-        "fidelity_settings": dict(chosen.fidelity_settings) if options["fidelity"] is None else {},
-        "override": override if options["on_public_test_set"] else None,
-    }
-
-
-def _measure(owner: User, wanted: PresetMeasure, scorer: str) -> Measure:
-    row = _benchmark(owner, wanted.benchmark, scorer)
-    return Measure(row, wanted.weight, wanted.n_search, wanted.n_validation, wanted.n_final)
 
 
 def _parent(owner: User, name: str) -> Parent:
@@ -158,7 +112,7 @@ def _parent(owner: User, name: str) -> Parent:
     return row or register_parent(owner, Path(name))
 
 
-def _benchmark(owner: User, name: str, scorer: str) -> Benchmark:
+def _benchmark(owner: User, scorer: str, name: str) -> Benchmark:
     """The library's row of that name, or of that file, which is added when it is new. Its splits do not depend on the run's seed."""
     row = Benchmark.objects.visible_to(owner).filter(name=name).first()
     return row or add_benchmark(owner, QuestionFile(str(Path(name).absolute()), scorer=scorer, seed=0))

@@ -1,0 +1,1 @@
+"""What travels: every field of every answer, and of every body that is taken."""

@@ -1,0 +1,1 @@
+"""`./progeny` as the client of a server, perhaps on another machine. Knows HTTP, a terminal and nothing else: neither Django nor torch."""
