@@ -86,7 +86,7 @@ def test_a_model_comes_from_the_hub_into_the_models(
     assert len(asked) == 1 and asked[0] != "bytes=0-"
     page.goto(f"{site}/models/")
     page.get_by_role("table").get_by_role("link", name="org/japanese").click()
-    page.get_by_text(japanese.refs["main"]).wait_for()
+    page.get_by_text(japanese.refs["main"], exact=True).wait_for()
     page.get_by_text("made from org/base, says the Hub").wait_for()
 
 
@@ -102,7 +102,7 @@ def test_what_two_models_learned_is_a_heat_map(
     page.get_by_text("waits for a worker").wait_for()
     working(lambda: Similarity.objects.get().status == "done", "they are compared")
     page.get_by_text("Cosine of all layers").wait_for()
-    page.locator("#angles[data-state=ready] canvas").wait_for()
+    page.locator("#angles[data-state=ready] canvas").first.wait_for()
     page.locator("#signs summary").click()
     page.locator("#signs table").get_by_text("self_attn.q_proj").wait_for()
 

@@ -29,7 +29,7 @@ LARGE = bytes(range(256)) * 64
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
     with FakeHub(reading.routes).serving() as serving:
-        files = {"config.json": CONFIG, "README.md": CARD, "model.bin": LARGE}
+        files: dict[str, bytes | str] = {"config.json": CONFIG, "README.md": CARD, "model.bin": LARGE}
         serving.shelf.add("org/big", files, downloads=7, likes=2)
         serving.shelf.tokens["hf_me"] = "me"
         yield serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def fail(held: QuerySet[Similarity], kind: str, sentence: str) -> None:
 
 
 def heat_map(found: Likeness, is_cosine: bool) -> dict[str, Any]:
-    """One of both tables as static/js/plots/heatmap.js draws it, with the other's numbers beside."""
+    """One of both tables as static/js/plots/heatmap.js draws it, with the other's numbers beside; its colours span what was found."""
     shown, other = (found.cosines, found.agreements) if is_cosine else (found.agreements, found.cosines)
     titles = ("cosine", "same sign") if is_cosine else ("same sign", "cosine")
     cells = [
@@ -72,10 +73,12 @@ def heat_map(found: Likeness, is_cosine: bool) -> dict[str, Any]:
     ]
     if not cells:
         return {"nothing": "One of these models is the base itself: nothing was learned that could be compared."}
+    values = [cell[2] for cell in cells]
+    low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
     return {
         "x": {"title": "layer", "labels": [str(layer) for layer in range(_n_layers(shown))]},
         "y": {"title": "tensor", "labels": list(found.parts)},
-        "z": {"title": titles[0], "low": -1 if is_cosine else 0, "high": 1, "beside": titles[1]},
+        "z": {"title": titles[0], "low": low, "high": max(high, low + 0.1), "beside": titles[1]},
         "cells": cells,
     }
 
