@@ -66,7 +66,7 @@ class TableDevice:
             (folder / name).write_bytes(content)
             files.append({"name": name, "n_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
             progress("write", len(files), 2)
-        return {"files": files}
+        return {"files": files, "checks": {}}
 
 
 def _share(digits: str) -> float:

@@ -226,7 +226,7 @@ def die_at(stage: Stage, point: str) -> None:
         if stage.has_ended(stage.runs[-1]) or gave_up(stage):
             stage.launch(2 + Run.objects.count() * 100, budget=12, **kind(1))
         if ("export" in point or "rename" in point) and not Export.objects.filter(status__in=OPEN).exists():
-            asked = Candidate.objects.filter(export=None).exclude(kind="parent")
+            asked = Candidate.objects.filter(exports=None).exclude(kind="parent")
             Export.objects.create(owner=stage.owner, candidate=asked[0])
         process.join(0.1)
     assert process.exitcode == -signal.SIGKILL, point
