@@ -14,8 +14,8 @@ from typing import Final, Literal, Self
 import httpx2
 from django.conf import settings
 from django.contrib.auth.models import User
-from huggingface_hub import HfApi, ModelInfo, hf_hub_url
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub import HfApi, ModelInfo, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from webapp.accounts.hub import token_of
 from webapp.hub.errors import HubError, offline, plainly
@@ -58,7 +58,7 @@ class Asking:
                 f"{settings.HUB_URL}/api/models", params=dict(query), headers=self._headers(), timeout=self.timeout
             )
             hf_raise_for_status(answer)
-            return [ModelInfo(**one) for one in answer.json()]
+            return [ModelInfo(**one) for one in answer.json()]  # type: ignore[no-untyped-call]
 
     def model(self, wanted: Wanted) -> ModelInfo:
         """A model at a revision, with the exact sizes and hashes of its files; HubError when that cannot be had."""
@@ -107,4 +107,5 @@ class Asking:
             yield
 
     def _headers(self) -> dict[str, str]:
-        return build_hf_headers(token=self.token, library_name="progeny")
+        headers: dict[str, str] = build_hf_headers(token=self.token, library_name="progeny")
+        return headers

@@ -9,8 +9,9 @@ from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.urls import reverse
+from huggingface_hub import parse_hf_uri
 from huggingface_hub.errors import HfUriError, HFValidationError
-from huggingface_hub.utils import parse_hf_uri, validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from webapp.hub.errors import HubError
 

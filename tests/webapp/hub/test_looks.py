@@ -49,7 +49,11 @@ def test_shards_are_those_of_the_index_and_nothing_is_fetched_twice(owner: User,
     index = json.dumps(
         {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     )
-    others = {"consolidated.safetensors": b"x", "pytorch_model.bin.index.json": "{}", "config.json": CONFIG}
+    others: dict[str, bytes | str] = {
+        "consolidated.safetensors": b"x",
+        "pytorch_model.bin.index.json": "{}",
+        "config.json": CONFIG,
+    }
     fake_hub.shelf.add("org/sharded", {**shards, **others, "model.safetensors.index.json": index})
     assert [file.name for file in seen(owner, "org/sharded").files] == [
         "config.json",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
+from huggingface_hub import hf_hub_url
+from hypothesis import given
+from hypothesis import strategies as st
 
 from webapp.hub.errors import HubError
 from webapp.hub.names import Wanted, pasted, wanted
@@ -51,3 +56,16 @@ def test_other_names_are_refused(text: str) -> None:
 def test_a_repository_has_an_owner_and_a_plain_name(repo: str) -> None:
     with pytest.raises(HubError, match="expected org/name"):
         wanted(repo)
+
+
+@given(st.from_regex(r"[\w./@%\\-]{1,40}", fullmatch=True), st.from_regex(r"[\w./%\\-]{0,40}", fullmatch=True))
+def test_no_name_leads_to_another_address(repo: str, revision: str) -> None:
+    try:
+        named = wanted(repo, revision)
+    except HubError:
+        return
+    path = urlsplit(
+        hf_hub_url(named.repo, "config.json", revision=named.revision or "main", endpoint="https://hub")
+    ).path
+    assert ".." not in path and path.startswith(f"/{named.repo}/resolve/") and path.endswith("/config.json")
+    assert path.count("/") == 5

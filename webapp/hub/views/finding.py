@@ -49,8 +49,9 @@ def find(request: SignedIn) -> HttpResponse:
 def results(request: SignedIn) -> HttpResponse:
     """What the Hub finds, or why nothing is known."""
     asked = Asked.read(request.GET, request.user)
+    context: dict[str, object] = {"query": request.GET.urlencode()}
     try:
-        context = {"found": search(Asking.of(request.user), asked, request.user)}
+        context["found"] = search(Asking.of(request.user), asked, request.user)
     except HubError as error:
-        context = {"error": error}
-    return render(request, "hub/_results.html", context | {"query": request.GET.urlencode()})
+        context["error"] = error
+    return render(request, "hub/_results.html", context)
