@@ -1,4 +1,4 @@
-"""A user's token of the Hugging Face Hub: kept sealed, opened only in the process that fetches for its owner."""
+"""A user's token of the Hugging Face Hub: kept sealed, opened only where the Hub is asked in its owner's name."""
 
 from __future__ import annotations
 
