@@ -36,8 +36,8 @@ CONFIG: Any = {
 
 
 @pytest.fixture
-def schema(world: World) -> Iterator[Any]:
-    """Asked through WSGI in this thread, whose transaction no request may end."""
+def schema() -> Iterator[Any]:
+    """Asked through WSGI in this thread, whose transaction no request may end. Read before one is open, for that takes a while."""
     config = schemathesis.Config.from_dict(CONFIG)
     signals = (request_started, request_finished)
     for signal in signals:

@@ -157,6 +157,7 @@ def test_lists_are_read_page_by_page_without_loss(owner: User, program: Program)
             break
     assert found == made[::-1]
     assert program.get("/runs", show="failed").json()["items"] == []
+    assert mistakes(program.get("/runs", stat="failed")) == {"query.stat": "is not known here"}
     assert program.get("/runs", limit=10**9).status_code == program.get("/runs", after="x").status_code == 422
 
 

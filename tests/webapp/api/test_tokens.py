@@ -62,10 +62,9 @@ def test_what_is_no_token_is_nobody(owner: User, header: str) -> None:
 
 
 def test_a_token_in_an_address_counts_for_nothing(owner: User) -> None:
-    assert (
-        Client().get("/api/v1/me", {"token": Program(owner).word, "access_token": Program(owner).word}).status_code
-        == 401
-    )
+    word = Program(owner).word
+    assert Client().get("/api/v1/me", {"token": word}).status_code == 422
+    assert Client().get("/api/v1/runs", {"after": word}).status_code == 401
 
 
 def test_when_a_token_was_last_used_is_known(owner: User, owner_client: Client) -> None:
