@@ -29,7 +29,7 @@ class FormForm(forms.Form):
     def __init__(self, *args: Any, **words: Any) -> None:
         super().__init__(*args, **words)
         self.tools = find_tools(env.llama_cpp())
-        types = self.tools.types if self.tools else ()
+        types = self.tools.types if self.tools else TYPES
         self.fields["variant"].choices = [(t, t) for t in types]  # type: ignore[attr-defined]
         self.fields["variant"].initial = USUAL_TYPE
 

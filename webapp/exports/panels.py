@@ -27,6 +27,8 @@ class Offer:
 def panels(run: Run, candidate: Candidate, user: User) -> dict[str, Any]:
     """For the templates `exports/_box.html`, `_forms.html` and `_publish.html`, which say what they need."""
     found = list(candidate.exports.order_by("created").prefetch_related("files"))
+    proposed = proposal(candidate)
+    pushable = [export for export in found if export.form.is_model and export.status == "done"]
     return {
         "export": next((export for export in found if export.kind == "folder"), None),
         "offers": [
@@ -35,21 +37,18 @@ def panels(run: Run, candidate: Candidate, user: User) -> dict[str, Any]:
             if kind.name != "folder"
         ],
         "form_form": FormForm(),
-        **publishing(candidate, user),
+        "proposal": proposed,
+        "decision": decision(candidate),
+        "licence_form": LicenceForm(proposed),
+        "pushable": pushable,
+        **(_pushing(found, user) if pushable else {}),
     }
 
 
-def publishing(
-    candidate: Candidate, user: User, licence_form: LicenceForm | None = None, push_form: PushForm | None = None
-) -> dict[str, Any]:
-    """For `exports/_publish.html`; with forms that were sent and are not valid."""
-    proposed = proposal(candidate)
+def _pushing(exports: Sequence[Export], user: User) -> dict[str, Any]:
+    """Where it may go, and what went there."""
     return {
-        "proposal": proposed,
-        "decision": decision(candidate),
-        "licence_form": licence_form or LicenceForm(proposed),
-        "push_form": push_form or PushForm(),
-        "pushable": [export for export in candidate.exports.filter(status="done") if export.form.is_model],
-        "pushes": Push.objects.filter(export__candidate=candidate).select_related("export__candidate", "owner"),
+        "push_form": PushForm(),
+        "pushes": Push.objects.filter(export__in=exports).select_related("export__candidate", "owner"),
         "hub_token": HubToken.objects.filter(owner=user).first(),
     }
