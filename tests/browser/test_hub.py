@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from merging.demo import PACK
+from tests.browser.test_screens import AXE, VIOLATIONS
 from tests.conftest import is_too_wide, wait_for
 from tests.hub.repos import Repo
 from tests.hub.server import FakeHub, Fault
@@ -107,6 +108,13 @@ def test_what_two_models_learned_is_a_heat_map(
     page.locator("#signs table").get_by_text("self_attn.q_proj").wait_for()
 
 
+def barred(page: Any) -> list[str]:
+    """What keeps somebody out, as axe-core sees it."""
+    page.evaluate(AXE.read_text())
+    found: list[str] = page.evaluate(VIOLATIONS)
+    return found
+
+
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE], ids=["desk", "phone"])
 def test_pages_of_the_hub_fit_their_window_in_every_state(
     site: str, page: Any, fake_hub: FakeHub, japanese: Repo, size: Any, settings: Any
@@ -114,7 +122,7 @@ def test_pages_of_the_hub_fit_their_window_in_every_state(
     page.set_viewport_size(size)
     page.goto(f"{site}/hub/?q=japanese")
     page.get_by_role("table").get_by_role("link", name="org/japanese").wait_for()
-    assert not is_too_wide(page)
+    assert not is_too_wide(page) and barred(page) == []
     fake_hub.faults.append(Fault("/api/models", status=500))
     page.goto(f"{site}/hub/?q=other")
     page.get_by_role("button", name="Try again").click()
@@ -122,9 +130,11 @@ def test_pages_of_the_hub_fit_their_window_in_every_state(
     page.goto(f"{site}/hub/models/org/japanese/")
     page.get_by_text("exactly").wait_for()
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert not is_too_wide(page)
+    assert not is_too_wide(page) and barred(page) == []
     settings.OFFLINE = True
     page.reload()
     page.get_by_role("heading", name="Offline").wait_for()
     page.goto(f"{site}/hub/downloads/")
     assert not is_too_wide(page) and page.get_by_text("Nothing is being fetched").is_visible()
+    page.goto(f"{site}/models/similarity/")
+    assert not is_too_wide(page) and barred(page) == []

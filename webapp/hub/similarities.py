@@ -65,8 +65,8 @@ def heat_map(found: Likeness, is_cosine: bool) -> dict[str, Any]:
     """One of both tables as static/js/plots/heatmap.js draws it, with the other's numbers beside; its colours span what was found."""
     shown, other = (found.cosines, found.agreements) if is_cosine else (found.agreements, found.cosines)
     titles = ("cosine", "same sign") if is_cosine else ("same sign", "cosine")
-    cells = [
-        [layer, row, round(value, 4), round(beside, 4) if (beside := other[row][layer]) is not None else None]
+    cells: list[tuple[int, int, float, float | None]] = [
+        (layer, row, round(value, 4), round(beside, 4) if (beside := other[row][layer]) is not None else None)
         for row, values in enumerate(shown)
         for layer, value in enumerate(values)
         if value is not None

@@ -132,7 +132,7 @@ def _go_on(asking: Asking, found: Look, file: Needed, written: BinaryIO, heard: 
         if start and answer.status_code != 206:  # it does not know ranges and begins anew
             written.truncate(0)
             heard.bytes(-start)
-        for block in answer.iter_raw():
+        for block in answer.iter_bytes():
             if written.tell() + len(block) > file.n_bytes:
                 raise HubError(
                     "damaged", f"The Hub sends more of {file.name} than the {file.n_bytes} bytes that it has."
