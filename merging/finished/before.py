@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from merging.chats import chats
-from merging.errors import EvaluationError, ParentError
+from merging.errors import EvaluationError
 from merging.fit import check_recipe_fit
 from merging.indexes import ParentFacts, parent_facts
 from merging.plans import plan
@@ -57,12 +57,6 @@ def _vocabulary(recipe: Recipe, facts: Mapping[Parent, ParentFacts]) -> Check:
     made = result_vocabulary(recipe, facts)
     n_rows = donor.vocab_size if made is None else made.rows.n_rows
     numbers = (read_vocabulary(donor.folder) if made is None else made.vocabulary).numbers
-    last = max(numbers, key=numbers.__getitem__, default=None)
-    if last is not None and numbers[last] >= n_rows:
-        raise ParentError(
-            f"the tokenizer of {recipe.donor.name} has the token {last!r} with number {numbers[last]}, and its embeddings have "
-            f"{n_rows} rows: whoever says it would read past the end"
-        )
     return Check(
         "Vocabulary", "good", f"{counted(len(numbers), 'token')}, {n_rows} rows of embeddings: each has its row"
     )

@@ -67,7 +67,7 @@ def test_a_chat_template_is_tried(relatives: dict[str, Parent], template: str, t
 def test_a_token_without_a_row_is_refused(tmp_path: Path) -> None:
     folder = write_parent(tmp_path / "short")
     edit_json(folder / "tokenizer.json", lambda value: value["added_tokens"][-1].update(id=259))
-    with pytest.raises(ParentError, match="number 259, and its embeddings have 259 rows"):
+    with pytest.raises(ParentError, match="1 tokens of a, such as '<pad>', lie beyond its 259 embeddings"):
         check_before(uniform_average([parent(folder, "a"), parent(folder, "b")]))
 
 
@@ -80,8 +80,9 @@ def test_a_finished_folder_loads_in_a_fresh_process_and_talks(built: Path) -> No
     assert json.loads((built / "generation_config.json").read_text())["eos_token_id"] == 257
 
 
-def test_numbers_that_are_not_finite_are_a_concern(built: Path, tmp_path: Path) -> None:
-    """Four seconds, as above."""
+@pytest.mark.slow
+def test_numbers_that_are_not_finite_are_a_concern_and_missing_ones_an_error(built: Path, tmp_path: Path) -> None:
+    """Two more processes that import transformers."""
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in built.iterdir():

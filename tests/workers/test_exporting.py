@@ -129,6 +129,7 @@ def test_any_candidate_is_built_again_to_the_same_bytes_here_and_by_its_bundle(
         call_command("reproduce", str(bundle.folder), str(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_folder_is_checked_loaded_and_asked_what_the_search_asked(
     owner: User, made: Callable[..., Export], tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ class FormForm(forms.Form):
     @property
     def why_no_gguf(self) -> str:
         """Why no GGUF file can be made; "" where it can."""
-        return "" if self.tools else f"{MISSING[0].upper()}{MISSING[1:]}."
+        return "" if self.tools else f"{MISSING}."
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
