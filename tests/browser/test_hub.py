@@ -110,7 +110,6 @@ def test_what_two_models_learned_is_a_heat_map(
 
 def barred(page: Any) -> list[str]:
     """What keeps somebody out, as axe-core sees it."""
-    page.evaluate(AXE.read_text())
     found: list[str] = page.evaluate(VIOLATIONS)
     return found
 
@@ -120,6 +119,7 @@ def test_pages_of_the_hub_fit_their_window_in_every_state(
     site: str, page: Any, fake_hub: FakeHub, japanese: Repo, size: Any, settings: Any
 ) -> None:
     page.set_viewport_size(size)
+    page.add_init_script(path=AXE)
     page.goto(f"{site}/hub/?q=japanese")
     page.get_by_role("table").get_by_role("link", name="org/japanese").wait_for()
     assert not is_too_wide(page) and barred(page) == []
