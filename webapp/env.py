@@ -109,6 +109,35 @@ def metrics_token() -> str:
     return token
 
 
+@dataclass(frozen=True)
+class Mail:
+    """The server that takes mail, and whom it is from; no host where none is sent."""
+
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    is_smtps: bool = False
+    sender: str = ""
+
+
+def mail() -> Mail:
+    """PROGENY_MAIL, such as smtp://user:password@mail.example.org:587 (which must know STARTTLS) or smtps://…, and PROGENY_MAIL_FROM."""
+    address = os.environ.get("PROGENY_MAIL", "").strip()
+    if not address:
+        return Mail()
+    parts, sender = urlsplit(address), os.environ.get("PROGENY_MAIL_FROM", "").strip()
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise SetupError(
+            "PROGENY_MAIL is no address of a mail server, expected one such as smtp://mail.example.org:587"
+        )
+    if "@" not in sender:
+        raise SetupError(f"PROGENY_MAIL_FROM is {sender!r}, expected whom mail is from, such as progeny@example.org")
+    is_smtps = parts.scheme == "smtps"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Mail(parts.hostname, parts.port or (465 if is_smtps else 587), user, password, is_smtps, sender)
+
+
 def llama_cpp() -> str:
     """PROGENY_LLAMA_CPP: the folder of a llama.cpp checkout; empty when its programs are looked for on the PATH."""
     return os.environ.get("PROGENY_LLAMA_CPP", "").strip()

@@ -15,6 +15,7 @@ PROGENY_LLAMA_CPP    folder of a llama.cpp checkout, for GGUF files, where its p
 PROGENY_OFFLINE      1 where there is no network: the Hub is never asked, by no process, and everything that is here works
 HF_HUB_CACHE         an existing cache of the Hub's, used where it is; one in the data folder by default
 HF_ENDPOINT          another Hub than huggingface.co, such as a mirror
+PROGENY_MAIL, PROGENY_MAIL_FROM  a server that takes mail of notices, such as smtp://user:password@mail.example.org:587, and whom it is from
 PROGENY_ACCEL        1 where nginx is in front as in nginx.conf: it sends the files of downloads itself
 PROGENY_DEBUG        1 for work on Progeny itself: tracebacks in the page, static files read anew
 """
@@ -82,6 +83,7 @@ INSTALLED_APPS = [
     "webapp.hub",
     "webapp.lineage",
     "webapp.marks",
+    "webapp.people",
     "webapp.sharing",
     "webapp.trials",
     "webapp.system",
@@ -100,6 +102,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # a page that strangers may see says so: @login_not_required
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "webapp.people.trail.TrailMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
 ASGI_APPLICATION = "webapp.asgi.application"
@@ -192,6 +195,13 @@ WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_IMMUTABLE_FILE_TEST = (lambda path, url: False) if DEBUG else (lambda path, url: True)
 
 METRICS_TOKEN = env.metrics_token()
+
+# Mail, of notices alone.
+_mail = env.mail()
+EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = _mail.host, _mail.port, 10
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.is_smtps, not _mail.is_smtps
+DEFAULT_FROM_EMAIL = _mail.sender
 
 # The Hub. The libraries that ask it read their switches when they are imported, here and in every process that is started from here.
 OFFLINE = env.offline()

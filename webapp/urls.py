@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("webapp.hub.urls")),
     path("", include("webapp.lineage.urls")),
     path("", include("webapp.marks.urls")),
+    path("", include("webapp.people.urls")),
     path("", include("webapp.sharing.urls")),
     path("", include("webapp.trials.urls")),
     path("system/", include("webapp.system.urls")),

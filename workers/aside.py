@@ -21,6 +21,8 @@ from webapp.hub import downloads, similarities
 from webapp.hub.models import Download, Similarity
 from webapp.library import fetches
 from webapp.library.models import Fetch
+from webapp.people import channels
+from webapp.people.models import Delivery
 from workers.ledger import claims
 from workers.ledger.aside import Requests
 from workers.ledger.claims import Lease
@@ -66,6 +68,9 @@ COMPARE: Final = errand(
 
 PUSH: Final = errand(Requests(Push, pushing.fail, f"The process that pushed it {WITHOUT_A_WORD}"), "push")
 """Exports to the Hub."""
+
+TELL: Final = errand(Requests(Delivery, channels.fail, f"The process that told it {WITHOUT_A_WORD}"), "tell")
+"""Notices by mail and to addresses."""
 
 
 class Aside:

@@ -19,11 +19,12 @@ from django.db.models.functions import Now
 
 from webapp.lineage import progress
 from webapp.logs import about
+from webapp.people import channels
 from webapp.runs import transitions, versions
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
 from workers import exporting, pipeline, spool
-from workers.aside import COMPARE, DOWNLOAD, FETCH, PUSH, Aside
+from workers.aside import COMPARE, DOWNLOAD, FETCH, PUSH, TELL, Aside
 from workers.events import Publisher
 from workers.failpoints import failpoint
 from workers.ledger import claims, exports, generations, housekeeping, repairs, trials
@@ -51,7 +52,7 @@ class Supervisor:
         self._draining = threading.Lock()
         self._device = Device(device_command, self._nudge.set)
         self._bench = Bench(self._device, self._publisher, self._ending)
-        self._aside = [Aside(name, errand) for errand in (FETCH, DOWNLOAD, COMPARE, PUSH)]
+        self._aside = [Aside(name, errand) for errand in (FETCH, DOWNLOAD, COMPARE, PUSH, TELL)]
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -100,6 +101,7 @@ class Supervisor:
         repairs.sweep_exports()
         spool.sweep()
         housekeeping.purge_deleted()
+        channels.fill()
 
     def _step(self) -> bool:
         """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some.

@@ -128,6 +128,18 @@ api:revoke                         POST    in        404    404    404    302   
 api:docs                           GET     in        200    200    200    200   200
 api:document                       GET     200       200    200    200    200   200
 
+people:links                       GET     in        404    403    403    200   404
+people:links                       POST    in        404    403    403    200   404
+people:link_revoke                 POST    in        404    403    403    302   404
+people:shared                      GET     404       404    404    404    404   404
+people:channels                    GET     in        200    200    200    200   200
+people:channels                    POST    in        200    200    200    200   200
+people:channel_test                POST    in        404    404    404    302   404
+people:channel_remove              POST    in        404    404    404    302   404
+people:trail                       GET     in        200    200    200    200   200
+people:notices                     GET     in        200    200    200    200   200
+people:seen                        POST    in        302    302    302    302   302
+
 system:page                        GET     in        200    200    200    200   200
 system:pills                       GET     in        200    200    200    200   200
 system:reclaim                     POST    in        403    403    403    403   302

@@ -120,14 +120,14 @@ def test_nothing_is_written_without_a_token(world: World, row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", READS, ids=of)
-def test_reading_writes_nothing(world: World, row: Row) -> None:
+def test_reading_writes_nothing_but_the_trail(world: World, row: Row) -> None:
     for person in ("anonymous", "viewer", "owner"):
         client = world.client(person)
-        before = checksum()
+        before = checksum(besides="people_act")
         for query in ("", f"?part=live&recipe=json&like={world.run.pk}"):
             body_of(client.get(world.address(row.route) + query))
         body_of(client.get(world.address(row.route), headers={"HX-Request": "true"}))
-        assert checksum() == before, person
+        assert checksum(besides="people_act") == before, person
 
 
 def test_the_checksum_sees_every_row(world: World) -> None:
@@ -164,11 +164,11 @@ def headers(client: Client) -> list[tuple[bytes, bytes]]:
     return [(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1"), (b"cookie", cookies.encode())]
 
 
-def checksum() -> str:
-    """Of every row of every table."""
+def checksum(besides: str = "") -> str:
+    """Of every row of every table but one."""
     found = hashlib.sha256()
     with connection.cursor() as cursor:
-        for table in sorted(connection.introspection.table_names(cursor)):
+        for table in sorted({*connection.introspection.table_names(cursor)} - {besides}):
             cursor.execute(f'SELECT row::text FROM "{table}" row ORDER BY 1')
             found.update(repr((table, cursor.fetchall())).encode())
     return found.hexdigest()

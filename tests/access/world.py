@@ -28,6 +28,8 @@ from webapp.hub.names import Wanted
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Fetch
 from webapp.lineage.models import Sequel
+from webapp.people.channels import add
+from webapp.people.models import Link
 from webapp.runs.models import Run
 from webapp.sharing.actions import share
 from webapp.system.models import Worker
@@ -114,6 +116,7 @@ def make_world(folder: Path) -> World:
     owner = users["owner"]
     run = make_path_run(owner, n_generations=1, population=2)
     shares = {role: share(run, users[role], role) for role in ("viewer", "editor")}
+    link = Link.objects.create(run=run, digest="0" * 64, expires=LONG_AGO)
     Sequel.objects.create(first=run, name="what follows", config=run.config)
     candidates = list(run.candidates.filter(kind="evolved").order_by("index"))
     export = built(candidates[0], {"config.json": b"{}"})
@@ -145,6 +148,8 @@ def make_world(folder: Path) -> World:
         "token": "no-token",
         "token_id": make(owner, "a laptop", (), 1)[0].pk,
         "rest": "nothing/here",
+        "link_id": link.pk,
+        "channel_id": add(owner, "webhook", "https://secret.example/hook")[0].pk,
     }
     return World(users, run, things)
 
