@@ -57,7 +57,7 @@ WITHOUT_A_WORD: Final = "ended without a word, several times. Look into the log.
 FETCH: Final = errand(Requests(Fetch, fetches.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "fetch")
 """Tasks of the harness."""
 DOWNLOAD: Final = errand(
-    Requests(Download, downloads.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "download"
+    Requests(Download, downloads.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "fetch_model"
 )
 """Models of the Hub."""
 COMPARE: Final = errand(

@@ -1,4 +1,4 @@
-"""`manage.py download --request ID TOKEN`: what a worker starts for a request of the page to fetch a model."""
+"""`manage.py fetch_model --request ID TOKEN`: what a worker starts for a request of the page to fetch a model."""
 
 from __future__ import annotations
 
