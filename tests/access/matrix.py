@@ -166,6 +166,8 @@ api:delete_run                     DELETE  401       404    403    403    204   
 api:pause_run                      POST    401       404    403    200    200   404
 api:resume_run                     POST    401       404    403    409    409   404
 api:stop_run                       POST    401       404    403    200    200   404
+api:archive_run                    POST    401       404    403    403    409   404
+api:unarchive_run                  POST    401       404    403    403    409   404
 api:list_events                    GET     401       404    200    200    200   404
 api:list_leaderboard               GET     401       404    200    200    200   404
 api:get_candidate                  GET     401       404    200    200    200   404

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from webapp import env
-from webapp.env import DatabaseAddress, SetupError
+from webapp.env import DatabaseAddress, Mail, SetupError
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +80,33 @@ def test_what_cannot_be_used_is_refused_by_name(
     monkeypatch.setenv(name, value)
     with pytest.raises(SetupError, match=f"{name} .*{expected}"):
         env.database_address(Path("/data")), env.redis_address(Path("/data")), env.public_url()
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("", Mail()),
+        (
+            "smtp://a%40b:p%2Fw@mail.example.org",
+            Mail("mail.example.org", 587, "a@b", "p/w", False, "progeny@example.org"),
+        ),
+        ("smtps://mail.example.org:1465", Mail("mail.example.org", 1465, is_smtps=True, sender="progeny@example.org")),
+    ],
+)
+def test_a_mail_server_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch, address: str, found: Mail) -> None:
+    monkeypatch.setenv("PROGENY_MAIL", address)
+    monkeypatch.setenv("PROGENY_MAIL_FROM", "progeny@example.org")
+    assert env.mail() == found
+
+
+@pytest.mark.parametrize(
+    ("address", "sender"), [("mail.example.org", "a@b"), ("http://x", "a@b"), ("smtp://x", ""), ("smtp://x", "me")]
+)
+def test_mail_that_cannot_be_sent_is_refused(monkeypatch: pytest.MonkeyPatch, address: str, sender: str) -> None:
+    monkeypatch.setenv("PROGENY_MAIL", address)
+    monkeypatch.setenv("PROGENY_MAIL_FROM", sender)
+    with pytest.raises(SetupError, match="expected"):
+        env.mail()
 
 
 def test_sockets_have_short_paths_however_deep_the_data_folder_is(tmp_path: Path) -> None:

@@ -143,6 +143,10 @@ def test_a_run_is_steered(chosen: Library, program: Program) -> None:
     assert program.send("PATCH", run, {"name": "renamed"}).json()["name"] == "renamed"
     assert program.send("PATCH", run, {"name": "x", "seed": 3}).status_code == 422
     assert program.post(f"{run}/stop").json()["state"] == "stopped"
+    assert program.post(f"{run}/archive").json()["is_archived"] is True
+    assert program.post(f"{run}/archive").status_code == 409
+    assert [len(program.get("/runs", show=show).json()["items"]) for show in ("all", "archived")] == [0, 1]
+    assert program.post(f"{run}/unarchive").json()["is_archived"] is False
     assert program.send("DELETE", run).status_code == 204
     assert program.get(run).status_code == 404
 

@@ -23,7 +23,7 @@ UNTOLD = {
     "library:starters", "library:benchmark_task_request", "library:benchmark_task_forget",  # asks for what is public
     "trials:start", "trials:forget", "hub:similarity",  # looks at models, and counts for nothing
     "accounts:login", "accounts:logout", "accounts:setup",  # told by what signing in says itself
-    "api:create_import",
+    "api:create_import", "api:archive_run", "api:unarchive_run",
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from webapp.api.security import MAKING, READ, RUNS, Asked
 from webapp.api.shapes import runs as shapes
 from webapp.api.shapes.choices import RunChoices, choices_of
 from webapp.api.shapes.keys import RunId
-from webapp.runs import actions, listing
+from webapp.runs import actions, archive, listing
 from webapp.runs.launching import saved_drafts
 from webapp.runs.launching.forms.values import as_sent, initial
 from webapp.runs.launching.imports import imported
@@ -33,7 +33,7 @@ from webapp.runs.models import Evaluation, Event, Run
 from webapp.sharing.access import editable_by, owned_by, run_or_refusal, runs_of
 
 router = Router(tags=["runs"])
-Shown = Literal["all", "live", "paused", "ended", "failed"]
+Shown = Literal["all", "live", "paused", "ended", "failed", "archived"]
 Owners = Literal["all", "mine", "shared"]
 
 
@@ -147,6 +147,30 @@ def list_events(
     return shapes.EventPage(items=items, newest=run.next_seq - 1)
 
 
+@router.api_operation(
+    POST, "/runs/{uuid:run_id}/archive", response=shapes.Run, auth=RUNS, summary="Take an ended run off the list"
+)
+def archive_run(request: Asked, run_id: RunId) -> shapes.Run:
+    """Nothing else of it changes. 409 where it has not ended, or is archived already."""
+    run = run_or_refusal(owned_by, request.user, run_id)
+    return _moved(request, run, archive.put_away(request.user, [run.pk]), "archived already, or has not ended")
+
+
+@router.api_operation(
+    POST, "/runs/{uuid:run_id}/unarchive", response=shapes.Run, auth=RUNS, summary="Put a run on the list again"
+)
+def unarchive_run(request: Asked, run_id: RunId) -> shapes.Run:
+    """409 where it is not archived."""
+    run = run_or_refusal(owned_by, request.user, run_id)
+    return _moved(request, run, archive.take_back(request.user, [run.pk]), "not archived")
+
+
+def _moved(request: Asked, run: Run, n: int, otherwise: str) -> shapes.Run:
+    if not n:
+        raise Refusal(HTTPStatus.CONFLICT, f"{run.name} is {otherwise}.")
+    return _run(request, runs_of, run.pk)
+
+
 def _steered(request: Asked, run_id: UUID, act: Callable[[Run], bool]) -> shapes.Run:
     run = run_or_refusal(editable_by, request.user, run_id)
     if not act(run):
@@ -181,6 +205,7 @@ def _row(request: HttpRequest, row: listing.Row) -> dict[str, Any]:
         "may_edit": run.may_edit,
         "state": run.state,
         "message": run.message,
+        "is_archived": run.archived_at is not None,
         "budget": run.budget,
         "n_scored": row.n_scored,
         "created": run.created,

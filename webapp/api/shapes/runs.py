@@ -52,6 +52,7 @@ class RunRow(BaseModel):
     may_edit: bool
     state: RunState
     message: str = Field(description="why it paused or failed, and what to do next; empty otherwise")
+    is_archived: bool = Field(description="its owner took it off the list")
     budget: int = Field(description="candidates to score")
     n_scored: int = Field(description="candidates that are through, scored or failed")
     created: datetime
