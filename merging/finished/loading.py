@@ -25,11 +25,14 @@ def limit(memory: int) -> None:
 
 def answers(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Loads the folder and completes each prompt greedily."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
+    library: Any = transformers
     here = {"local_files_only": True, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(asked["folder"], **here)
-    model, found = AutoModelForCausalLM.from_pretrained(asked["folder"], dtype="auto", output_loading_info=True, **here)
+    tokenizer = library.AutoTokenizer.from_pretrained(asked["folder"], **here)
+    model, found = library.AutoModelForCausalLM.from_pretrained(
+        asked["folder"], dtype="auto", output_loading_info=True, **here
+    )
     if wrong := [f"{kind.replace('_', ' ')}: {sorted(map(str, names))[:3]}" for kind, names in found.items() if names]:
         return {"error": f"the library does not find all tensors as the configuration wants them; {'; '.join(wrong)}"}
     said = [completed(model, tokenizer, prompt, asked["n_tokens"]) for prompt in asked["prompts"]]
@@ -42,7 +45,8 @@ def completed(model: Any, tokenizer: Any, prompt: str, n_tokens: int) -> dict[st
 
     has_bos = prompt.startswith(tokenizer.bos_token or "\0")
     step = tokenizer(prompt, return_tensors="pt", add_special_tokens=not has_bos)["input_ids"]
-    is_finite, past, found = True, None, []
+    is_finite, past = True, None
+    found: list[int] = []
     with torch.inference_mode():
         while len(found) < n_tokens and (not found or found[-1] != tokenizer.eos_token_id):
             out = model(step, past_key_values=past, use_cache=True)
@@ -55,9 +59,9 @@ def completed(model: Any, tokenizer: Any, prompt: str, n_tokens: int) -> dict[st
 def main() -> None:
     """See the file's own words."""
     asked = json.load(sys.stdin)
-    import transformers
+    from transformers.utils import logging
 
-    transformers.logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     tempfile.gettempdir()  # found by writing a file: afterwards, when a library asks, it is known
     limit(asked["memory"])
     try:

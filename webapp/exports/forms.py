@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
-from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from merging.finished.gguf import MISSING, TYPES, find_tools
 from webapp import env
 from webapp.exports.kinds import KIND_NAMES
 from webapp.exports.licensing import OTHER, Proposal
 from webapp.exports.models import MAIN, MAX_REPO
+from webapp.hub.errors import HubError
+from webapp.hub.names import wanted
 from webapp.library.licences import known_names, licence_of
 
 BRANCH: Final = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*){0,4}", re.ASCII)
@@ -95,12 +96,9 @@ class PushForm(forms.Form):
     def clean_repo(self) -> str:
         repo: str = self.cleaned_data["repo"]
         try:
-            validate_repo_id(repo)
-        except HFValidationError as error:
-            raise ValidationError(f"“{repo}” cannot be the name of a repository: expected you/name.") from error
-        if repo.count("/") != 1:
-            raise ValidationError(f"“{repo}” does not say whose it is: expected you/name.")
-        return repo
+            return wanted(repo).repo
+        except HubError as error:
+            raise ValidationError(f"{error}.") from error
 
     def clean_branch(self) -> str:
         branch: str = self.cleaned_data["branch"] or MAIN

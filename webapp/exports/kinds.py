@@ -19,7 +19,7 @@ class Kind:
     is_model: bool
 
 
-KINDS: Final[dict[KindName, Kind]] = {
+KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
         Kind(

@@ -15,7 +15,6 @@ from merging.exports import MERGEKIT, RECIPE
 from merging.mergekit import to_yaml
 from merging.recipes import Parent, Recipe
 from webapp.exports.cards import model_card
-from webapp.exports.kinds import KindName
 from webapp.exports.licensing import licences_of
 from webapp.exports.models import Export
 from webapp.runs.config import RunConfig
@@ -72,7 +71,7 @@ def _bundle(candidate: Candidate) -> dict[str, str]:
     return files
 
 
-_MAKERS: Final[Mapping[KindName, Callable[[Candidate], dict[str, str]]]] = {
+_MAKERS: Final[Mapping[str, Callable[[Candidate], dict[str, str]]]] = {
     "mergekit": _mergekit,
     "recipe": _recipe,
     "bundle": _bundle,

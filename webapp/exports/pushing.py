@@ -21,9 +21,8 @@ import httpx2
 from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants, get_session
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import get_session
 
 from merging.cards import CARD
 from merging.errors import MergingError
