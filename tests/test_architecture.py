@@ -23,7 +23,6 @@ TORCH_FILES = {
     "merging.engines.transformers",
     "merging.engines.vllm",
     "merging.finished.loading",
-    "merging.finished.loading",
     "merging.harness.adaptor",
     "merging.harness.asking",
     "merging.harness.freezing",
