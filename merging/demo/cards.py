@@ -60,5 +60,5 @@ def card(skill: Skill, steps: int, rate: float) -> str:
 - Texts: {of_skill.texts}
 - Made by `python -m merging.demo.train`: {steps} steps of 64 texts at a rate of {rate:g}, {origin}.
 - No pair of two-digit numbers of the benchmark occurs in its texts. It knows no words but those of the templates.
-- Licence: none was chosen. All of it was made by this project: yours to use on your server; a licence has to be chosen before it is published.
+- Licence: none was chosen. This project made all of it: yours to use on your server; choose one before you publish it.
 """

@@ -68,11 +68,13 @@ INVARIANTS: Final = (
     # I2, which the database enforces as long as these are there
     Invariant(
         "terminal_rows_final",
-        "The database refuses to change work that is done, failed or dropped, and events.",
+        "The database refuses to change work that is done, failed or dropped, events, and what is on the trail.",
         """
         SELECT wanted.relation || ' lacks the trigger ' || wanted.name
-          FROM (VALUES ('runs_evaluation', 'terminal_is_final'), ('exports_export', 'terminal_is_final'),
-                       ('trials_trial', 'terminal_is_final'), ('exports_push', 'terminal_is_final'), ('runs_event', 'event_is_final')) wanted (relation, name)
+          FROM (VALUES ('runs_evaluation', 'terminal_is_final'), ('runs_event', 'event_is_final'),
+                       ('trials_trial', 'terminal_is_final'), ('hub_similarity', 'terminal_is_final'),
+                       ('exports_export', 'terminal_is_final'), ('exports_push', 'terminal_is_final'),
+                       ('people_act', 'act_is_final'), ('people_act', 'trail_is_kept')) wanted (relation, name)
          WHERE NOT EXISTS (SELECT FROM pg_trigger t
                             WHERE t.tgrelid = wanted.relation::regclass AND t.tgname = wanted.name AND t.tgenabled = 'O')
         """,
