@@ -171,7 +171,7 @@ def test_the_real_converter_takes_what_is_built(
 
 def as_sentence_pieces(folder: Path) -> None:
     """A tokenizer of bytes as `tokenizer.model`, which is a protocol buffer: pieces with their kinds."""
-    pieces = [("<unk>", 2), ("<s>", 3), ("</s>", 3), *((f"<0x{byte:02X}>", 6) for byte in range(256))]
+    pieces = [("<unk>", 2), ("<s>", 3), ("a", 1), *((f"<0x{byte:02X}>", 6) for byte in range(256))]
 
     def field(number: int, kind: int, payload: bytes) -> bytes:
         return bytes([number << 3 | kind]) + payload
@@ -184,6 +184,8 @@ def as_sentence_pieces(folder: Path) -> None:
         )
         return field(1, 2, bytes([len(body)]) + body)
 
-    (folder / "tokenizer.model").write_bytes(b"".join(piece(text, kind) for text, kind in pieces))
+    byte_fallback = b"\x98\x02\x01"  # field 35 of the trainer's settings
+    settings = field(2, 2, bytes([len(byte_fallback)]) + byte_fallback)
+    (folder / "tokenizer.model").write_bytes(b"".join(piece(text, kind) for text, kind in pieces) + settings)
     (folder / "tokenizer.json").unlink()
     set_config(folder, vocab_size=259, architectures=["LlamaForCausalLM"])
