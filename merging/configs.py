@@ -28,6 +28,8 @@ MAX_WIDTH: Final = 2**31 - 1
 MAX_COUNTED: Final = 200_000
 """Experts or heads, in all layers together. A trillion parameters have 61 layers of 384."""
 
+POSITION_NAMES: Final = ("n_positions", "max_position_embeddings", "n_ctx")
+"""What families call the number of tokens that a model takes at once."""
 MAX_SHOWN: Final = 100
 COMMON: Final[Mapping[str, object]] = {"num_attention_heads": None, "num_key_value_heads": None, "head_dim": None}
 """Arithmetic of all families: what no tensor's shape shows and must agree. Each family adds its own."""
@@ -80,6 +82,18 @@ def read_config(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> ModelCon
     if model_type not in families:
         return _unlisted(model_type, value, shapes)
     return _Reader(folder.name, value, families.get(model_type)).config()
+
+
+def read_positions(folder: Path) -> int | None:
+    """How many tokens a model takes at once, a prompt and its completion together; None when its configuration does not say.
+
+    ParentError as by `read_config`.
+    """
+    value = read_json(folder / "config.json", MAX_CONFIG_BYTES)
+    text = value.get("text_config")
+    inner = text if isinstance(text, dict) else value
+    found = (inner.get(name) for name in POSITION_NAMES)
+    return next((n for n in found if isinstance(n, int) and n > 0), None)
 
 
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES, max_marks: int = MAX_JSON_MARKS) -> Mapping[str, object]:

@@ -8,10 +8,13 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.http import Http404
 
 from merging.benchmarks import BenchmarkSpec
+from merging.errors import BenchmarkError
 from merging.recipes import Recipe, passthrough_recipe
+from webapp.library.lengths import too_long
 from webapp.library.models import Benchmark, Parent
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate
@@ -71,6 +74,17 @@ class TrialForm(forms.Form):
     def _choices(self, field: str, rows: Iterable[tuple[int, str]]) -> Iterator[Choice]:
         chosen = str(self[field].value())
         return (Choice(pk, name, str(pk) == chosen) for pk, name in rows)
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean() or {}
+        if (model := chosen.get("model")) and (benchmark := chosen.get("benchmark")):
+            try:
+                sentence = too_long(BenchmarkSpec.from_json(benchmark.spec), benchmark.title, [model])
+            except BenchmarkError:
+                return chosen  # which the trial itself says
+            if sentence:
+                raise ValidationError(f"{sentence[0].upper()}{sentence[1:]}.")
+        return chosen
 
     def wanted(self) -> Wanted:
         """Of a valid form."""

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from merging.chats import chats
+from merging.configs import POSITION_NAMES
 from merging.engines import Completion, Decided, Likelihood, Progress
 from merging.engines.transformers.rows import Tokens
 from merging.errors import EvaluationError
@@ -156,8 +157,7 @@ def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
 def positions(model: PreTrainedModel) -> int | None:
     """As the configuration says it; None when it does not."""
     config = getattr(model.config, "text_config", None) or model.config
-    names = ("n_positions", "max_position_embeddings", "n_ctx")
-    return next((int(n) for name in names if (n := getattr(config, name, None)) is not None), None)
+    return next((int(n) for name in POSITION_NAMES if (n := getattr(config, name, None)) is not None), None)
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

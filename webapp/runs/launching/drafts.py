@@ -30,6 +30,7 @@ from merging.search import searches
 from merging.spaces import Space
 from webapp.library.actions import what_changed
 from webapp.library.fit import fit_of
+from webapp.library.lengths import too_long
 from webapp.library.models import Parent as ParentRow
 from webapp.runs.config import N_FINALISTS, Override, PathSettings, RunConfig
 from webapp.runs.launching.measures import Measure, objectives, public_tests
@@ -93,6 +94,9 @@ def plan(draft: Draft) -> Plan:
     problems = Problems()
     asked = objectives(draft.measures, draft.override is not None, problems)
     _check_numbers(draft, problems)
+    for measure, objective in zip(draft.measures, asked, strict=bool(asked)):
+        if sentence := too_long(objective.spec, measure.benchmark.title, draft.parents):
+            problems.found["benchmarks"].append(sentence)
     found = _plan_path(draft, draft.path, asked, problems) if draft.path else _plan(draft, asked, problems)
     if problems.found or found is None:
         raise DraftError(problems.found)
