@@ -21,6 +21,18 @@ def take_data_option(arguments: list[str]) -> list[str]:
     return rest
 
 
+def check_data_folder(arguments: list[str]) -> None:
+    """SetupError where a command would work on a folder that was hardly meant. Before settings, which make a key where there is none."""
+    if not arguments or {"help", "-h", "--help", "--version"} & set(arguments):
+        return
+    from webapp.env import data_folder
+    from webapp.system import instance
+
+    instance.check_chosen(data_folder())
+    if arguments[0] == "backup":
+        instance.check_has_run(data_folder())
+
+
 def main(arguments: list[str]) -> None:
     """Run one command. What the installation lacks is said in one line, without a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -52,6 +64,7 @@ def run(arguments: list[str]) -> None:
 
             sys.exit(merge(options, folder_of))
         case _:
+            check_data_folder(arguments[1:])
             from django.core.management import execute_from_command_line
 
             execute_from_command_line(arguments)

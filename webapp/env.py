@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,13 @@ def _limit(name: str, usual: int) -> int:
 def data_folder() -> Path:
     """Where this installation keeps all that it must not lose. Not created here."""
     return Path(os.environ.get("PROGENY_DATA") or BASE_DIR / "data").expanduser().resolve()
+
+
+def add_data_option(parser: ArgumentParser) -> None:
+    """For `--help`: manage.py has taken `--data` away before a command sees its options."""
+    parser.add_argument(
+        "--data", metavar="DIR", help="the data folder: PROGENY_DATA, or data/ beside ./progeny, by default"
+    )
 
 
 def create_data_folder(data: Path) -> None:

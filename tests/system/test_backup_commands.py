@@ -29,3 +29,10 @@ def test_a_backup_of_one_data_folder_is_restored_in_another(tmp_path: Path) -> N
     looked = manage(second, "fsck", "--hash")
     assert (looked.returncode, looked.stdout) == (0, "Everything is as it should be.\n"), looked.stderr
     assert left_behind(first) == left_behind(second) == []
+
+
+def test_where_nothing_has_run_there_is_nothing_to_back_up_and_nothing_is_made(tmp_path: Path) -> None:
+    refused = manage(tmp_path / "data", "backup", str(tmp_path / "backup"))
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert f"there is nothing to back up in {tmp_path}/data: no Progeny has run there; --data DIR" in refused.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -52,6 +52,7 @@ def test_services_outlive_the_command_that_started_them_while_another_needs_them
     wait_for(lambda: (tmp_path / "data" / "studio.json").exists(), "the first command has services", 60)
     second = start(tmp_path / "data", "time.sleep(3); print('still users:', User.objects.count())")
     assert second.stdout
+    assert second.stdout.readline() == f"Data folder: {tmp_path / 'data'}\n"
     assert second.stdout.readline() == "users: 0\n"
     first.kill()
     first.communicate()

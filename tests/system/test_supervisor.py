@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from webapp.env import SetupError
 from webapp.system import instance, supervisor
+from webapp.system.embedded import create_socket_folder
+from webapp.system.locks import FileLock
 from webapp.system.processes import Command
 from webapp.system.programs import Address, prepare_command
 from webapp.system.studio import Studio
@@ -40,3 +43,47 @@ def test_nothing_starts_on_a_data_folder_that_is_half_restored(tmp_path: Path) -
     (tmp_path / instance.RESTORING).touch()
     with pytest.raises(SetupError, match="do it again"):
         Studio(tmp_path, Address("127.0.0.1", 1), print).launch(saying(""))
+
+
+def test_a_command_that_was_told_no_data_folder_is_refused_while_a_studio_runs_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "default", tmp_path / "there"
+    there.mkdir()
+    sockets = create_socket_folder(there)
+    monkeypatch.delenv("PROGENY_DATA")
+    try:
+        instance.leave_note(there, sockets)
+        instance.check_chosen(here)  # that studio was killed: nobody holds its folder
+        with FileLock(there / "instance.lock") as lock:
+            assert lock.take()
+            with pytest.raises(
+                SetupError, match=f"Progeny runs on {there}, and this would use {here}: say --data {there}"
+            ):
+                instance.check_chosen(here)
+            instance.check_chosen(there)
+            monkeypatch.setenv("PROGENY_DATA", str(here))
+            instance.check_chosen(here)
+    finally:
+        shutil.rmtree(sockets)
+    assert not here.exists()
+
+
+def test_a_studio_says_when_its_worker_is_ready_and_starts_until_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    studio = Studio(tmp_path, Address("127.0.0.1", 1), said.append)
+    with FileLock(tmp_path / "instance.lock") as lock:
+        assert lock.take()
+        studio.turn()
+        assert instance.is_starting(tmp_path)
+        monkeypatch.setattr(instance, "START_SECONDS", 0.0)
+        assert not instance.is_starting(tmp_path)
+        monkeypatch.setattr(instance, "START_SECONDS", 120.0)
+        monkeypatch.setattr(studio, "workers", [None])
+        monkeypatch.setattr(studio, "n_ready_workers", lambda: 1)
+        studio.turn()
+        studio.turn()
+        assert not instance.is_starting(tmp_path)
+    assert [line.split()[:2] for line in said] == [["worker", "ready"]]

@@ -25,7 +25,7 @@ def _in_library(name: str) -> Path:
     from webapp.library.models import Parent
     from webapp.system.services import ensure_services
 
-    with ensure_services(Console(stderr=True).print):
+    with ensure_services(Console(stderr=True, soft_wrap=True, markup=False).print):
         row = Parent.objects.visible_to(local_user()).filter(name=name).first()
     if row is None:
         raise ParentError(f"there is no model {name!r}: expected a folder, or a name on the Models page")

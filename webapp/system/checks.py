@@ -15,7 +15,7 @@ from redis import RedisError
 
 from webapp.runs.invariants import INVARIANTS, Violation, violations
 from webapp.system import servers
-from webapp.system.status import Seen, workers
+from webapp.system.status import Seen, is_starting, workers
 
 State = Literal["ok", "warning", "failing"]
 RESERVE_BYTES: Final = 2 * 10**9
@@ -73,12 +73,12 @@ def someone_works(seen: Sequence[Seen]) -> Check:
     """Is there a worker that takes work?"""
     if n_ready := sum(one.takes_work for one in seen):
         return Check("Workers", "ok", f"{n_ready} ready")
-    if alive := [one for one in seen if one.alive]:
-        if all(one.worker.drained for one in alive):
-            advice = "Runs wait. Under Workers, let one of them take work again."
-            return Check("Workers", "warning", f"{len(alive)} drained", advice)
+    if is_starting(seen):
         advice = "Runs wait until a worker has loaded. This takes a minute at most."
         return Check("Workers", "warning", "starting", advice)
+    if n_drained := sum(one.alive for one in seen):
+        advice = "Runs wait. Under Workers, let one of them take work again."
+        return Check("Workers", "warning", f"{n_drained} drained", advice)
     advice = "Runs wait in the queue. ./progeny up starts a worker, ./progeny worker another."
     return Check("Workers", "failing", "none is reporting", advice)
 

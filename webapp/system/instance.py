@@ -4,6 +4,7 @@
     users.lock      shared by every command that needs the services; a keeper ends when it gets it alone
     workers.lock    shared by every command that needs a worker; a keeper starts workers while it is held
     studio.json     what the instance says of itself
+    data-folder     in the folder of sockets: which data folder a studio runs on, and of which checkout
     restoring       there from when `restore` begins to change things to when it has ended
 
 Locks end with their process, so no crash leaves a wrong one behind.
@@ -13,23 +14,28 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from webapp.env import SetupError
+from webapp.env import BASE_DIR, SetupError, socket_folder
 from webapp.system.locks import FileLock, is_held
 
 RESTORING: Final = "restoring"
+NOTE: Final = "data-folder"
+START_SECONDS: Final = 120.0
+"""How long workers may load before it is said that there is none."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """The running instance. `url` is empty for a keeper; `n_workers` counts the workers that are ready."""
+    """The running instance. `url` is empty for a keeper; `n_workers` counts the workers that are ready; `started` is in Unix seconds."""
 
     pid: int
     url: str
     n_workers: int
+    started: float = 0.0
 
     def publish(self, data: Path) -> None:
         """Say it in the data folder, complete or not at all."""
@@ -45,6 +51,38 @@ def find(data: Path) -> Instance | None:
     except FileNotFoundError:
         return None
     return instance if is_held(data / "instance.lock") and _lives(instance.pid) else None
+
+
+def is_starting(data: Path) -> bool:
+    """A studio has begun here less than two minutes ago, and its workers are loading."""
+    found = find(data)
+    return found is not None and found.n_workers == 0 and 0 <= time.time() - found.started < START_SECONDS
+
+
+def leave_note(data: Path, sockets: Path) -> None:
+    """Let commands of this checkout that were not told which data folder find this one."""
+    note = sockets / NOTE
+    note.touch(mode=0o600)
+    note.write_text(json.dumps([str(BASE_DIR), str(data)]))
+
+
+def check_chosen(data: Path) -> None:
+    """SetupError for the default data folder while a studio of this checkout runs on another one: that is hardly what was meant."""
+    if os.environ.get("PROGENY_DATA") or os.environ.get("DATABASE_URL") or _is_used(data):
+        return
+    for other in _noted(socket_folder(data).parent):
+        if other != data and _is_used(other):
+            raise SetupError(
+                f"Progeny runs on {other}, and this would use {data}: say --data {other}, or --data {data} if that is meant"
+            )
+
+
+def check_has_run(data: Path) -> None:
+    """SetupError where there is no database, and nothing to keep."""
+    if not os.environ.get("DATABASE_URL") and not (data / "postgres").exists():
+        raise SetupError(
+            f"there is nothing to back up in {data}: no Progeny has run there; --data DIR or PROGENY_DATA says where"
+        )
 
 
 def claim(data: Path) -> None:
@@ -83,6 +121,24 @@ class AlreadyRunning(SetupError):
 
 def _file(data: Path) -> Path:
     return data / "studio.json"
+
+
+def _is_used(data: Path) -> bool:
+    """Somebody holds it. Makes no folder."""
+    return (data / "instance.lock").exists() and is_held(data / "instance.lock")
+
+
+def _noted(folder: Path) -> list[Path]:
+    """The data folders of studios of this checkout and user, those that were killed included."""
+    found = []
+    for note in sorted(folder.glob(f"progeny-{os.getuid()}-*/{NOTE}")):
+        try:
+            checkout, data = json.loads(note.read_text()) if note.stat().st_uid == os.geteuid() else ("", "")
+        except (OSError, ValueError):  # it ends just now
+            continue
+        if checkout == str(BASE_DIR):
+            found.append(Path(data))
+    return found
 
 
 def _lives(pid: int) -> bool:

@@ -10,7 +10,7 @@ from django.core.cache import cache
 
 from merging.words import counted
 from webapp.system.checks import RESERVE_BYTES, disk_usage
-from webapp.system.status import Seen, workers
+from webapp.system.status import Seen, is_starting, workers
 
 KEPT_SECONDS: Final = 5
 
@@ -43,7 +43,7 @@ def _of_workers(seen: Sequence[Seen]) -> Pill:
         return Pill("Workers", "bolt", counted(n_gpus, "GPU"), "workers")
     if taking:
         return Pill("Workers", "bolt", "CPU" if len(taking) == 1 else f"{len(taking)} on CPU", "workers")
-    if any(one.worker.drained is None for one in alive):
+    if is_starting(seen):
         return Pill("Workers", "bolt", "starting", "workers", "warn")
     return Pill("Workers", "bolt", "drained" if alive else "no worker", "workers", "warn" if alive else "bad")
 

@@ -30,9 +30,13 @@ ALIVE: Final = timedelta(seconds=60)
 def ensure_services(say: Callable[[str], None], worker: bool = False) -> Iterator[None]:
     """Database and queue, and on request a worker, until the end of the block. Any number of commands at once.
 
+    The first thing said is which data folder this is.
+
     When this was the last command, the end of the block waits until everything that was started for it has stopped.
     """
     data: Path = settings.DATA_DIR
+    instance.check_chosen(data)
+    say(f"Data folder: {data}")
     create_data_folder(data)
     if _others_provide():
         yield

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db.models.functions import Now
 
 from webapp import env
+from webapp.system import instance
 from webapp.system.models import Worker
 
 ALIVE: Final = timedelta(seconds=30)
@@ -32,6 +36,14 @@ def workers() -> list[Seen]:
     """Every worker that has not stopped, the latest seen first."""
     rows = Worker.objects.filter(stopped=None).annotate(now=Now()).order_by("-seen")[:50]
     return [Seen(row, row.now - row.seen < ALIVE) for row in rows]
+
+
+def is_starting(seen: Sequence[Seen]) -> bool:
+    """No worker takes work yet, and one is about to: it loads, or the studio here began a moment ago."""
+    alive = [one for one in seen if one.alive]
+    if not alive:
+        return instance.is_starting(Path(settings.DATA_DIR))
+    return not any(one.takes_work for one in alive) and any(one.worker.drained is None for one in alive)
 
 
 def code_version() -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from webapp.env import data_folder
-from webapp.system.instance import Instance
+from webapp.system.embedded import create_socket_folder
+from webapp.system.instance import Instance, leave_note
 from webapp.system.processes import wait_until
 from webapp.system.programs import Address, web_command
 from webapp.system.supervisor import Member, Supervisor
@@ -25,11 +27,12 @@ class Studio(Supervisor):
         self._address = address
         self._web: list[Member] = []
         self._published: Instance | None = None
+        self._started = time.time()
         self._first_steps = ""
 
     def steps(self) -> list[Callable[[], None]]:
         """The web server loads its code meanwhile: two of three seconds of a start are that."""
-        before = [self._address.check_free, self.start_queue, self._launch_web]
+        before = [self._say_where, self._address.check_free, self.start_queue, self._launch_web]
         return [*before, self.start_database, self._prepare_database, self.launch_workers, self._welcome]
 
     def members(self) -> list[Member]:
@@ -37,10 +40,18 @@ class Studio(Supervisor):
 
     def turn(self) -> None:
         """Keep what it says of itself true."""
-        said = Instance(pid=os.getpid(), url=self._address.url, n_workers=self.n_ready_workers())
+        before = self._published.n_workers if self._published else 0
+        said = Instance(os.getpid(), self._address.url, self.n_ready_workers(), self._started)
         if said != self._published:
             said.publish(self.data)
             self._published = said
+        if said.n_workers > before:
+            n_all = len(self.workers)
+            self.report("worker ready" if n_all == 1 else f"{said.n_workers} of {n_all} workers ready")
+
+    def _say_where(self) -> None:
+        leave_note(self.data, create_socket_folder(self.data))
+        self.say(f"Data folder: {self.data}")
 
     def _launch_web(self) -> None:
         self._web = [self.launch(web_command(self._address))]

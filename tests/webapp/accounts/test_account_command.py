@@ -58,3 +58,13 @@ def test_what_makes_no_account_is_refused_in_words(
     with pytest.raises(CommandError, match=said):
         add(monkeypatch, name, password=password)
     assert User.objects.count() == 1
+
+
+def test_a_password_that_is_typed_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter([PASSWORD, "another password", PASSWORD, PASSWORD])
+    monkeypatch.setattr(account, "getpass", lambda prompt: next(typed))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    with pytest.raises(CommandError, match="two different passwords"):
+        call_command("account", "ada", stdout=StringIO())
+    call_command("account", "ada", stdout=StringIO())
+    assert Client().login(username="ada", password=PASSWORD)

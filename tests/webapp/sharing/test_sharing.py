@@ -73,6 +73,14 @@ def test_only_the_owner_sees_whom_it_is_shared_with(
     assert "third" not in page(member_client, run)
 
 
+def test_how_an_account_is_added_is_said_to_whoever_looks_after_the_server(
+    run: Run, owner: User, owner_client: Client
+) -> None:
+    assert "./progeny account NAME" not in page(owner_client, run)
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    assert "./progeny account NAME" in page(owner_client, run)
+
+
 @pytest.mark.parametrize(
     ("role", "offered", "not_offered"),
     [

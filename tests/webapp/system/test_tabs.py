@@ -19,7 +19,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.exports.models import Export
 from webapp.marks.models import Mark
 from webapp.runs.models import Attempt, Evaluation, Run
-from webapp.system import checks, crew, overview, pills, status, storage
+from webapp.system import checks, crew, instance, overview, pills, status, storage
 from webapp.system.models import Worker
 
 pytestmark = pytest.mark.django_db
@@ -207,6 +207,13 @@ def test_the_pills_say_what_computes_and_that_nothing_does(db: None) -> None:
     Worker.objects.update(drained=Now())
     cache.clear()
     assert pills.pills()[0].words == "drained"
+
+
+def test_until_a_studio_has_loaded_its_workers_they_start(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "is_starting", lambda data: True)
+    cache.clear()
+    assert (pills.pills()[0].words, pills.pills()[0].tone) == ("starting", "warn")
+    assert checks.someone_works([]).state == "warning"
 
 
 def test_the_bar_of_a_page_asks_once_for_some_seconds(owner_client: Client, django_assert_num_queries: Any) -> None:

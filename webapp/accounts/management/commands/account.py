@@ -12,22 +12,24 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
 
 from webapp.accounts.forms import FirstUserForm
+from webapp.env import add_data_option
 from webapp.system.services import ensure_services
 
 
 class Command(BaseCommand):
-    help = "Add an account. The password is asked for, or read from the first line of a pipe; its owner can change it."
+    help = "Add an account. The password is asked for twice, or read from the first line of a pipe; its owner can change it."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_data_option(parser)
         parser.add_argument("name", metavar="NAME")
         parser.add_argument("--staff", action="store_true", help="may register folders of the server, for everybody")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        form = FirstUserForm({"username": options["name"], "password": _password()})
-        if not form.is_valid():
-            raise CommandError(" ".join(str(error) for errors in form.errors.values() for error in errors))
-        with ensure_services(self.stderr.write):
+        with ensure_services(self.stderr.write):  # first: whoever types a password knows where the account will be
+            form = FirstUserForm({"username": options["name"], "password": _password()})
+            if not form.is_valid():
+                raise CommandError(" ".join(str(error) for errors in form.errors.values() for error in errors))
             try:
                 User.objects.create_user(**form.cleaned_data, is_staff=options["staff"])
             except IntegrityError as error:
@@ -36,4 +38,9 @@ class Command(BaseCommand):
 
 
 def _password() -> str:
-    return getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass("Password: ")
+    if getpass("The same again: ") != password:
+        raise CommandError("These were two different passwords: no account was made")
+    return password

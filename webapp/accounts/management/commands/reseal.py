@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from webapp.accounts.models import HubToken
 from webapp.accounts.sealing import SealError, resealed
+from webapp.env import add_data_option
 from webapp.system.services import ensure_services
 
 
 class Command(BaseCommand):
     help = "Seal Hub tokens with the newest secret key; afterwards PROGENY_OLD_SECRET_KEYS can be emptied."
     requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_data_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         with ensure_services(self.stderr.write):

@@ -15,6 +15,7 @@ from merging.benchmarks.paper import NAME, paper_questions
 from merging.errors import BenchmarkError, MergingError
 from merging.harness.index import Index, make_index
 from webapp.accounts.setup import local_user
+from webapp.env import add_data_option
 from webapp.library import fetches
 from webapp.library.actions import keep_questions
 from webapp.library.models import Benchmark
@@ -26,6 +27,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_data_option(parser)
         parser.add_argument(
             "task",
             nargs="?",

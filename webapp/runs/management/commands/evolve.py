@@ -20,6 +20,7 @@ from rich.console import Console
 from merging.benchmarks import QuestionFile
 from merging.errors import MergingError
 from webapp.accounts.setup import local_user
+from webapp.env import add_data_option
 from webapp.library.actions import add_benchmark, register_parent
 from webapp.library.models import Benchmark, Parent
 from webapp.lineage.actions import launch_both
@@ -42,12 +43,13 @@ class Command(BaseCommand):
     help = "Evolve a merge of parents on a benchmark, from start to final scores, and print the leaderboard."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_data_option(parser)
         add_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=True)
         chosen = preset_of(options)
-        with ensure_services(console.print, worker=True):
+        with ensure_services(self.stderr.write, worker=True):
             run = _launch(chosen, options)
             reports = [_followed(run, console)]
             if chosen.space == "both":

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from merging.errors import MergingError
+from webapp.env import add_data_option
 from webapp.runs import harness_results
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Run
@@ -24,6 +25,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_data_option(parser)
         parser.add_argument("run", type=UUID, metavar="RUN", help="a run's id, which ends the address of its page")
         parser.add_argument(
             "candidate", nargs="?", default="", metavar="CANDIDATE", help="a name such as g3.7; the winner by default"

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from webapp.env import add_data_option
 from webapp.logs import escaped
 from webapp.system import fsck
 from webapp.system.services import ensure_services
@@ -17,6 +18,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        add_data_option(parser)
         parser.add_argument("--hash", action="store_true", help="read every file in full: is it still what it was?")
         parser.add_argument("--repair", action="store_true", help="mend what can be mended without losing anything")
 

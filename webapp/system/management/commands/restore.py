@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from webapp.env import SetupError
+from webapp.env import SetupError, add_data_option
 from webapp.system import backups, instance
 from webapp.system.services import ensure_services
 
@@ -18,6 +18,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        add_data_option(parser)
         parser.add_argument("folder", type=Path, help="what ./progeny backup made")
         parser.add_argument(
             "--over", action="store_true", help="lose the runs, models and benchmarks that are here now"

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
+from webapp.env import add_data_option
 from webapp.system import servers
 from webapp.system.instance import check_restored
 from webapp.system.locks import FileLock
@@ -21,8 +22,12 @@ class Command(BaseCommand):
     help = "Run one worker alone, with DATABASE_URL and REDIS_URL, on a device that no other such worker has. `up` runs one for each."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_data_option(parser)
+
     def handle(self, *args: Any, **options: Any) -> None:
         check_restored(settings.DATA_DIR)
+        self.stderr.write(f"Data folder: {settings.DATA_DIR}")
         servers.check_at_start(self.stderr.write)
         program, lock = self._free_device()
         lock.keep_over_exec()
