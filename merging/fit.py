@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeVar, get_args
 
 from merging.cards import read_card
 from merging.configs import read_json
+from merging.demo import NO_LICENCE, is_of_pack
 from merging.errors import ParentError, RecipeError
 from merging.families import families
 from merging.indexes import ParentFacts, listed, parent_facts
@@ -271,7 +272,7 @@ class _Comparison:
         yield self._row("tied embeddings", lambda of: "yes" if of.facts.tied_embeddings else "no")
         yield self._row("end of text", lambda of: of.model.end or MISSING)
         yield self._row("chat template", lambda of: self._letter(of.model.template))
-        yield self._row("licence", lambda of: of.facts.licence or MISSING)
+        yield self._row("licence", lambda of: _licence(of) or MISSING)
         hidden = self._differing("arithmetic") + self._differing("chosen")
         yield from (self._row(name, partial(_value_of, name=name)) for name in hidden)
         names = self._differing_tensors
@@ -552,11 +553,11 @@ class _Comparison:
 
     def _good_to_know(self) -> Iterator[Finding]:
         names = tuple(of.name for of in self.readable)
-        licences = _grouped([(of.name, of.facts.licence or "not stated") for of in self.readable])
+        licences = _grouped([(of.name, _licence(of) or "not stated") for of in self.readable])
         yield Finding(
             "info",
             names,
-            f"the licence is {licences}",
+            f"licence: {licences}",
             "terms that allow what you have in mind",
             "A merged model is under the terms of all of its parents.",
         )
@@ -678,6 +679,11 @@ def _difference(one: _Readable, other: _Readable) -> str | None:
 
 def _arithmetic_of(of: _Readable, name: str) -> object:
     return of.arithmetic.get(name)
+
+
+def _licence(of: _Readable) -> str:
+    """As its card names it; "" where it does not, but for models that come with Progeny."""
+    return of.facts.licence or (NO_LICENCE if is_of_pack(of.facts.folder) else "")
 
 
 def _value_of(of: _Readable, name: str) -> str:

@@ -11,5 +11,12 @@ from typing import Literal
 Skill = Literal["base", "japanese", "addition", "subtraction"]
 
 PACK = Path(__file__).parent / "pack"
+NO_LICENCE = "comes with Progeny"
+"""What is said in place of a licence, which none of these models has."""
 BASE: Skill = "base"
 EXPERTS: tuple[Skill, ...] = ("japanese", "addition", "subtraction")
+
+
+def is_of_pack(folder: Path) -> bool:
+    """Whether it is a model that comes with Progeny."""
+    return folder.is_relative_to(PACK)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from merging.__main__ import main
 from merging.cards import Card, read_card
+from merging.demo import EXPERTS, PACK
 from merging.errors import ParentError
 from merging.fit import Finding, Fit, Level, check_recipe_fit, fit
 from merging.hops import Hop, LayerPath
@@ -294,7 +295,10 @@ def test_licences_and_sizes_are_said(tmp_path: Path) -> None:
     a, b = two(tmp_path)
     card(a, "license: mit")
     found = [finding.found for finding in of(a, b).of("info")]
-    assert found[0] == "the licence is not stated in b and mit in a"
+    assert found[0] == "licence: not stated in b and mit in a"
+    ours = of(*(PACK / skill for skill in EXPERTS[:2]))
+    assert ours.of("info")[0].found == "licence: comes with Progeny in japanese, addition"
+    assert next(row for row in ours.table if row.name == "licence").values == ("comes with Progeny",) * 2
     assert found[1].startswith(f"the largest model has {parent_facts(a).n_parameters:,} parameters")
 
 

@@ -107,7 +107,8 @@ class HubTokenForm(forms.Form):
     token = forms.CharField(
         label="Access token",
         max_length=200,
-        help_text="From huggingface.co, Settings, Access Tokens; one that may only read is enough.",
+        help_text="From huggingface.co, Settings, Access Tokens. To fetch models and data sets, one that may only read is enough; to push "
+        "models, it has to be one that may write.",
         validators=[
             RegexValidator(
                 f"^{TOKEN.pattern}\\Z", "This is no access token: those begin with hf_ and have letters and digits."

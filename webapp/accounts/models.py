@@ -18,7 +18,7 @@ class Tries(models.Model):
 
 
 class HubToken(models.Model):
-    """A user's token of the Hugging Face Hub: written, used for their fetches, removed; never shown again."""
+    """A user's token of the Hugging Face Hub: written, used for their fetches and pushes, removed; never shown again."""
 
     owner = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     sealed = models.TextField(help_text="As webapp.accounts.sealing writes it")

@@ -29,6 +29,10 @@ class PushError(Exception):
     """It cannot be pushed, and what to do about it: a sentence for the person who asked."""
 
 
+class StillNeeded(Exception):
+    """It cannot be built again while somebody needs its files: a sentence for the person who asked."""
+
+
 @transaction.atomic
 def request_export(owner: User, candidate: Candidate, kind: KindName = "folder", variant: str = "") -> Export:
     """The export of a candidate as one of `kinds.KINDS`, made now if there is none; one that failed is made anew. Workers are woken after
@@ -155,3 +159,15 @@ def remove_export(export: Export) -> str:
     export.delete()
     transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
     return ""
+
+
+@transaction.atomic
+def build_again(owner: User, candidate: Candidate, kind: KindName = "folder", variant: str = "") -> Export:
+    """Remove what is built and ask for it anew: the tensors become the same, the card says what is known now.
+
+    StillNeeded or QuotaError, and nothing is removed.
+    """
+    done = Export.objects.filter(candidate=candidate, kind=kind, variant=variant, status="done").first()
+    if done and (reason := remove_export(done)):
+        raise StillNeeded(reason)
+    return request_export(owner, candidate, kind, variant)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from merging.cards import CARD
 from merging.errors import MergingError, RecipeError
 from merging.fidelity import fidelities
 from merging.hops import LayerPath
@@ -19,7 +20,8 @@ from merging.objectives import shares
 from merging.recipes import Parent, Recipe
 from merging.search import searches
 from merging.words import joined
-from webapp.exports.licensing import decision, licences_of
+from webapp.exports.asking import HEADING, how_to_ask
+from webapp.exports.licensing import decision, licences_of, stated
 from webapp.exports.models import Export, LicenceDecision
 from webapp.lineage.queries import ancestors, ancestry
 from webapp.runs import winners
@@ -55,17 +57,18 @@ def model_card(export: Export) -> str:
     models = _models(recipe)
     bred = ancestry(models, candidate.run.owner)
     older = ancestors(models, bred)
-    licences = licences_of([*models, *older])
+    licences, words = licences_of([*models, *older]), stated([*models, *older])
     decided = decision(candidate)
     sections = [
         _front_matter(export, older, licences, config, decided),
         f"# {_line(candidate.run.name)}: {_line(candidate.name)}",
         f"A merge of {joined([parent.name for parent in recipe.parents])}, made with Progeny. {recipe.sentence()}",
-        f"## Parents\n\n{_parents(recipe, licences)}",
+        f"## {HEADING}\n\n{how_to_ask((one.spec for one in config.objectives), export.kind == 'gguf')}",
+        f"## Parents\n\n{_parents(recipe, words)}",
         *([f"## Lineage\n\n{_lineage(bred)}"] if bred else []),
         *([f"## Path\n\n{_path(recipe, recipe.path)}"] if recipe.path else []),
         f"## Scores\n\n{_scores(candidate, config)}",
-        f"## Licence\n\n{_licence(older, licences, decided)}",
+        f"## Licence\n\n{_licence(older, words, decided)}",
         f"## How it was found\n\n{_search(candidate, config)}",
         f"## Recipe\n\n{REBUILT} {_for_mergekit(recipe)}",
         f"## What this does not show\n\n{_limits(candidate)}",
@@ -144,14 +147,26 @@ def _licence_facts(
     return {"license": decided.licence, **{name: value for name, value in more.items() if value}}
 
 
-def _licence(models: Sequence[Parent], licences: Mapping[str, str], decided: LicenceDecision | None) -> str:
+def lacks_decision(export: Export, decided: LicenceDecision | None) -> bool:
+    """Whether a built model has a card of before this decision. Not where no card can be read."""
+    if decided is None or not export.form.is_model or export.status != "done":
+        return False
+    try:
+        return _decided(decided) not in (export.folder / CARD).read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _decided(decided: LicenceDecision) -> str:
+    link = f", {decided.link}" if decided.link else ""
+    return f"**{_line(str(decided))}**{link}. A person decided so on {decided.created:%Y-%m-%d}, knowing what is below."
+
+
+def _licence(models: Sequence[Parent], words: Mapping[str, str], decided: LicenceDecision | None) -> str:
     """What the models that it was made from are under, and what a person made of that."""
-    rows = [(model.name, licences.get(model.fingerprint, "not stated")) for model in models]
-    if decided is None:
-        said = "Nobody has decided yet under which licence this model may be passed on."
-    else:
-        link = f", {decided.link}" if decided.link else ""
-        said = f"**{_line(str(decided))}**{link}. A person decided so on {decided.created:%Y-%m-%d}, knowing what is below."
+    rows = [(model.name, words[model.fingerprint]) for model in models]
+    nobody = "Nobody has decided yet under which licence this model may be passed on."
+    said = nobody if decided is None else _decided(decided)
     return f"{said} {NO_ADVICE}\n\n{_table(('Made from', 'Licence'), rows)}"
 
 
@@ -189,12 +204,9 @@ def _languages(config: RunConfig) -> list[str]:
     return sorted(found)
 
 
-def _parents(recipe: Recipe, licences: Mapping[str, str]) -> str:
+def _parents(recipe: Recipe, words: Mapping[str, str]) -> str:
     rows = [("parent", parent) for parent in recipe.parents] + ([("base model", recipe.base)] if recipe.base else [])
-    cells = [
-        (parent.name, role, licences.get(parent.fingerprint, "not stated"), f"`{parent.fingerprint}`")
-        for role, parent in rows
-    ]
+    cells = [(parent.name, role, words[parent.fingerprint], f"`{parent.fingerprint}`") for role, parent in rows]
     return _table(("Model", "Role", "Licence", "Fingerprint of its files"), cells)
 
 

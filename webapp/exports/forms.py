@@ -9,6 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from merging.finished.gguf import MISSING, TYPES, find_tools
+from merging.words import joined
 from webapp import env
 from webapp.exports.kinds import KIND_NAMES
 from webapp.exports.licensing import OTHER, Proposal
@@ -59,9 +60,14 @@ class LicenceForm(forms.Form):
         help_text="As short as gemma or my-terms-1.0.",
     )
     link = forms.URLField(label="Where it can be read", max_length=300, required=False, assume_scheme="https")
+    is_sure = forms.BooleanField(
+        label="It may allow more than what is stated above: I have read the terms or asked who made the models",
+        required=False,
+    )
 
     def __init__(self, proposal: Proposal, *args: Any, **words: Any) -> None:
         super().__init__(*args, **words)
+        self._proposal = proposal
         of_sources = [source.licence for source in proposal.sources if source.licence]
         names = dict.fromkeys([*of_sources, *known_names()])
         choices = [(name, f"{name}: {licence_of(name).word}") for name in names]
@@ -76,6 +82,13 @@ class LicenceForm(forms.Form):
         found = super().clean() or {}
         if found.get("licence") == OTHER and not found.get("name"):
             self.add_error("name", "Name the licence.")
+        narrower = self._proposal.narrower(found["licence"]) if "licence" in found else []
+        if not found.pop("is_sure", False) and narrower:
+            self.add_error(
+                "is_sure",
+                f"Not decided: {found['licence']} may allow what the terms of {joined(narrower)} do not. Choose another, or say below that "
+                "you have made sure.",
+            )
         return found
 
 

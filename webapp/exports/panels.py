@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from webapp.accounts.models import HubToken
+from webapp.exports.cards import lacks_decision
 from webapp.exports.forms import FormForm, LicenceForm, PushForm
 from webapp.exports.kinds import KINDS, Kind
 from webapp.exports.licensing import decision, proposal
@@ -27,7 +28,7 @@ class Offer:
 def panels(run: Run, candidate: Candidate, user: User) -> dict[str, Any]:
     """For the templates `exports/_box.html`, `_forms.html` and `_publish.html`, which say what they need."""
     found = list(candidate.exports.order_by("created").prefetch_related("files"))
-    proposed = proposal(candidate)
+    proposed, decided = proposal(candidate), decision(candidate)
     pushable = [export for export in found if export.form.is_model and export.status == "done"]
     return {
         "export": next((export for export in found if export.kind == "folder"), None),
@@ -38,7 +39,8 @@ def panels(run: Run, candidate: Candidate, user: User) -> dict[str, Any]:
         ],
         "form_form": FormForm(),
         "proposal": proposed,
-        "decision": decision(candidate),
+        "decision": decided,
+        "old_cards": {export.pk for export in found if lacks_decision(export, decided)},
         "licence_form": LicenceForm(proposed),
         "pushable": pushable,
         **(_pushing(found, user) if pushable else {}),

@@ -15,6 +15,7 @@ from webapp.accounts.requests import SignedIn
 from webapp.exports import listing
 from webapp.exports.actions import PushError, request_push
 from webapp.exports.actions import call_off as call_off_push
+from webapp.exports.cards import lacks_decision
 from webapp.exports.forms import LicenceForm, PushForm, said
 from webapp.exports.licensing import decide, proposal
 from webapp.exports.models import Push
@@ -30,7 +31,9 @@ def decide_licence(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpRe
     form = LicenceForm(proposal(candidate), request.POST)
     if form.is_valid():
         decided = decide(candidate, request.user, **form.cleaned_data)
-        messages.success(request, f"{candidate.name} may be published under {decided}.")
+        is_old = any(lacks_decision(export, decided) for export in candidate.exports.all())
+        more = " What is built already does not say so in its card: build it again to have it there." if is_old else ""
+        messages.success(request, f"{candidate.name} may be published under {decided}.{more}")
     else:
         messages.error(request, said(form))
     return redirect(_page(candidate))

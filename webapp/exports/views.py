@@ -20,8 +20,10 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from webapp.accounts.requests import SignedIn
 from webapp.exports import listing, scripts, streams
-from webapp.exports.actions import remove_export, request_export
+from webapp.exports.actions import StillNeeded, build_again, remove_export, request_export
+from webapp.exports.cards import lacks_decision
 from webapp.exports.forms import FormForm, said
+from webapp.exports.licensing import decision
 from webapp.exports.models import Export
 from webapp.exports.responses import response, response_by_nginx
 from webapp.quotas import QuotaError
@@ -59,15 +61,19 @@ def row(request: SignedIn, export_id: UUID) -> HttpResponse:
 
 @require_POST
 def start(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
-    """Ask for the model; htmx gets its box, others the candidate's page."""
+    """Ask for the model, or for a built one `again`; htmx gets its box, others the candidate's page."""
     run = run_or_refusal(editable_by, request.user, run_id)
     candidate = get_object_or_404(run.candidates, pk=candidate_id)
     form = FormForm(request.POST)
     if not form.is_valid():
         return _refused(request, candidate, said(form))
+    ask = request_export
+    if request.POST.get("again"):
+        run_or_refusal(owned_by, request.user, run_id)  # it removes what is there
+        ask = build_again
     try:
-        export = request_export(run.owner, candidate, **form.cleaned_data)
-    except QuotaError as error:
+        export = ask(run.owner, candidate, **form.cleaned_data)
+    except (QuotaError, StillNeeded) as error:
         return _refused(request, candidate, str(error))
     return _box(request, export) if request.htmx else redirect(_back(request, _page(export)))
 
@@ -167,7 +173,8 @@ def _own(request: SignedIn, export_id: UUID, **conditions: str) -> Export:
 
 def _box(request: SignedIn, export: Export) -> HttpResponse:
     run = get_object_or_404(runs_of(request.user), pk=export.candidate.run_id)
-    context = {"export": export, "candidate": export.candidate, "run": run}
+    is_old = lacks_decision(export, decision(export.candidate))
+    context = {"export": export, "candidate": export.candidate, "run": run, "old_cards": {export.pk} if is_old else ()}
     answer = render(request, "exports/_box.html" if export.kind == "folder" else "exports/_form.html", context)
     if export.status == "done" and export.form.is_model and request.method == "GET":  # now it can be published
         answer.headers["HX-Refresh"] = "true"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from merging.demo import PACK
+from merging.demo import NO_LICENCE, is_of_pack
 from webapp.library.models import Parent
 
 Tone = Literal["good", "warn", "bad"]
@@ -42,7 +42,7 @@ _RESPONSIBLE: Final = Licence(
 UNKNOWN: Final = Licence("unknown", "Progeny does not know this licence: read it before you pass anything on.", "warn")
 UNSAID: Final = Licence("not stated", "The model card names no licence, which allows nothing: ask who made it.", "bad")
 OF_PACK: Final = Licence(
-    "comes with Progeny",
+    NO_LICENCE,
     "Trained by this project, from nothing and on texts of its own; no licence was chosen. Use and merge it on this server as you like; "
     "one has to be chosen before it, or what is merged from it, is published.",
     "good",
@@ -95,5 +95,4 @@ def licence_of(name: str) -> Licence:
 
 def licence_of_model(row: Parent) -> Licence:
     """What may be done with a model, as its card tells; those of the demo pack need no card for it."""
-    is_of_pack = not row.licence and Path(row.folder).is_relative_to(PACK)
-    return OF_PACK if is_of_pack else licence_of(row.licence)
+    return OF_PACK if not row.licence and is_of_pack(Path(row.folder)) else licence_of(row.licence)

@@ -33,6 +33,7 @@ def keep(client: Client, token: str = TOKEN) -> Any:
 def test_a_token_is_kept_sealed_and_shown_by_its_end_alone(owner: User, owner_client: Client) -> None:
     page = keep(owner_client).content.decode()
     assert "hf_…Wxyz" in page and TOKEN not in page
+    assert "one that may only read is enough; to push models, it has to be one that may write" in page
     kept = HubToken.objects.get()
     assert TOKEN not in kept.sealed and hub.token_of(owner) == TOKEN
     other = "hf_" + "b" * 30

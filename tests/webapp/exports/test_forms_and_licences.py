@@ -15,6 +15,7 @@ from django.core import signing
 from django.test import Client
 from django.urls import reverse
 
+from merging.demo import PACK
 from merging.finished import gguf
 from merging.recipes import Recipe
 from tests.access.world import body_of
@@ -27,6 +28,7 @@ from webapp.exports.cards import model_card
 from webapp.exports.licensing import decide, proposal
 from webapp.exports.models import Export
 from webapp.exports.papers import files_of
+from webapp.library.models import Parent as ParentRow
 from webapp.marks.actions import star
 from webapp.runs.models import Candidate, Run
 
@@ -108,7 +110,7 @@ def test_a_decision_says_who_when_and_on_what_and_stands_in_the_card(
     address = reverse("exports:licence", args=[winner.run_id, winner.pk])
     page = owner_client.post(address, {"licence": "other"}, follow=True).content.decode()
     assert "Name the licence." in page and not winner.licence_decisions.exists()
-    own = {"licence": "other", "name": "house-1", "link": "https://example.org/house"}
+    own = {"licence": "other", "name": "house-1", "link": "https://example.org/house", "is_sure": "on"}
     page = owner_client.post(address, own, follow=True).content.decode()
     decided = winner.licence_decisions.get()
     assert decided.by == owner.username and {"model": "demo/addition", "licence": "cc-by-nc-4.0"} in decided.basis
@@ -124,6 +126,75 @@ def test_a_decision_says_who_when_and_on_what_and_stands_in_the_card(
     assert owner.username not in text
     decide(winner, owner, "cc-by-nc-4.0")
     assert front_matter(model_card(Export(owner=owner, candidate=winner)))["license"] == "cc-by-nc-4.0"
+
+
+@pytest.mark.parametrize(
+    ("licences", "chosen", "named"),
+    [
+        (
+            ("", "", ""),
+            "apache-2.0",
+            "demo/japanese (not stated), demo/addition (not stated) and demo/base (not stated)",
+        ),
+        (("mit", "cc-by-nc-4.0", "apache-2.0"), "mit", "demo/addition (cc-by-nc-4.0)"),
+        (("mit", "cc-by-nc-4.0", "apache-2.0"), "cc-by-nc-4.0", ""),
+        (("house rules", "mit", "mit"), "house rules", ""),
+    ],
+)
+def test_a_licence_that_allows_more_than_a_parents_is_decided_only_by_who_is_sure(
+    owner_client: Client, winner: Candidate, licences: tuple[str, ...], chosen: str, named: str
+) -> None:
+    know_licences(*licences)
+    address = reverse("exports:licence", args=[winner.run_id, winner.pk])
+    page = owner_client.post(address, {"licence": chosen}, follow=True).content.decode()
+    assert winner.licence_decisions.exists() is (not named)
+    if named:
+        assert f"the terms of {named}" in page and "I have read the terms" in page
+        owner_client.post(address, {"licence": chosen, "is_sure": "on"})
+        assert winner.licence_decisions.get().licence == chosen
+
+
+def test_what_was_built_before_the_decision_says_so_and_is_built_again(
+    owner_client: Client, owner: User, member_client: Client, winner: Candidate
+) -> None:
+    know_licences("mit", "mit", "mit")
+    built(winner, {"README.md": model_card(Export(owner=owner, candidate=winner)).encode(), "SHA256SUMS": b"sums"})
+    page = reverse("runs:candidate", args=[winner.run_id, winner.pk])
+    words = "Built before the licence was decided."
+    assert words not in owner_client.get(page).content.decode()
+    licence = reverse("exports:licence", args=[winner.run_id, winner.pk])
+    told = owner_client.post(licence, {"licence": "mit"}, follow=True).content.decode()
+    assert words in told and "does not say so in its card: build it again" in told
+    again = reverse("exports:start", args=[winner.run_id, winner.pk])
+    assert member_client.post(again, {"again": "1"}).status_code == 404
+    before = Export.objects.get()
+    owner_client.post(again, {"again": "1"})
+    export = Export.objects.get()
+    assert export.pk != before.pk and export.status == "pending"
+    export.delete()
+    new = built(winner, {"README.md": model_card(Export(owner=owner, candidate=winner)).encode()})
+    assert words not in owner_client.get(page).content.decode() and new.status == "done"
+
+
+def test_removing_comes_last_and_the_way_to_the_download_first(owner_client: Client, winner: Candidate) -> None:
+    built(winner, {"README.md": b"card"})
+    page = owner_client.get(reverse("runs:candidate", args=[winner.run_id, winner.pk])).content.decode()
+    assert page.index('class="button primary" href="#download"') < page.index('id="download"')
+    assert page.index("Download zip") < page.index('class="button quiet danger"') < page.index("README.md</a> says so")
+    live = owner_client.get(reverse("runs:detail", args=[winner.run_id])).content.decode()
+    assert f'href="{reverse("runs:candidate", args=[winner.run_id, winner.pk])}#download"' in live
+
+
+def test_models_of_this_house_have_one_wording(owner_client: Client, owner: User, winner: Candidate) -> None:
+    know_licences("", "", "")
+    for skill in ("japanese", "addition", "base"):
+        ParentRow.objects.filter(name=f"demo/{skill}").update(folder=str(PACK / skill))
+    page = owner_client.get(reverse("runs:candidate", args=[winner.run_id, winner.pk])).content.decode()
+    assert "comes with Progeny" in page and "allows nothing" not in page and ">not stated<" not in page
+    assert "no licence was chosen: a person has to" in page and "Nobody here knows" not in page
+    text = model_card(Export(owner=owner, candidate=winner))
+    assert text.count("comes with Progeny") == 6 and "not stated" not in text
+    assert front_matter(text)["license"] == "other"
 
 
 def test_the_card_gives_the_hub_held_out_scores_alone_with_n_and_interval(owner: User, winner: Candidate) -> None:

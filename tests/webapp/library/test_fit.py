@@ -36,7 +36,7 @@ def address(*rows: Parent) -> str:
 
 def test_ticked_models_are_compared_and_stay_ticked(owner_client: Client, rows: dict[str, Parent]) -> None:
     page = owner_client.get(address(rows["one"], rows["two"])).content.decode()
-    assert "These models can be merged." in page and "the licence is apache-2.0 in one, two." in page
+    assert "These models can be merged." in page and "licence: apache-2.0 in one, two." in page
     assert page.count(' form="check-fit" checked') == 2 and page.count(' type="checkbox" aria-label="Compare') == 3
 
 
@@ -103,7 +103,7 @@ def said(*words: str) -> str:
 def test_the_terminal_says_what_was_found_and_ends_well(rows: dict[str, Parent]) -> None:
     one, two = rows["one"].folder, rows["two"].folder
     text = said(one, two)
-    assert "INFO   the licence is apache-2.0" in text and text.rstrip().endswith("These models can be merged.")
+    assert "INFO   licence: apache-2.0" in text and text.rstrip().endswith("These models can be merged.")
     assert "ERROR" not in said(two, "--base", one, "--method", "ties")
 
 

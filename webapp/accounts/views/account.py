@@ -1,4 +1,4 @@
-"""One's own account: its password, and the token with which one's fetches ask the Hugging Face Hub."""
+"""One's own account: its password, and the token with which one fetches from the Hugging Face Hub and pushes to it."""
 
 from __future__ import annotations
 
