@@ -256,6 +256,7 @@ class _Child:
             if message["say"] == "ready":
                 self.description = message["device"]
                 self.ready = self.was_ready = True
+                log.info("the device process %s has loaded", process.pid)  # `up` looks for this
                 self._changed()
             else:
                 self._messages.put(message)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_for
 from webapp.env import SetupError
 from webapp.system import instance, supervisor
 from webapp.system.embedded import create_socket_folder
@@ -69,21 +70,22 @@ def test_a_command_that_was_told_no_data_folder_is_refused_while_a_studio_runs_o
     assert not here.exists()
 
 
-def test_a_studio_says_when_its_worker_is_ready_and_starts_until_then(
+def test_a_studio_says_when_its_worker_has_loaded_and_starts_for_two_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     studio = Studio(tmp_path, Address("127.0.0.1", 1), said.append)
     with FileLock(tmp_path / "instance.lock") as lock:
         assert lock.take()
+        assert instance.is_starting(tmp_path)
         studio.turn()
         assert instance.is_starting(tmp_path)
         monkeypatch.setattr(instance, "START_SECONDS", 0.0)
         assert not instance.is_starting(tmp_path)
-        monkeypatch.setattr(instance, "START_SECONDS", 120.0)
-        monkeypatch.setattr(studio, "workers", [None])
-        monkeypatch.setattr(studio, "n_ready_workers", lambda: 1)
+        studio.workers = [studio.launch(saying("INFO workers.runtime: the device process 17 has loaded\n"))]
+        wait_for(lambda: studio.workers[0].child.exit_code() is not None, "it has said so", 10)
         studio.turn()
         studio.turn()
-        assert not instance.is_starting(tmp_path)
-    assert [line.split()[:2] for line in said] == [["worker", "ready"]]
+        studio.workers[0].child.stop()
+    assert not instance.is_starting(tmp_path)
+    assert [line.split()[:2] for line in said] == [["prepare", "ready"]]

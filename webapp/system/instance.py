@@ -54,9 +54,9 @@ def find(data: Path) -> Instance | None:
 
 
 def is_starting(data: Path) -> bool:
-    """A studio has begun here less than two minutes ago, and its workers are loading."""
+    """A studio starts here, or has begun less than two minutes ago: where no worker has reported yet, one is loading."""
     found = find(data)
-    return found is not None and found.n_workers == 0 and 0 <= time.time() - found.started < START_SECONDS
+    return _is_used(data) if found is None else 0 <= time.time() - found.started < START_SECONDS
 
 
 def leave_note(data: Path, sockets: Path) -> None:

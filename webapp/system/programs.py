@@ -22,6 +22,7 @@ EVERYWHERE: Final = ("0.0.0.0", "::")
 WARNING: Final = "warning: "
 """How a line of `prepare` begins that whoever started it passes on."""
 _WORKER_IS_READY: Final = re.compile(r'@\S+ ready\.(?:$|")', re.MULTILINE)
+_DEVICE_HAS_LOADED: Final = re.compile(r"the device process \d+ has loaded")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ def worker_commands() -> list[Command]:
 def worker_is_ready(worker: Child) -> bool:
     """True once the worker has said that it takes work."""
     return bool(_WORKER_IS_READY.search(worker.written()))
+
+
+def worker_has_loaded(worker: Child) -> bool:
+    """True once its device process has loaded, too: it computes what it takes."""
+    return bool(_DEVICE_HAS_LOADED.search(worker.written()))
 
 
 def visible_gpus() -> list[str]:

@@ -13,7 +13,7 @@ from webapp.env import data_folder
 from webapp.system.embedded import create_socket_folder
 from webapp.system.instance import Instance, leave_note
 from webapp.system.processes import wait_until
-from webapp.system.programs import Address, web_command
+from webapp.system.programs import Address, web_command, worker_has_loaded
 from webapp.system.supervisor import Member, Supervisor
 
 WEB_START_SECONDS: Final = 120.0
@@ -28,6 +28,7 @@ class Studio(Supervisor):
         self._web: list[Member] = []
         self._published: Instance | None = None
         self._started = time.time()
+        self._loaded: set[int] = set()
         self._first_steps = ""
 
     def steps(self) -> list[Callable[[], None]]:
@@ -40,14 +41,14 @@ class Studio(Supervisor):
 
     def turn(self) -> None:
         """Keep what it says of itself true."""
-        before = self._published.n_workers if self._published else 0
         said = Instance(os.getpid(), self._address.url, self.n_ready_workers(), self._started)
         if said != self._published:
             said.publish(self.data)
             self._published = said
-        if said.n_workers > before:
-            n_all = len(self.workers)
-            self.report("worker ready" if n_all == 1 else f"{said.n_workers} of {n_all} workers ready")
+        for worker in self.workers:
+            if worker.child.pid not in self._loaded and worker_has_loaded(worker.child):
+                self._loaded.add(worker.child.pid)
+                self.report(f"{worker.command.name} ready")
 
     def _say_where(self) -> None:
         leave_note(self.data, create_socket_folder(self.data))
