@@ -45,8 +45,8 @@ def main(rate: float, seconds: float, sizes: Sequence[int]) -> None:
     """Watch runs that have so many candidates already, and print a Markdown table."""
     print("| candidates before | events a second | Chromium | of it the page's process | web server | load average |")
     print("|---|---|---|---|---|---|")
-    for n_candidates in sizes:
-        with tempfile.TemporaryDirectory(prefix="progeny-live-page-") as folder, services(Path(folder)):
+    with tempfile.TemporaryDirectory(prefix="progeny-live-page-") as folder, services(Path(folder)):
+        for n_candidates in sizes:
             _measure(Path(folder), n_candidates, rate, seconds)
 
 
@@ -102,7 +102,7 @@ def _measure(folder: Path, n_candidates: int, rate: float, seconds: float) -> No
     from django.test import Client
 
     call_command("migrate", verbosity=0)
-    owner = User.objects.create_user("owner")
+    owner, _ = User.objects.get_or_create(username="owner")
     run, _ = fill(owner, n_candidates, N_SAMPLES)
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(owner)
