@@ -8,7 +8,7 @@ from typing import Any, Final
 from django import forms
 from django.forms.utils import flatatt
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from merging.fidelity import Fidelity, Setting
 from merging.methods.method import Method
@@ -30,7 +30,7 @@ class ManyOptions(forms.Select):
             "\n",
             '<option value="{}"{}>{}</option>',
             (
-                (option["value"], mark_safe(" selected" if option["selected"] else ""), option["label"])
+                (option["value"], " selected" if option["selected"] else "", option["label"])
                 for _, options, _ in widget["optgroups"]
                 for option in options
             ),
