@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Run:
 
 def build(run: Run, content: str = "weights") -> Export:
     """A model for download, as a worker publishes it."""
-    request_export(run.owner, run.candidates.filter(export=None)[0])
+    request_export(run.owner, run.candidates.filter(exports=None)[0])
     claim = claim_export("w1")
     assert claim
     claim.partial.mkdir(parents=True)
