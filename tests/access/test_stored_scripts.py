@@ -216,7 +216,7 @@ def test_models_and_benchmarks(stage: Stage, owner: User, benchmark: Benchmark, 
     assert all(name in shown for name in names())
     stage.show("/benchmarks/")
     stage.show(reverse("library:benchmark", args=[benchmark.pk]))
-    stage.show("/runs/new/")
+    stage.show("/runs/new/#parents")
     for box in stage.page.locator("input[name=parents]").all()[:3]:
         box.check()
     stage.settled("the summary of a new run")

@@ -44,6 +44,7 @@ def test_runs_that_are_over_or_deleted_or_another_s_do_not_count(
 ) -> None:
     limit(settings, n_runs=1)
     config = plan(draft(chosen)).config
+    Benchmark.objects.update(owner=None)
     actions.launch(member, config, "another's")
     first = actions.launch(owner, config, "first")
     with pytest.raises(QuotaError, match="1 runs at a time are all"):

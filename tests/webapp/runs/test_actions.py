@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from tests.webapp.runs.choices import Library, draft, library
+from webapp.library.models import Benchmark
 from webapp.queue import queue
 from webapp.runs import actions, ranks
 from webapp.runs.config import RunConfig
@@ -114,6 +115,7 @@ def test_launching_tells_the_outbox_and_wakes_workers_after_the_transaction(
 
 
 def test_a_second_press_gives_the_same_run(owner: User, member: User, config: RunConfig) -> None:
+    Benchmark.objects.update(owner=None)
     run = actions.launch(owner, config, "my run", "key")
     assert actions.launch(owner, config, "pressed again", "key") == run
     assert run.candidates.count() == 6
