@@ -57,8 +57,14 @@ def test_a_life_of_two_starts(data: Path, tmp_path: Path) -> None:
     with studio(data, tmp_path / "second.log") as second:
         second.wait_for_output(READY)
         assert sql(data, "SELECT number FROM kept") == [(17,)]
-        second.process.kill()
-        wait_for(lambda: left_behind(data) == [], "the children of a killed studio have ended too", 60)
+
+
+@pytest.mark.slow
+def test_the_children_of_a_killed_studio_end_too(data: Path, tmp_path: Path) -> None:
+    with studio(data, tmp_path / "studio.log") as running:
+        running.wait_for_output(READY)
+        running.process.kill()
+        wait_for(lambda: left_behind(data) == [], "no process of the studio is left", 60)
 
 
 @pytest.mark.parametrize(
