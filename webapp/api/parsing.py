@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 from django.http import HttpRequest
 from ninja.parser import Parser
 
+from merging import plain
 from webapp.api.problems import Refusal
 
 MAX_BYTES: Final = 1_000_000
@@ -28,7 +29,7 @@ class BodyParser(Parser):
                 f"The body has {len(request.body)} bytes; expected at most {MAX_BYTES}.",
             )
         try:
-            found = json.loads(request.body, parse_constant=_no_number, object_pairs_hook=_each_once)
+            found = json.loads(request.body, parse_constant=_no_number, object_pairs_hook=plain.unique_keys)
         except (ValueError, RecursionError) as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"The body cannot be read as JSON: {error}"[:500]) from error
         body: dict[str, Any] = found
@@ -37,11 +38,3 @@ class BodyParser(Parser):
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for n, (name, _) in enumerate(pairs) if name in dict(pairs[:n]))
-        raise ValueError(f"the key {twice[:100]!r} comes twice")
-    return found
