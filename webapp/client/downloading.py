@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -103,8 +103,5 @@ def _size(file: Path) -> int:
 
 
 def _digest(file: Path) -> str:
-    found = sha256()
     with file.open("rb") as opened:
-        while piece := opened.read(PIECE):
-            found.update(piece)
-    return found.hexdigest()
+        return file_digest(opened, "sha256").hexdigest()
