@@ -53,6 +53,11 @@ class Leased(models.Model):
             ),
         ]
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something will still come of it."""
+        return self.status in UNDER_WAY
+
 
 class _Holds(Func):
     template = f"(%(expressions)s {HOLDS})"

@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def is_under_way(self) -> bool:
-        return self.evaluation is not None and self.evaluation.status in ("pending", "leased")
+        return self.evaluation is not None and self.evaluation.is_under_way
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,6 @@ class Export(Leased):
         return f"{self.form.title}, {self.variant}" if self.variant else self.form.title
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether something will still come of it."""
-        return self.status in UNDER_WAY
-
-    @property
     def checked(self) -> Checks:
         """What was found out about the model."""
         return Checks.from_json(self.checks)
@@ -147,11 +142,6 @@ class Push(Leased):
 
     def __str__(self) -> str:
         return f"{self.export} to {self.repo}"
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether something will still come of it."""
-        return self.status in UNDER_WAY
 
     @property
     def share(self) -> float:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from webapp.hub.names import Wanted
-from webapp.leases import UNDER_WAY, Leased
+from webapp.leases import Leased
 from webapp.library.models import Parent
 
 MIN_SECONDS = 2.0
@@ -48,10 +48,6 @@ class Download(Leased):
     def wanted(self) -> Wanted:
         """As a person names it."""
         return Wanted(self.repo, self.revision)
-
-    @property
-    def is_under_way(self) -> bool:
-        return self.status in UNDER_WAY
 
     @property
     def bytes_per_second(self) -> int | None:
@@ -105,10 +101,6 @@ class Similarity(Leased):
 
     def __str__(self) -> str:
         return f"{self.first} and {self.second}"
-
-    @property
-    def is_under_way(self) -> bool:
-        return self.status in UNDER_WAY
 
     @property
     def left(self) -> timedelta | None:

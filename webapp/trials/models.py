@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from webapp.leases import UNDER_WAY, Leased
+from webapp.leases import Leased
 from webapp.trials import results
 
 
@@ -36,11 +36,6 @@ class Trial(Leased):
 
     def __str__(self) -> str:
         return f"{self.name} on {', '.join(spec['name'] for spec in self.benchmarks)}"
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether something will still come of it."""
-        return self.status in UNDER_WAY
 
     @property
     def tried(self) -> list[results.Tried]:

@@ -15,7 +15,6 @@ from merging.benchmarks import paper
 from merging.errors import MergingError
 from merging.harness.index import Entry, Index
 from webapp.accounts.requests import SignedIn
-from webapp.leases import UNDER_WAY
 from webapp.library import fetches
 from webapp.library.forms import TaskForm
 from webapp.library.models import Fetch
@@ -96,6 +95,6 @@ def _requests(request: SignedIn) -> dict[str, object]:
     rows = list(Fetch.objects.filter(owner=request.user).select_related("benchmark"))
     return {
         "requests": rows,
-        "is_live": any(row.status in UNDER_WAY for row in rows),
+        "is_live": any(row.is_under_way for row in rows),
         "data_set_folder": fetches.data_set_folder(),
     }

@@ -48,7 +48,7 @@ def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
         return _recipe_file(candidate, recipe, request.GET["recipe"])
     config = RunConfig.from_json(run.config)
     found = standing.standing(run, candidate)
-    is_awaited = run.state in LIVE and any(e.status in ("pending", "leased") for e in found.own.values())
+    is_awaited = run.state in LIVE and any(e.is_under_way for e in found.own.values())
     if request.GET.get("part") == "standing":
         context = {"run": run, "candidate": candidate, "standing": found, "is_awaited": is_awaited}
         refresh = {} if is_awaited else {"HX-Refresh": "true"}  # answers and examples have come
