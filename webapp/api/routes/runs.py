@@ -7,8 +7,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID, uuid4
 
-from django.contrib.auth.models import User
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -54,7 +52,7 @@ def create_run(request: Asked, answer: HttpResponse, choices: RunChoices, key: K
     """Everything that stands in its way is said at once, by field (422). 409 when you have as many runs as one may have."""
 
     def made() -> shapes.Run:
-        return _run(request, runs_of, launch(request.user, choices).pk)
+        return _run(request, launch(request.user, choices).pk)
 
     run = once(request, key, shapes.Run, made)
     answer["Location"] = reverse("api:get_run", args=[run.id])
@@ -86,13 +84,13 @@ def create_import(request: Asked, config: shapes.Import, key: Key = None) -> Sta
 
 @router.api_operation(GET, "/runs/{uuid:run_id}", response=shapes.Run, auth=READ, summary="A run")
 def get_run(request: Asked, run_id: RunId) -> shapes.Run:
-    return _run(request, runs_of, run_id)
+    return _run(request, run_id)
 
 
 @router.api_operation(PATCH, "/runs/{uuid:run_id}", response=shapes.Run, auth=RUNS, summary="Give a run another name")
 def rename_run(request: Asked, run_id: RunId, changes: shapes.Renaming) -> shapes.Run:
     actions.rename(run_or_refusal(editable_by, request.user, run_id), changes.name)
-    return _run(request, runs_of, run_id)
+    return _run(request, run_id)
 
 
 @router.api_operation(
@@ -168,7 +166,7 @@ def unarchive_run(request: Asked, run_id: RunId) -> shapes.Run:
 def _moved(request: Asked, run: Run, n: int, otherwise: str) -> shapes.Run:
     if not n:
         raise Refusal(HTTPStatus.CONFLICT, f"{run.name} is {otherwise}.")
-    return _run(request, runs_of, run.pk)
+    return _run(request, run.pk)
 
 
 def _steered(request: Asked, run_id: UUID, act: Callable[[Run], bool]) -> shapes.Run:
@@ -176,11 +174,11 @@ def _steered(request: Asked, run_id: UUID, act: Callable[[Run], bool]) -> shapes
     if not act(run):
         state = Run.objects.values_list("state", flat=True).get(pk=run.pk)
         raise Refusal(HTTPStatus.CONFLICT, f"{run.name} is {state}.")
-    return _run(request, runs_of, run_id)
+    return _run(request, run_id)
 
 
-def _run(request: Asked, allowed: Callable[[User], QuerySet[Run]], run_id: UUID) -> shapes.Run:
-    run = get_object_or_404(allowed(request.user).select_related("owner"), pk=run_id)
+def _run(request: Asked, run_id: UUID) -> shapes.Run:
+    run = get_object_or_404(runs_of(request.user).select_related("owner"), pk=run_id)
     [row] = listing.rows([run], with_curves=False)
     return shapes.Run(
         **_row(request, row),
