@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from webapp.api import views
 from webapp.api.problems import Mistake, problem
-from webapp.api.site import ROOT, nowhere, site
+from webapp.api.site import ROOT, document, nowhere, site
 
 View = Callable[..., HttpResponseBase]
 _PART: Final = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -61,7 +61,7 @@ def _queries() -> dict[tuple[str, str], set[str]]:
     """By address and method: the words that a query may have, as the document says."""
     return {
         (path, method): {one["name"] for one in operation["parameters"] if one["in"] == "query"}
-        for path, operations in site.document()["paths"].items()
+        for path, operations in document()["paths"].items()
         for method, operation in operations.items()
     }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
 from http import HTTPStatus
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -17,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.requests import SignedIn
 from webapp.api.forms import TokenForm
 from webapp.api.models import Token
-from webapp.api.site import site
+from webapp.api.site import document as description
 from webapp.api.tokens import MEANINGS, make, tokens_of
 from webapp.quotas import QuotaError
 
@@ -62,12 +60,7 @@ def docs(request: SignedIn) -> HttpResponse:
 @require_safe
 def document(request: HttpRequest) -> JsonResponse:
     """The OpenAPI document. Anybody may have it: it is in the source."""
-    return JsonResponse(_document())
-
-
-@cache
-def _document() -> dict[str, Any]:
-    return site.document()
+    return JsonResponse(description())
 
 
 def _page(request: SignedIn, form: TokenForm, **made: object) -> HttpResponse:
