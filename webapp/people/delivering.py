@@ -94,7 +94,7 @@ def _tell(delivery: Delivery) -> None:
 def _mail(delivery: Delivery) -> None:
     if not settings.EMAIL_HOST:
         raise EgressError(
-            "This server sends no mail: who looks after it can say by which server it may (PROGENY_MAIL_HOST)."
+            "This server sends no mail: who looks after it can say by which server it may (PROGENY_MAIL)."
         )
     said = content_of(delivery)
     subject = f"Progeny: {said.get('name') or 'a test'} – {said['what']}".replace("\n", " ")
