@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from django.contrib.auth.models import User
+from django.db.models import Manager
 
 from webapp.api.models import Token
 from webapp.exports.models import Export, Push
@@ -37,9 +39,10 @@ def account(user: User) -> Subject:
     return Subject("account", str(user.pk), user.get_username(), user.pk)
 
 
-def _run(key: Any) -> Subject:
-    found = Run.objects.filter(pk=key).values_list("name", "owner_id").first()
-    return Subject("run", str(key), *(found or ()))
+def _named(kind: str, rows: Manager[Any], key: Any) -> Subject:
+    """A row with a name and an owner."""
+    found = rows.filter(pk=key).values_list("name", "owner_id").first()
+    return Subject(kind, str(key), *(found or ()))
 
 
 def _export(key: Any) -> Subject:
@@ -53,21 +56,6 @@ def _push(key: Any) -> Subject:
     return _export(found) if found else Subject("export")
 
 
-def _token(key: Any) -> Subject:
-    found = Token.objects.filter(pk=key).values_list("name", "owner_id").first()
-    return Subject("token", str(key), *(found or ()))
-
-
-def _parent(key: Any) -> Subject:
-    found = Parent.objects.filter(pk=key).values_list("name", "owner_id").first()
-    return Subject("model", str(key), *(found or ()))
-
-
-def _benchmark(key: Any) -> Subject:
-    found = Benchmark.objects.filter(pk=key).values_list("name", "owner_id").first()
-    return Subject("benchmark", str(key), *(found or ()))
-
-
 def _worker(key: Any) -> Subject:
     return Subject("worker", str(key)[:200], str(key)[:200])
 
@@ -75,10 +63,10 @@ def _worker(key: Any) -> Subject:
 LOOKS: Final[dict[str, Callable[[Any], Subject]]] = {
     "export_id": _export,
     "push_id": _push,
-    "token_id": _token,
-    "run_id": _run,
-    "parent_id": _parent,
-    "benchmark_id": _benchmark,
+    "token_id": partial(_named, "token", Token.objects),
+    "run_id": partial(_named, "run", Run.objects),
+    "parent_id": partial(_named, "model", Parent.objects),
+    "benchmark_id": partial(_named, "benchmark", Benchmark.objects),
     "worker": _worker,
 }
 """By the name that routes give to the part; the first that an address has."""
