@@ -42,7 +42,7 @@ def links(request: SignedIn, run_id: UUID) -> HttpResponse:
     """The links to one's own run; posted, one more, which this answer alone shows."""
     run = run_or_refusal(owned_by, request.user, run_id)
     form = LinkForm(request.POST or None)
-    context: dict[str, Any] = {"run": run, "form": form if form.is_bound else LinkForm(), "links": run.links.all()}
+    context: dict[str, Any] = {"run": run, "form": form, "links": run.links.all()}
     if not form.is_valid():
         return render(request, "people/links.html", context)
     try:
@@ -72,7 +72,7 @@ def shared(request: HttpRequest, key: str) -> HttpResponse:
     if run is None:
         raise Http404
     config = RunConfig.from_json(run.config)
-    [row] = listing.rows([run])
+    [row] = listing.rows([run], with_curves=False)
     best = row.best.candidate if row.best else None
     recipe = Recipe.from_json(best.recipe) if best else None
     context = {
