@@ -117,7 +117,8 @@ def look(asking: Asking, wanted: Wanted) -> Look:
         else None
     )
     needed = tuple(file for name, file in sorted(known.items()) if _is_needed(name, known, index))
-    left = [entry for entry in about.siblings or () if entry.rfilename not in {file.name for file in needed}]
+    names = {file.name for file in needed}
+    left = [entry for entry in about.siblings or () if entry.rfilename not in names]
     card, config = about.card_data, about.config or {}
     return Look(
         wanted=wanted,

@@ -24,7 +24,7 @@ from merging.headers import MAX_HEADER_BYTES
 from webapp.hub.client import Asking
 from webapp.hub.errors import HubError
 from webapp.hub.looks import Look, Needed
-from webapp.library.fit import Pair, pairs_of
+from webapp.library.fit import Pair, pairs_with
 from webapp.library.models import Parent
 
 USUAL_HEAD: Final = 128 * 1024
@@ -38,7 +38,7 @@ KEPT_SECONDS: Final = 24 * 3600.0
 def fit_with(user: User, asking: Asking, found: Look, parents: list[Parent]) -> list[Pair]:
     """How the model fits these, each as the first parent; HubError when its metadata cannot be had."""
     with _folder(user, asking, found) as folder:
-        return [pairs_of(first, [Parent(name=found.wanted.repo, folder=str(folder))])[0] for first in parents]
+        return pairs_with(parents, Parent(name=found.wanted.repo, folder=str(folder)))
 
 
 @contextmanager

@@ -139,6 +139,11 @@ def pairs_of(first: Parent, others: Sequence[Parent]) -> list[Pair]:
     return _pairs(((first, other) for other in others), Pairs())
 
 
+def pairs_with(firsts: Sequence[Parent], other: Parent) -> list[Pair]:
+    """Each of the first ones beside one model, in their order."""
+    return _pairs(((first, other) for first in firsts), Pairs())
+
+
 def _pairs(wanted: Iterable[tuple[Parent, Parent]], known: Pairs) -> list[Pair]:
     found = []
     for first, other in wanted:

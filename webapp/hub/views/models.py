@@ -72,12 +72,12 @@ def fit(request: SignedIn, author: str, name: str) -> HttpResponse:
     """Whether it fits models here, found out from its metadata: `with` names one, otherwise the first few are asked."""
     named = _wanted(request, author, name)
     chosen = request.GET.get("with", "")
-    parents = list(_first_ones(request))
+    parents = _first_ones(request)
     if NUMBER.fullmatch(chosen):
-        parents = list(Parent.objects.visible_to(request.user).filter(pk=int(chosen)))
+        parents = Parent.objects.visible_to(request.user).filter(pk=int(chosen))
     try:
         asking = Asking.of(request.user)
-        fits = fit_with(request.user, asking, looks.look(asking, named), parents)
+        fits = fit_with(request.user, asking, looks.look(asking, named), list(parents))
     except HubError as error:
         return render(request, "hub/_fit.html", {"error": error})
     return render(request, "hub/_fit.html", {"fits": fits})
@@ -91,5 +91,5 @@ def _wanted(request: SignedIn, author: str, name: str) -> Wanted:
 
 
 def _first_ones(request: SignedIn) -> QuerySet[Parent]:
-    """The newest models of one's own, then those of everybody."""
+    """The newest of the models that this person may choose."""
     return Parent.objects.visible_to(request.user).order_by("-pk")[:N_FITS]
