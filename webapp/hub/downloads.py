@@ -12,8 +12,9 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from merging.errors import MergingError, RoomError
+from merging.folders import DISK_FULL
 from webapp.hub.client import PATIENT, Asking
-from webapp.hub.errors import HubError, is_full
+from webapp.hub.errors import HubError
 from webapp.hub.looks import Look, look
 from webapp.hub.models import Download, Source
 from webapp.hub.names import Wanted
@@ -69,7 +70,7 @@ def cancel(download: Download) -> None:
         and not Download.objects.filter(repo=download.repo, commit=commit, status__in=(*UNDER_WAY, "dropped")).exists()
     ):
         for cache in (common_cache(), own_cache(owner)):
-            for part in (Place(cache, download.repo).folder / "blobs").glob("*.part"):
+            for part in Place(cache, download.repo).parts():
                 part.unlink(missing_ok=True)
 
 
@@ -188,6 +189,6 @@ class _Told(Heard):
 
 
 def _of_disk(error: OSError) -> str:
-    if is_full(error):
+    if error.errno in DISK_FULL:
         return "The disk is full. Remove what is not needed, and go on: what has come stays."
     return f"The files cannot be kept here: {error.strerror or error}."

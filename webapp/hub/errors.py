@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -69,11 +68,6 @@ def plainly(about: str, with_token: bool) -> Iterator[None]:
 def offline() -> HubError:
     """The switch is on."""
     return HubError("offline", "This server is offline by its settings, so the Hub is not asked. What is here works.")
-
-
-def is_full(error: OSError) -> bool:
-    """Whether the disk is."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _answered(error: HfHubHTTPError, about: str, with_token: bool) -> HubError:

@@ -52,6 +52,10 @@ class Place:
         """As much of it as has come."""
         return self.folder / BLOBS / f"{digest}{PART}"
 
+    def parts(self) -> Iterator[Path]:
+        """All files of which some has come."""
+        return (self.folder / BLOBS).glob(f"*{PART}")
+
     def lock(self, digest: str) -> Path:
         """Whoever fetches a file holds this, as the Hub's own library does."""
         return self.cache / ".locks" / self.folder.name / f"{digest}.lock"

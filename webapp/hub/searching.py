@@ -12,6 +12,7 @@ from django.http import QueryDict
 from huggingface_hub import ModelInfo
 
 from merging.families import families
+from merging.headers import N_BYTES
 from webapp.hub.client import Asking
 from webapp.hub.models import Source
 from webapp.hub.names import REPO, Wanted
@@ -38,19 +39,7 @@ LICENCES: Final = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4
 PROPERTIES: Final = (
     "author", "downloads", "likes", "lastModified", "gated", "private", "safetensors", "tags", "config", "cardData",
 )  # fmt: skip
-BYTES: Final[Mapping[str, float]] = {
-    "F64": 8,
-    "F32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "I64": 8,
-    "I32": 4,
-    "I16": 2,
-    "I8": 1,
-    "U8": 1,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-}
+BYTES: Final[Mapping[str, int]] = {**N_BYTES, "F8_E4M3": 1, "F8_E5M2": 1}
 
 
 @dataclass(frozen=True)
@@ -145,7 +134,7 @@ def here_of(user: User, repos: Sequence[str]) -> dict[str, Parent]:
 
 def _found(about: ModelInfo, here: Parent | None) -> Found:
     weights, tags = about.safetensors, about.tags or []
-    n_bytes = round(sum(n * BYTES.get(dtype, 4) for dtype, n in weights.parameters.items())) if weights else None
+    n_bytes = sum(n * BYTES.get(dtype, 4) for dtype, n in weights.parameters.items()) if weights else None
     licences = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
     return Found(
         wanted=Wanted(about.id),
