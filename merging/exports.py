@@ -52,11 +52,11 @@ def write_companions(recipe: Recipe, folder: Path, extra_files: Mapping[str, str
     if (donor / GENERATION).is_file():
         copy(donor / GENERATION, folder)
     else:
-        (folder / GENERATION).write_text(_json(_generation(config)), "utf-8")
+        (folder / GENERATION).write_text(as_json(_generation(config)), "utf-8")
     texts = {
-        "config.json": _json(config),
-        RECIPE: _json(recipe.content() | {"digest": recipe.digest()}),
-        **_as_mergekit(recipe),
+        "config.json": as_json(config),
+        RECIPE: recipe_json(recipe),
+        **as_mergekit(recipe),
     }
     for name in extra_files:
         taken = name in texts or name in (INDEX, MERGEKIT, SUMS) or name.endswith(".safetensors")
@@ -66,7 +66,13 @@ def write_companions(recipe: Recipe, folder: Path, extra_files: Mapping[str, str
         (folder / name).write_text(text, "utf-8")
 
 
-def _as_mergekit(recipe: Recipe) -> dict[str, str]:
+def recipe_json(recipe: Recipe) -> str:
+    """The text of `recipe.json`: all that builds the same model, and its digest."""
+    return as_json(recipe.content() | {"digest": recipe.digest()})
+
+
+def as_mergekit(recipe: Recipe) -> dict[str, str]:
+    """The recipe for mergekit, by the name of its file; nothing where mergekit cannot be told of it."""
     try:
         return {MERGEKIT: to_yaml(recipe, call=lambda parent: parent.name)}
     except RecipeError:
@@ -94,5 +100,6 @@ def _generation(config: Mapping[str, object]) -> Mapping[str, object]:
     return {"_from_model_config": True, **{name: number for name, number in tokens.items() if number is not None}}
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """For a file that people read too."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +78,13 @@ def abandoned(beside: Path) -> list[Path]:
 def with_sums(folder: Path, hashes: Mapping[str, str]) -> list[BuiltFile]:
     """Adds `SHA256SUMS` to a folder of files, and describes every file by name. `hashes` are known already; other files are read."""
     files = [_built(path, hashes.get(path.name)) for path in folder.iterdir()]
-    (folder / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in sorted(files, key=_name)), "utf-8")
+    (folder / SUMS).write_text(sums_text((file.name, file.sha256) for file in sorted(files, key=_name)), "utf-8")
     return sorted([*files, _built(folder / SUMS)], key=_name)
+
+
+def sums_text(hashes: Iterable[tuple[str, str]]) -> str:
+    """Names with their SHA-256, in their order, as `sha256sum -c` reads them."""
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in hashes)
 
 
 def _built(path: Path, sha256: str | None = None) -> BuiltFile:

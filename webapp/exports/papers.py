@@ -5,15 +5,14 @@ Written for people elsewhere: models go by their names, and no path of this serv
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from merging.cards import CARD
-from merging.errors import RecipeError
-from merging.exports import MERGEKIT, RECIPE
+from merging.exports import MERGEKIT, RECIPE, as_json, as_mergekit, recipe_json
+from merging.folders import SUMS, sums_text
 from merging.mergekit import to_yaml
-from merging.recipes import Parent, Recipe
+from merging.recipes import Recipe
 from webapp.exports.cards import model_card
 from webapp.exports.licensing import licences_of
 from webapp.exports.models import Export
@@ -48,12 +47,11 @@ def files_of(export: Export) -> Mapping[str, str]:
 
 
 def _mergekit(candidate: Candidate) -> dict[str, str]:
-    return {MERGEKIT: to_yaml(Recipe.from_json(candidate.recipe), call=_name)}
+    return {MERGEKIT: to_yaml(Recipe.from_json(candidate.recipe), call=lambda parent: parent.name)}
 
 
 def _recipe(candidate: Candidate) -> dict[str, str]:
-    recipe = Recipe.from_json(candidate.recipe)
-    return {RECIPE: _json(recipe.content() | {"digest": recipe.digest()})}
+    return {RECIPE: recipe_json(Recipe.from_json(candidate.recipe))}
 
 
 def _bundle(candidate: Candidate) -> dict[str, str]:
@@ -61,13 +59,13 @@ def _bundle(candidate: Candidate) -> dict[str, str]:
     files = {
         "HOW.md": HOW,
         **_recipe(candidate),
-        **_if_expressible(candidate),
-        BUNDLE: _json(_facts(candidate)),
-        REPORT: _json(_without_places(dict(report(candidate.run)))),
+        **as_mergekit(Recipe.from_json(candidate.recipe)),
+        BUNDLE: as_json(_facts(candidate)),
+        REPORT: as_json(_without_places(dict(report(candidate.run)))),
     }
     if folder is not None:
-        names = [(file.sha256, file.name) for file in folder.files.all() if file.name != CARD]
-        files[EXPECTED] = "".join(f"{sha256}  {name}\n" for sha256, name in names if name != "SHA256SUMS")
+        built = folder.files.exclude(name__in=(CARD, SUMS))
+        files[EXPECTED] = sums_text(built.values_list("name", "sha256"))
     return files
 
 
@@ -76,13 +74,6 @@ _MAKERS: Final[Mapping[str, Callable[[Candidate], dict[str, str]]]] = {
     "recipe": _recipe,
     "bundle": _bundle,
 }
-
-
-def _if_expressible(candidate: Candidate) -> dict[str, str]:
-    try:
-        return _mergekit(candidate)
-    except RecipeError:
-        return {}
 
 
 def _facts(candidate: Candidate) -> dict[str, Any]:
@@ -130,11 +121,3 @@ def _without_places(value: Any) -> Any:
             name: _without_places(one) for name, one in value.items() if not (name in PLACES and isinstance(one, str))
         }
     return [_without_places(one) for one in value] if isinstance(value, list) else value
-
-
-def _name(parent: Parent) -> str:
-    return parent.name
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

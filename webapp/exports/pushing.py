@@ -26,7 +26,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from merging.cards import CARD
 from merging.errors import MergingError
-from merging.folders import SUMS
+from merging.folders import SUMS, sums_text
 from webapp.accounts.hub import token_of
 from webapp.exports.cards import model_card
 from webapp.exports.licensing import decision
@@ -203,7 +203,7 @@ def sums_with(push: Push, card: bytes) -> bytes:
     """`SHA256SUMS` of the export, with this card in the place of the one of when it was built."""
     sums = {file.name: file.sha256 for file in push.export.files.exclude(name=SUMS)}
     sums[CARD] = hashlib.sha256(card).hexdigest()
-    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())).encode()
+    return sums_text(sorted(sums.items())).encode()
 
 
 @contextmanager
