@@ -15,7 +15,7 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from webapp.accounts.hub import token_of
 from webapp.exports.kinds import KINDS, KindName
-from webapp.exports.licensing import decision
+from webapp.exports.licensing import UNDECIDED, decision
 from webapp.exports.models import MAIN, Export, Push
 from webapp.leases import UNDER_WAY
 from webapp.library.models import Parent
@@ -77,7 +77,7 @@ def request_push(
     if not (export.form.is_model and export.status == "done"):
         raise PushError(f"{export} is not built: only a finished model can be pushed.")
     if decision(export.candidate) is None:
-        raise PushError("Nobody has decided under which licence it may be published. Decide that first.")
+        raise PushError(UNDECIDED)
     if token_of(owner) is None:
         raise PushError("The Hub wants to know who pushes: give a token of yours that may write, under Account.")
     if export.pushes.filter(status__in=UNDER_WAY).exists():

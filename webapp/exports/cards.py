@@ -21,7 +21,7 @@ from merging.recipes import Parent, Recipe
 from merging.search import searches
 from merging.words import joined
 from webapp.exports.asking import HEADING, how_to_ask
-from webapp.exports.licensing import decision, licences_of, stated
+from webapp.exports.licensing import OTHER, decision, licences_of, stated
 from webapp.exports.models import Export, LicenceDecision
 from webapp.lineage.queries import ancestors, ancestry
 from webapp.runs import winners
@@ -32,7 +32,6 @@ from webapp.runs.models import REFERENCES, Candidate, Evaluation, Run, Score, Sp
 from webapp.system.status import code_version
 
 TAGS: Final = ("mergekit", "merge", "progeny")
-UNDECIDED: Final = "other"
 HELD_OUT: Final[tuple[SplitName, ...]] = ("validation", "final")
 
 LIMITS: Final = (
@@ -140,9 +139,9 @@ def _licence_facts(
 ) -> dict[str, str]:
     """What a person decided; before that, what all models share, if they do."""
     if decided is None:
-        known = {licences.get(model.fingerprint, UNDECIDED) for model in models}
-        licence = known.pop() if len(known) == 1 else UNDECIDED
-        return {"license": licence, **({"license_name": "see-parents"} if licence == UNDECIDED else {})}
+        known = {licences.get(model.fingerprint, OTHER) for model in models}
+        licence = known.pop() if len(known) == 1 else OTHER
+        return {"license": licence, **({"license_name": "see-parents"} if licence == OTHER else {})}
     more = {"license_name": decided.name, "license_link": decided.link}
     return {"license": decided.licence, **{name: value for name, value in more.items() if value}}
 

@@ -20,6 +20,7 @@ from webapp.lineage.queries import ancestors, ancestry
 from webapp.runs.models import Candidate
 
 OTHER: Final = "other"
+UNDECIDED: Final = "Nobody has decided under which licence it may be published. Decide that first."
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,7 @@ def proposal(candidate: Candidate) -> Proposal:
     """From what the library knows of the licences of the candidate's parents, and of what these were bred from."""
     models = list(Recipe.from_json(candidate.recipe).models)
     older = ancestors(models, ancestry(models, candidate.run.owner))
-    known, ours = licences_of(older), _of_pack(older)
-    return Proposal(
-        tuple(Source(one.name, known.get(one.fingerprint, ""), one.fingerprint in ours) for one in older),
-    )
+    return Proposal(tuple(_sources(older)))
 
 
 def licences_of(models: list[Parent]) -> dict[str, str]:
@@ -103,17 +101,17 @@ def licences_of(models: list[Parent]) -> dict[str, str]:
 
 def stated(models: list[Parent]) -> dict[str, str]:
     """The licence of every model by fingerprint, in a word where none is named."""
-    known, ours = licences_of(models), _of_pack(models)
-    return {
-        one.fingerprint: known.get(one.fingerprint) or Source("", "", one.fingerprint in ours).about.word
-        for one in models
-    }
+    found = zip(models, _sources(models), strict=True)
+    return {one.fingerprint: source.licence or source.about.word for one, source in found}
 
 
-def _of_pack(models: list[Parent]) -> set[str]:
-    """The fingerprints of those that come with Progeny."""
+def _sources(models: list[Parent]) -> list[Source]:
+    """What is known of each model, in their order."""
     rows = ParentRow.objects.filter(fingerprint__in=[model.fingerprint for model in models])
-    return {found for found, folder in rows.values_list("fingerprint", "folder") if is_of_pack(Path(folder))}
+    facts = list(rows.values_list("fingerprint", "licence", "folder"))
+    known = {found: licence for found, licence, _ in facts if licence}
+    ours = {found for found, _, folder in facts if is_of_pack(Path(folder))}
+    return [Source(one.name, known.get(one.fingerprint, ""), one.fingerprint in ours) for one in models]
 
 
 def decision(candidate: Candidate) -> LicenceDecision | None:

@@ -29,7 +29,7 @@ from merging.errors import MergingError
 from merging.folders import SUMS, sums_text
 from webapp.accounts.hub import token_of
 from webapp.exports.cards import model_card
-from webapp.exports.licensing import decision
+from webapp.exports.licensing import UNDECIDED, decision
 from webapp.exports.models import MAIN, Push
 from webapp.hub.client import PATIENT
 from webapp.hub.errors import HubError, offline, plainly
@@ -37,7 +37,6 @@ from webapp.masking import masked
 
 REPORT_SECONDS: Final = 1.0
 NO_TOKEN: Final = "There is no token of yours here any more: give one that may write, under Account, and push again."
-UNDECIDED: Final = "Nobody has decided under which licence it may be published. Decide that first."
 
 
 class Lost(Exception):
