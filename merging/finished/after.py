@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from merging.errors import LoadError
-from merging.finished.children import last_line, run_apart
+from merging.finished.children import environment, last_line, run_apart
 from merging.health import is_repeated
 
 PROGRAM: Final = Path(__file__).with_name("loading.py")
@@ -46,9 +45,8 @@ def check_after(folder: Path, prompts: Sequence[str], tick: Callable[[], None]) 
     n_bytes = sum(path.stat().st_size for path in folder.iterdir())
     asked = {"folder": str(folder), "prompts": list(prompts), "n_tokens": N_TOKENS, "memory": MEMORY + 2 * n_bytes}
     seconds = START_SECONDS + n_bytes / BYTES_A_SECOND
-    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
-    environment |= {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}
-    done = run_apart([sys.executable, "-I", str(PROGRAM)], json.dumps(asked), seconds, tick, environment)
+    command, seen = [sys.executable, "-I", str(PROGRAM)], environment("PATH", "OMP_NUM_THREADS")
+    done = run_apart(command, json.dumps(asked), seconds, tick, seen)
     if done is None:
         raise LoadError(f"the finished folder was not loaded within {seconds / 60:.0f} minutes")
     if done.returncode:

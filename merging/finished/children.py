@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import Final
 
 TICK_SECONDS: Final = 0.5
+APART: Final = {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
+"""What every such program is told: no network, no cache of ours, nothing written beside its code."""
 
 
 def run_apart(
@@ -51,6 +53,11 @@ def run_apart(
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def environment(*names: str) -> dict[str, str]:
+    """What a program sees: of our own variables only these, where we have them."""
+    return {name: os.environ[name] for name in names if name in os.environ} | APART
 
 
 def last_line(text: str) -> str:

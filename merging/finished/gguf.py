@@ -5,7 +5,6 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from merging.errors import ConversionError, RoomError
-from merging.finished.children import last_line, run_apart
+from merging.finished.children import environment, last_line, run_apart
 
 CONVERTER: Final = "convert_hf_to_gguf.py"
 QUANTIZER: Final = "llama-quantize"
@@ -110,10 +109,8 @@ def _run(command: tuple[str, ...], out: Path, n_bytes: int, tick: Callable[[floa
     def look() -> None:
         tick(min(1.0, out.stat().st_size / n_bytes) if out.exists() else 0.0)
 
-    environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
-    environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
     seconds = START_SECONDS + n_bytes / BYTES_A_SECOND
-    done = run_apart(command, "", seconds, look, environment)
+    done = run_apart(command, "", seconds, look, environment("PATH", "LD_LIBRARY_PATH", "LANG"))
     program = Path(command[1] if command[0] == sys.executable else command[0]).name
     if done is None:
         raise ConversionError(f"{program} did not end within {seconds / 60:.0f} minutes")
