@@ -37,7 +37,6 @@ RENEW_SECONDS: Final = 5.0
 """A third of the lease would keep it; this is also how soon a stop is noticed."""
 GRACE_SECONDS: Final = 5.0
 """How long a worker that was told to end goes on with what it has begun."""
-REPORT_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 T = TypeVar("T")

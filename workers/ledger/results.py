@@ -19,7 +19,7 @@ from webapp.runs.models import LIVE, PROBED, Attempt, Evaluation, Outcomes, Run,
 from workers import failures, texts
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
-from workers.ledger.claims import Claim
+from workers.ledger.claims import Claim, held
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _is_heard(claim: Claim) -> bool:
 
 
 def _held(claim: Claim) -> Any:
-    return Evaluation.objects.filter(pk=claim.evaluation_id, status="leased", lease_token=claim.lease.token)
+    return held(claim.lease)
 
 
 def _leased(evaluation: Evaluation) -> Any:
