@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from django.utils.text import slugify
 
+from merging.cards import CARD
 from merging.errors import MergingError
-from merging.folders import complete_or_absent, with_sums
+from merging.folders import BuiltFile, complete_or_absent, with_sums
 from merging.recipes import Recipe
 from webapp.exports.cards import model_card
 from webapp.exports.models import Export
@@ -21,7 +22,7 @@ from workers import failures
 from workers.events import ExportProgress
 from workers.failures import Failed
 from workers.ledger import exports
-from workers.ledger.exports import ExportClaim, FileFacts
+from workers.ledger.exports import ExportClaim
 from workers.pipeline import Bench, Watch, explained, if_answered, persist
 from workers.runtime import Abandoned, Message, Step
 
@@ -49,7 +50,7 @@ def build(claim: ExportClaim, bench: Bench) -> None:
     bench.publisher.progress(claim.run_id, ExportProgress(str(claim.export_id), "", 1.0))
 
 
-def _built(wanted: Export, claim: ExportClaim, bench: Bench) -> tuple[list[FileFacts], Mapping[str, Any]]:
+def _built(wanted: Export, claim: ExportClaim, bench: Bench) -> tuple[list[BuiltFile], Mapping[str, Any]]:
     """A model, by the device."""
     objectives = RunConfig.from_json(wanted.candidate.run.config).objectives
     request: Message = {
@@ -57,21 +58,21 @@ def _built(wanted: Export, claim: ExportClaim, bench: Bench) -> tuple[list[FileF
         "id": claim.lease.token,
         "recipe": claim.recipe,
         "folder": str(claim.partial),
-        "texts": {"README.md": model_card(wanted)},
+        "texts": {CARD: model_card(wanted)},
         "asks": [{"benchmark": objective.spec.to_json(), "n": N_PROMPTS} for objective in objectives],
         "gguf": {"variant": wanted.variant, "name": _file_name(wanted)} if wanted.kind == "gguf" else None,
     }
     answer = bench.device.work(request, Watch(claim.lease, bench.ending, _Report(claim, bench)))
-    return [FileFacts(**file) for file in answer["files"]], answer["checks"]
+    return [BuiltFile(**file) for file in answer["files"]], answer["checks"]
 
 
-def _written(wanted: Export, claim: ExportClaim) -> list[FileFacts]:
+def _written(wanted: Export, claim: ExportClaim) -> list[BuiltFile]:
     """What needs no device: texts from rows."""
     try:
         with complete_or_absent(claim.partial) as partial:
             for name, text in files_of(wanted).items():
                 (partial / name).write_text(text, "utf-8")
-            return [FileFacts(**asdict(file)) for file in with_sums(partial, {})]
+            return with_sums(partial, {})
     except (MergingError, OSError) as error:
         raise Failed(failures.of_error(error)) from error
 

@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import django
 import numpy as np
@@ -35,7 +34,7 @@ def build_one() -> bool:
         hashes: dict[str, str] = {}
         write_model(_tensors(shapes, claim.lease.token), shapes, partial, lambda _: None, 200_000, hashes)
         files = with_sums(partial, hashes)
-    exports.finish_export(claim, [exports.FileFacts(**asdict(file)) for file in files])
+    exports.finish_export(claim, files)
     return True
 
 

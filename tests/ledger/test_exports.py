@@ -16,6 +16,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from merging.folders import BuiltFile
 from tests.ledger import world
 from webapp.exports.models import Export
 from webapp.leases import MAX_ATTEMPTS
@@ -23,11 +24,11 @@ from webapp.runs.models import Run
 from workers import exporting, failpoints
 from workers.failures import Failure
 from workers.ledger import claims, exports, repairs
-from workers.ledger.exports import ExportClaim, FileFacts
+from workers.ledger.exports import ExportClaim
 
 pytestmark = pytest.mark.django_db
 
-README = FileFacts("README.md", 4, "0" * 64)
+README = BuiltFile("README.md", 4, "0" * 64)
 CRASH = Failure("worker", "killed", "The device process was killed.")
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 
+from merging.folders import BuiltFile
 from tests.ledger import world
 from tests.webapp.library.folders import model_folder
 from webapp.exports.models import Export
@@ -22,7 +23,6 @@ from webapp.runs import transitions
 from webapp.runs.models import Run
 from workers.failures import Failure
 from workers.ledger import exports
-from workers.ledger.exports import FileFacts
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,7 @@ def build(n_layers: int = world.N_LAYERS) -> None:
     claim = exports.claim_export("w1")
     assert claim is not None, "nothing is to be built"
     model_folder(claim.partial, n_layers=n_layers, fill=claim.candidate_id)
-    exports.finish_export(claim, [FileFacts("config.json", 1, "0" * 64)])
+    exports.finish_export(claim, [BuiltFile("config.json", 1, "0" * 64)])
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from merging.folders import flush
+from merging.folders import BuiltFile, flush
 from webapp.exports.models import Export, ExportFile
 from webapp.leases import LEASE, MAX_ATTEMPTS
 from webapp.runs import versions
@@ -53,15 +53,6 @@ class ExportClaim:
     final: Path
 
 
-@dataclass(frozen=True)
-class FileFacts:
-    """One file of the folder; the hash was computed while it was written."""
-
-    name: str
-    n_bytes: int
-    sha256: str
-
-
 def folder() -> Path:
     """Where exports live, one folder each."""
     return Path(settings.DATA_DIR) / "exports"
@@ -91,7 +82,7 @@ def report_export(claim: ExportClaim, stage: str, share: float) -> None:
 
 @around("export")
 @transaction.atomic
-def finish_export(claim: ExportClaim, files: Sequence[FileFacts], checks: Mapping[str, Any] | None = None) -> bool:
+def finish_export(claim: ExportClaim, files: Sequence[BuiltFile], checks: Mapping[str, Any] | None = None) -> bool:
     """Publish the folder and its files, with what was found out about them. False when fenced: the partial folder is removed."""
     export = held(claim.lease).select_for_update().first()
     if export is None:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db.models.functions import Now
 
-from merging.folders import sha256_of
+from merging.folders import BuiltFile, sha256_of
 from tests.ledger import world
 from webapp.env import SetupError
 from webapp.exports.actions import request_export
@@ -20,7 +20,7 @@ from webapp.runs.models import Attempt, Evaluation, Run
 from webapp.system import backups, fsck, instance, postgres_tools
 from webapp.system.models import Worker
 from workers.ledger import repairs
-from workers.ledger.exports import FileFacts, claim_export, finish_export
+from workers.ledger.exports import claim_export, finish_export
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,7 +47,7 @@ def build(run: Run, content: str = "weights") -> Export:
     assert claim
     claim.partial.mkdir(parents=True)
     (claim.partial / "model.safetensors").write_text(content)
-    facts = FileFacts("model.safetensors", len(content), sha256_of(claim.partial / "model.safetensors"))
+    facts = BuiltFile("model.safetensors", len(content), sha256_of(claim.partial / "model.safetensors"))
     assert finish_export(claim, [facts])
     return Export.objects.get(pk=claim.export_id)
 
