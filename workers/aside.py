@@ -32,13 +32,9 @@ END_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Errand:
-    """One kind of such work: leases the row that has waited longest, gives it back, sees to one whose process ended without a word; and
-    what carries it out.
-    """
+    """One kind of such work: its rows, and what carries one of them out."""
 
-    claim: Callable[[str], Lease | None]
-    give_back: Callable[[Lease], None]
-    lose: Callable[[Lease], None]
+    requests: Requests
     command: Callable[[Lease], Sequence[str]]
 
 
@@ -48,28 +44,25 @@ def by_command(name: str) -> Callable[[Lease], Sequence[str]]:
     return lambda lease: (*program, str(lease.pk), str(lease.token))
 
 
-def errand(requests: Requests, command: str) -> Errand:
-    """Of rows that a command carries out."""
-    return Errand(requests.claim, requests.give_back, requests.lose, by_command(command))
-
-
 WITHOUT_A_WORD: Final = "ended without a word, several times. Look into the log."
-FETCH: Final = errand(Requests(Fetch, fetches.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "fetch")
+FETCH: Final = Errand(
+    Requests(Fetch, fetches.fail, f"The process that fetched it {WITHOUT_A_WORD}"), by_command("fetch")
+)
 """Tasks of the harness."""
-DOWNLOAD: Final = errand(
-    Requests(Download, downloads.fail, f"The process that fetched it {WITHOUT_A_WORD}"), "fetch_model"
+DOWNLOAD: Final = Errand(
+    Requests(Download, downloads.fail, f"The process that fetched it {WITHOUT_A_WORD}"), by_command("fetch_model")
 )
 """Models of the Hub."""
-COMPARE: Final = errand(
-    Requests(Similarity, similarities.fail, f"The process that compared them {WITHOUT_A_WORD}"), "compare_parents"
+COMPARE: Final = Errand(
+    Requests(Similarity, similarities.fail, f"The process that compared them {WITHOUT_A_WORD}"),
+    by_command("compare_parents"),
 )
 """Task vectors of two models."""
-
-
-PUSH: Final = errand(Requests(Push, pushing.fail, f"The process that pushed it {WITHOUT_A_WORD}"), "push")
+PUSH: Final = Errand(Requests(Push, pushing.fail, f"The process that pushed it {WITHOUT_A_WORD}"), by_command("push"))
 """Exports to the Hub."""
-
-TELL: Final = errand(Requests(Delivery, channels.fail, f"The process that told it {WITHOUT_A_WORD}"), "tell")
+TELL: Final = Errand(
+    Requests(Delivery, channels.fail, f"The process that told it {WITHOUT_A_WORD}"), by_command("tell")
+)
 """Notices by mail and to addresses."""
 
 
@@ -87,7 +80,7 @@ class Aside:
             if may_begin:
                 self._begin()
         elif self._process.poll() is not None:
-            self._errand.lose(self._lease)  # nothing is held any more when it has written its result
+            self._errand.requests.lose(self._lease)  # nothing is held any more when it has written its result
             self._process = None
         elif not claims.renew(self._lease):
             self._kill()
@@ -96,10 +89,10 @@ class Aside:
         """End it, and let another worker begin anew."""
         if self._process is not None and self._lease is not None:
             self._kill()
-            self._errand.give_back(self._lease)
+            self._errand.requests.give_back(self._lease)
 
     def _begin(self) -> None:
-        self._lease = self._errand.claim(self._worker)
+        self._lease = self._errand.requests.claim(self._worker)
         if self._lease is not None:
             self._process = subprocess.Popen(
                 self._errand.command(self._lease), stdin=subprocess.DEVNULL, start_new_session=True
