@@ -40,7 +40,7 @@ FULL_OF: Final = {"search": "full"}
 @require_safe
 def detail(request: SignedIn, run_id: UUID, candidate_id: int) -> HttpResponse:
     """The page; `?recipe=json` or `?recipe=yaml` answers with the recipe as a file, `?part=standing` with the scores alone."""
-    run = get_object_or_404(runs_of(request.user), pk=run_id)
+    run = get_object_or_404(runs_of(request.user).select_related("owner"), pk=run_id)
     candidates = run.candidates.select_related("generation", "adoption__parent")
     candidate = get_object_or_404(candidates.defer("adoption__parent__inventory"), pk=candidate_id)
     recipe = Recipe.from_json(candidate.recipe)
