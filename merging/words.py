@@ -18,3 +18,8 @@ def size(n_bytes: int) -> str:
 def counted(n: int, noun: str, several: str = "") -> str:
     """`1 layer`, `2 layers`; `several` for a noun that takes more than an s."""
     return f"{n} {noun if n == 1 else several or f'{noun}s'}"
+
+
+def as_sentence(words: str) -> str:
+    """What an error says within a sentence, as a sentence of its own."""
+    return f"{words[0].upper()}{words[1:]}."

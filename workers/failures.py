@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self
 
 from merging.errors import BenchmarkError, MergingError, ParentError, RoomError
 from merging.folders import DISK_FULL
-from merging.words import size
+from merging.words import as_sentence, size
 from webapp.env import data_folder
 
 Fault = Literal["candidate", "run", "worker"]
@@ -80,7 +80,7 @@ def of_error(error: BaseException) -> Failure:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return _disk_full(error)
     if isinstance(error, RoomError):
-        return Failure("run", DISK, _sentence(error), error.needed)
+        return Failure("run", DISK, as_sentence(str(error)), error.needed)
     if isinstance(error, MergingError):
         return Failure("candidate", _kind(error), _words(error))
     return Failure("worker", "error", f"{type(error).__name__}: {_words(error)}")
@@ -126,13 +126,11 @@ def _disk_full(error: OSError) -> Failure:
     free = shutil.disk_usage(place).free
     is_same = place.stat().st_dev == data.stat().st_dev
     return Failure(
-        "run", DISK, _sentence(RoomError(str(place), free + MORE_ROOM, free)), free + MORE_ROOM if is_same else None
+        "run",
+        DISK,
+        as_sentence(str(RoomError(str(place), free + MORE_ROOM, free))),
+        free + MORE_ROOM if is_same else None,
     )
-
-
-def _sentence(error: MergingError) -> str:
-    text = str(error)
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def _kind(error: MergingError) -> str:

@@ -14,6 +14,7 @@ from django.http import Http404
 from merging.benchmarks import BenchmarkSpec
 from merging.errors import BenchmarkError
 from merging.recipes import Recipe, passthrough_recipe
+from merging.words import as_sentence
 from webapp.library.lengths import too_long
 from webapp.library.models import Benchmark, Parent
 from webapp.runs.config import RunConfig
@@ -83,7 +84,7 @@ class TrialForm(forms.Form):
             except BenchmarkError:
                 return chosen  # which the trial itself says
             if sentence:
-                raise ValidationError(f"{sentence[0].upper()}{sentence[1:]}.")
+                raise ValidationError(as_sentence(sentence))
         return chosen
 
     def wanted(self) -> Wanted:
