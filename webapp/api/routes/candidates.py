@@ -23,6 +23,7 @@ from webapp.runs.board import leaderboard
 from webapp.runs.board.field import Entry, Result, field
 from webapp.runs.board.standing import SPLITS, by_split, scores_of
 from webapp.runs.config import RunConfig
+from webapp.runs.live.notes import asked_on
 from webapp.runs.models import Candidate, CandidateKind, Evaluation, Score, SplitName
 from webapp.sharing.access import runs_of
 
@@ -128,7 +129,7 @@ def _mergekit(row: Candidate) -> str | None:
 
 def _evaluation(found: Evaluation, parts: list[Score]) -> shapes.Evaluation:
     return shapes.Evaluation(
-        split=cast(SplitName, "search" if found.split in ("full", "probe") else found.split),
+        split=cast(SplitName, asked_on(found.split)),
         status=cast(shapes.Status, found.status),
         result=result_of(found) if found.status == "done" else None,
         parts=[

@@ -27,7 +27,8 @@ from webapp.runs import actions, archive, listing
 from webapp.runs.launching import saved_drafts
 from webapp.runs.launching.forms.values import as_sent, initial
 from webapp.runs.launching.imports import imported
-from webapp.runs.models import Evaluation, Event, Run
+from webapp.runs.live.notes import asked_on
+from webapp.runs.models import Evaluation, Event, Run, SplitName
 from webapp.sharing.access import editable_by, owned_by, run_or_refusal, runs_of
 
 router = Router(tags=["runs"])
@@ -219,10 +220,8 @@ def _row(request: HttpRequest, row: listing.Row) -> dict[str, Any]:
 def _scored(found: Evaluation | None) -> shapes.Scored | None:
     if found is None:
         return None
-    split = "search" if found.split == "full" else found.split
-    return shapes.Scored(
-        candidate=found.candidate_id, name=found.candidate.name, split=cast(Any, split), result=result_of(found)
-    )
+    split = cast(SplitName, asked_on(found.split))
+    return shapes.Scored(candidate=found.candidate_id, name=found.candidate.name, split=split, result=result_of(found))
 
 
 def result_of(found: Evaluation) -> shapes.Result:
