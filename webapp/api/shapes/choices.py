@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from merging.recipes import Tokenizer
-from webapp.runs.launching.presets import OWN, Measure, PathPreset, Preset, Spaces
+from webapp.runs.launching.presets import OWN, Measure, Preset, Spaces
 
 MAX_INTEGER: Final = 2**31 - 1
 MAX_NAME: Final = 200
@@ -113,7 +113,7 @@ def choices_of(start: Preset) -> RunChoices:
         parents=list(start.parents),
         base=start.base,
         tokenizer=start.tokenizer,
-        measures=[_measure(measure) for measure in start.measures],
+        measures=[MeasureChoice(**asdict(measure)) for measure in start.measures],
         method=start.method,
         settings=dict(start.settings),
         groups=start.groups,
@@ -125,29 +125,5 @@ def choices_of(start: Preset) -> RunChoices:
         n_finalists=start.n_finalists,
         fidelity=start.fidelity,
         fidelity_settings=dict(start.fidelity_settings),
-        path=_path(start.path),
-    )
-
-
-def _measure(measure: Measure) -> MeasureChoice:
-    return MeasureChoice(
-        benchmark=measure.benchmark,
-        weight=measure.weight,
-        n_search=measure.n_search,
-        n_validation=measure.n_validation,
-        n_final=measure.n_final,
-    )
-
-
-def _path(path: PathPreset) -> PathChoice:
-    return PathChoice(
-        model_a=path.model_a,
-        model_b=path.model_b,
-        repeats=path.repeats,
-        scales=path.scales,
-        max_hops=path.max_hops,
-        p_others=path.p_others,
-        search=path.search,
-        population_size=path.population_size,
-        budget=path.budget,
+        path=PathChoice(**asdict(start.path)),
     )
