@@ -46,7 +46,7 @@ site = Site(
     throttle=EVERY,
 )
 for room in (runs, candidates, exports, library, server):
-    site.add_router("", room.router, throttle=EVERY)
+    site.add_router("", room.router)
 
 
 @cache
