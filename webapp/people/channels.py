@@ -10,14 +10,13 @@ from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from webapp.accounts.sealing import seal
-from webapp.exports.models import Export
+from webapp.people import happenings
 from webapp.people.models import Channel, ChannelKind, Delivery
 from webapp.quotas import QuotaError, hold
-from webapp.runs.models import ENDED, Run
 
 N_BYTES: Final = 32
 MAX_CHANNELS: Final = 5
@@ -60,18 +59,19 @@ def _news(channel: Channel) -> list[Delivery]:
     noted = set(
         Delivery.objects.filter(channel=channel, created__gt=Now() - 2 * RECENT).values_list("about", "key", "what")
     )
-    ended = Run.objects.filter(owner=channel.owner_id, deleted_at=None, state__in=ENDED, ended__gt=Now() - RECENT)
-    paused = Run.objects.filter(owner=channel.owner_id, deleted_at=None, state="paused").exclude(message="")
-    paused = paused.annotate(at=Max("events__created", filter=Q(events__kind="run.state")))
-    exports = Export.objects.filter(owner=channel.owner_id, status__in=("done", "failed"), finished__gt=Now() - RECENT)
-    since = channel.created
+    owner, since = channel.owner_id, channel.created
+    ended = happenings.ended(owner).filter(ended__gt=Now() - RECENT)
+    exported = happenings.exported(owner).filter(finished__gt=Now() - RECENT)
     happened = [
         *(("run", str(pk), state) for pk, state in ended.filter(ended__gt=since).values_list("pk", "state")),
         *(
             ("run", str(pk), f"{PAUSED} {at:{MOMENT}}")
-            for pk, at in paused.filter(at__gt=since).values_list("pk", "at")
+            for pk, at in happenings.paused(owner).filter(at__gt=since).values_list("pk", "at")
         ),
-        *(("export", str(pk), status) for pk, status in exports.filter(finished__gt=since).values_list("pk", "status")),
+        *(
+            ("export", str(pk), status)
+            for pk, status in exported.filter(finished__gt=since).values_list("pk", "status")
+        ),
     ]
     return [
         Delivery(channel=channel, about=about, key=key, what=what)

@@ -11,13 +11,11 @@ from heapq import nlargest
 from typing import Final, Literal
 
 from django.contrib.auth.models import User
-from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from webapp.exports.models import Export
+from webapp.people import happenings
 from webapp.people.models import Seen
-from webapp.runs.models import ENDED, Run
 
 N_KEPT: Final = 30
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,24 +51,19 @@ def look(user: User) -> None:
 
 
 def _runs(user: User, seen: datetime) -> Iterator[Notice]:
-    ended = Run.objects.filter(owner=user, deleted_at=None, state__in=ENDED, ended__isnull=False)
-    for run in ended.order_by("-ended").only("name", "state", "message", "ended")[:N_KEPT]:
+    for run in happenings.ended(user.pk).order_by("-ended").only("name", "state", "message", "ended")[:N_KEPT]:
         at, page = run.ended or LONG_AGO, reverse("runs:detail", args=[run.pk])
         yield Notice(at, run.name, WORDS[run.state], run.message, page, TONES[run.state], at > seen)
 
 
 def _paused(user: User, seen: datetime) -> Iterator[Notice]:
-    """Runs that have paused by themselves, which is when there is a message."""
-    paused = Run.objects.filter(owner=user, deleted_at=None, state="paused").exclude(message="")
-    since = paused.annotate(since=Max("events__created", filter=Q(events__kind="run.state")))
-    for pk, name, message, at in since.values_list("pk", "name", "message", "since")[:N_KEPT]:
+    for pk, name, message, at in happenings.paused(user.pk).values_list("pk", "name", "message", "at")[:N_KEPT]:
         if at:
             yield Notice(at, name, "has paused", message, reverse("runs:detail", args=[pk]), "warn", at > seen)
 
 
 def _exports(user: User, seen: datetime) -> Iterator[Notice]:
-    rows = Export.objects.filter(owner=user, status__in=("done", "failed"), finished__isnull=False)
-    for row in rows.select_related("candidate__run").order_by("-finished")[:N_KEPT]:
+    for row in happenings.exported(user.pk).select_related("candidate__run").order_by("-finished")[:N_KEPT]:
         run, at = row.candidate.run, row.finished or LONG_AGO
         page = f"{reverse('runs:candidate', args=[run.pk, row.candidate_id])}#download"
         name = f"{row.candidate} of {run}, {row.title}"
