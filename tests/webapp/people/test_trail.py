@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from tests.access.matrix import API, HTTP, rows
-from tests.access.world import World, make_world
+from tests.access.world import World
 from tests.webapp.api.asking import Program
 from webapp.people.deeds import DEEDS
 from webapp.people.models import Act
 from webapp.people.signing_in import IN
-from webapp.queue import queue
 
 UNTOLD = {
     "runs:new_summary", "runs:new_draft", "runs:new_afresh", "runs:new_import", "runs:new_try",  # a form that is filled in
@@ -25,12 +22,6 @@ UNTOLD = {
     "accounts:login", "accounts:logout", "accounts:setup",  # told by what signing in says itself
     "api:create_import", "api:archive_run", "api:unarchive_run",
 }  # fmt: skip
-
-
-@pytest.fixture
-def world(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(queue, "send_task", lambda *words, **options: None)
-    return make_world(tmp_path)
 
 
 def told() -> list[str]:
