@@ -128,7 +128,8 @@ def search(asking: Asking, asked: Asked, user: User) -> list[Found]:
 def here_of(user: User, repos: Sequence[str]) -> dict[str, Parent]:
     """Which of these models this person has in the library, the newest commit of each."""
     parents = Parent.objects.visible_to(user)
-    rows = Source.objects.filter(repo__in=repos, parent__in=parents).select_related("parent").order_by("fetched")
+    rows = Source.objects.filter(repo__in=repos, parent__in=parents).order_by("fetched")
+    rows = rows.select_related("parent").defer("parent__inventory")
     return {row.repo: row.parent for row in rows}
 
 

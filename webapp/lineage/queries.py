@@ -76,4 +76,5 @@ def _shown(user: User) -> QuerySet[Sequel]:
     """Each says whether this person `may_open` its run."""
     related = ("first__winner", "run", "adoption__candidate", "adoption__parent")
     may_open = Exists(runs_of(user).filter(pk=OuterRef("run")))
-    return Sequel.objects.select_related(*related).annotate(may_open=may_open)
+    rows = Sequel.objects.select_related(*related).defer("adoption__parent__inventory")
+    return rows.annotate(may_open=may_open)

@@ -71,7 +71,7 @@ def cancel(request: SignedIn, download_id: int) -> HttpResponse:
 
 def part_of(user: User) -> dict[str, Any]:
     """What templates/hub/_downloads.html shows."""
-    rows = list(Download.objects.filter(owner=user).select_related("parent"))
+    rows = list(Download.objects.filter(owner=user).select_related("parent").defer("parent__inventory"))
     return {"downloads": rows, "is_live": any(row.is_under_way for row in rows)}
 
 

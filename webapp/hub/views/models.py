@@ -35,7 +35,9 @@ def model(request: SignedIn, author: str, name: str) -> HttpResponse:
     context = {
         "wanted": named,
         "query": request.GET.urlencode(),
-        "sources": Source.objects.filter(repo=named.repo, parent__in=mine).select_related("parent"),
+        "sources": Source.objects.filter(repo=named.repo, parent__in=mine)
+        .select_related("parent")
+        .defer("parent__inventory"),
         "downloads": Download.objects.filter(
             owner=request.user, repo=named.repo, status__in=(*UNDER_WAY, "dropped", "failed")
         ),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from merging.similarity import Likeness
 from webapp.accounts.requests import SignedIn
 from webapp.hub.models import Similarity
-from webapp.hub.similarities import heat_map, request_similarity
+from webapp.hub.similarities import heat_map, request_similarity, with_models
 from webapp.library.models import Parent
 from webapp.quotas import QuotaError
 
@@ -53,7 +53,7 @@ def similarity(request: SignedIn) -> HttpResponse:
             return redirect("hub:similarity_state", row.pk)
         except QuotaError as error:
             messages.error(request, f"{error}.")
-    rows = Similarity.objects.filter(owner=request.user).select_related("base", "first", "second").defer("result")
+    rows = with_models(Similarity.objects.filter(owner=request.user)).defer("result")
     return render(request, "hub/similarity.html", {"form": form, "rows": rows})
 
 
@@ -77,5 +77,4 @@ def similarity_data(request: SignedIn, similarity_id: int) -> JsonResponse:
 
 
 def _own(request: SignedIn, similarity_id: int) -> Similarity:
-    rows = Similarity.objects.select_related("base", "first", "second")
-    return get_object_or_404(rows, pk=similarity_id, owner=request.user)
+    return get_object_or_404(with_models(Similarity.objects.all()), pk=similarity_id, owner=request.user)
