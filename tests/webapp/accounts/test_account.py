@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -16,6 +17,7 @@ from webapp.accounts import hub, sealing
 from webapp.accounts.management.commands import reseal
 from webapp.accounts.models import HubToken
 from webapp.accounts.tries import MAX_FOR_NAME
+from webapp.people import channels
 
 TOKEN = "hf_" + "CanaryCanaryCanary" * 2 + "Wxyz"
 PASSWORDS = {"old_password": "owner's password", "new_password1": "a longer phrase", "new_password2": "a longer phrase"}
@@ -66,6 +68,18 @@ def test_another_secret_key_opens_what_the_old_one_sealed(owner: User, settings:
     assert "not needed any more" in said.getvalue()
     settings.SECRET_KEY_FALLBACKS = []
     assert hub.token_of(owner) == TOKEN
+
+
+def test_whatever_is_sealed_is_resealed(owner: User, settings: Any) -> None:
+    channel, secret = channels.add(owner, "webhook", "https://example.org/told")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key", [settings.SECRET_KEY]
+    call_command("reseal", stdout=StringIO())
+    settings.SECRET_KEY_FALLBACKS = []
+    channel.refresh_from_db()
+    assert sealing.opened(channel.secret) == secret
+    columns = [(model, field) for model in apps.get_models() for field in model._meta.get_fields()]
+    sealed = {(model, one.name) for model, one in columns if "accounts.sealing" in getattr(one, "help_text", "")}
+    assert sealed == {*reseal.SEALED.values()}
 
 
 def test_a_lost_key_is_no_crash_and_is_said(owner: User, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
