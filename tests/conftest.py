@@ -195,7 +195,7 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeHub
 @contextmanager
 def hired_worker(folder: Path) -> Iterator[Child]:
     """A real worker on the test database until the block ends; ready for work when it begins."""
-    child = Child(worker_command(str(connection.settings_dict["NAME"])), folder / "worker.log")
+    child = Child(worker_command(), folder / "worker.log")
     try:
         wait_until(lambda: worker_is_ready(child), child, 60, lambda: False)
         yield child
@@ -224,12 +224,16 @@ def others_at_work() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def worker_command(database: str) -> Command:
+def database_url() -> str:
+    """Where the test's database is, as DATABASE_URL says it to other processes."""
+    found = connection.settings_dict
+    return f"postgres://{found['USER']}@/{found['NAME']}?host={found['HOST']}"
+
+
+def worker_command() -> Command:
     """The first worker as the studio starts it, with its database named by DATABASE_URL."""
-    server = django_settings.DATABASES["default"]
-    url = f"postgres://{server['USER']}@/{database}?host={server['HOST']}"
     first = worker_commands()[0]
-    return replace(first, environment={**first.environment, "DATABASE_URL": url})
+    return replace(first, environment={**first.environment, "DATABASE_URL": database_url()})
 
 
 @pytest.fixture(scope="session")

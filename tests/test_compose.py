@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from django.conf import settings
-from django.db import connection
 
-from tests.conftest import free_port, wait_for
+from tests.conftest import database_url, free_port, wait_for
 from webapp.env import BASE_DIR
 
 COMPOSE: dict[str, Any] = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
@@ -76,10 +75,9 @@ def here(words: list[str], port: int = 8000) -> list[str]:
 @contextmanager
 def running(service: str, log: Path, port: int = 8000) -> Iterator[subprocess.Popen[bytes]]:
     """The service's command with the compose file's kind of environment: both servers named by URL, no secret in the data folder."""
-    database = settings.DATABASES["default"]
     environment = {
         **os.environ,
-        "DATABASE_URL": f"postgres://{database['USER']}@/{connection.settings_dict['NAME']}?host={database['HOST']}",
+        "DATABASE_URL": database_url(),
         "REDIS_URL": settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0]["address"],
         "PROGENY_SECRET_KEY": "x" * 50,
         "PROGENY_DATA": str(log.parent),

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from merging.demo import PACK
 from tests.browser.test_screens import AXE, VIOLATIONS
-from tests.conftest import is_too_wide, wait_for
+from tests.conftest import database_url, is_too_wide, wait_for
 from tests.hub.repos import Repo
 from tests.hub.server import FakeHub, Fault
 from webapp.hub.models import Download, Similarity
@@ -31,9 +30,7 @@ def japanese(fake_hub: FakeHub) -> Repo:
 @pytest.fixture
 def working(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], bool], str], None]]:
     """Until a condition holds, a worker looks after what is done aside, on the test's database."""
-    database = connection.settings_dict
-    url = f"postgres://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
-    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DATABASE_URL", database_url())
     aside = [Aside("worker", errand) for errand in (DOWNLOAD, COMPARE)]
 
     def until(condition: Callable[[], bool], claim: str) -> None:

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from merging.recipes import Recipe
-from tests.conftest import free_port, sign_in, watched_page
+from tests.conftest import database_url, free_port, sign_in, watched_page
 from tests.webapp.runs.rows import Writer, make_candidate, make_run
 from webapp.env import BASE_DIR
 from webapp.runs import events
@@ -244,8 +243,6 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        server = settings.DATABASES["default"]
-        database = f"postgres://{server['USER']}@/{connection.settings_dict['NAME']}?host={server['HOST']}"
         words = (
             sys.executable,
             "-m",
@@ -256,7 +253,7 @@ class Server:
             "--lifespan",
             "off",
         )
-        self._command = Command("web", words, {"DATABASE_URL": database}, BASE_DIR, stop_seconds=0.1)
+        self._command = Command("web", words, {"DATABASE_URL": database_url()}, BASE_DIR, stop_seconds=0.1)
         self._log = folder / "web.log"
         self._child: Child | None = None
 

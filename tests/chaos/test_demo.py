@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from tests.chaos.crew import children_of
 from tests.chaos.stage import Stage
@@ -22,7 +21,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 def evolve(stage: Stage, log: Path, kills: str) -> list[str]:
     """The populations of one run; each letter is a kill after three more results, of the worker (w) or of its device (d)."""
-    command = worker_command(str(connection.settings_dict["NAME"]))
+    command = worker_command()
     worker = Child(command, log)
     run = launch(stage.owner, budget=33)
     for victim in kills:

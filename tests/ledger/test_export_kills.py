@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models import F
 
 from merging.folders import SUMS
+from tests.conftest import database_url
 from webapp.env import BASE_DIR
 from webapp.exports.models import Export
 from webapp.runs.models import Candidate, Run
@@ -57,11 +56,9 @@ class Builders:
 
 @contextmanager
 def builders(data: Path, *before: str) -> Iterator[Builders]:
-    database = django_settings.DATABASES["default"]
-    address = f"postgres://{database['USER']}@/{connection.settings_dict['NAME']}?host={database['HOST']}"
     environment = {
         **os.environ,
-        "DATABASE_URL": address,
+        "DATABASE_URL": database_url(),
         "PROGENY_DATA": str(data),
         "DJANGO_SETTINGS_MODULE": "webapp.settings",
     }

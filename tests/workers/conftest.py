@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 
 from tests.conftest import worker_command
 from tests.ledger import world
@@ -52,7 +51,7 @@ class Staff:
 
     def start(self, words: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
         """A worker as a program of its own, on the test database."""
-        database = worker_command(str(connection.settings_dict["NAME"])).environment
+        database = worker_command().environment
         with (self.folder / "started.log").open("ab") as log:
             everything = {**os.environ, **database, **environment}
             process = subprocess.Popen(words, cwd=BASE_DIR, env=everything, stdout=log, stderr=log)

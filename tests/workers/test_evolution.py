@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 
 from merging.benchmarks import BenchmarkSpec
 from merging.demo import PACK
@@ -77,7 +76,7 @@ def test_tiny_parents_evolve_and_the_winner_is_built(owner: User, worker_process
 
 def evolve(owner: User, log: Path, kill: bool) -> list[str]:
     """The populations of one run; with a kill, of one whose worker dies in its second generation and is started again."""
-    command = worker_command(str(connection.settings_dict["NAME"]))
+    command = worker_command()
     worker = Child(command, log)
     run = launch(owner, budget=33)
     if kill:

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection
 
 from tests.canary import CANARY
 from tests.conftest import wait_for, worker_command
@@ -198,7 +197,7 @@ def test_who_goes_on_after_a_kill_sends_only_the_rest(hub: FakeHub, export: Expo
     Push.objects.filter(pk=push.pk).update(status="leased", lease_token=1, lease_until="2100-01-01T00:00Z", attempts=1)
     second = hashlib.sha256(FILES["model-00002-of-00002.safetensors"]).hexdigest()
     hub.faults.append(Fault(f"PUT /storage/put/{second}", wait=60))
-    database = worker_command(str(connection.settings_dict["NAME"])).environment
+    database = worker_command().environment
     environment = {
         **os.environ,
         **database,

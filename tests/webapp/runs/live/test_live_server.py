@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
-from tests.conftest import free_port
+from tests.conftest import database_url, free_port
 from tests.webapp.runs.rows import make_run
 from webapp.env import BASE_DIR
 from webapp.runs import events
@@ -57,10 +57,9 @@ def write(run: Run, n: int) -> int:
 @contextmanager
 def served(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The web server as a process of its own on the test database, with the sessions of the test's clients."""
-    database = settings.DATABASES["default"]
     environment = {
         **os.environ,
-        "DATABASE_URL": f"postgres://{database['USER']}@/{connection.settings_dict['NAME']}?host={database['HOST']}",
+        "DATABASE_URL": database_url(),
         "PROGENY_SECRET_KEY": settings.SECRET_KEY,
     }
     with log.open("wb") as stream:
