@@ -231,7 +231,7 @@ def test_a_recipe_that_mergekit_cannot_build_has_its_page_all_the_same(run: Run,
 def test_the_page_of_a_candidate_takes_few_queries(
     run: Run, owner_client: Client, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(20):  # three are for its exports, its licence, and those of its parents
+    with django_assert_max_num_queries(19):  # three are for its exports, its licence, and those of its parents
         text(owner_client, run)
 
 
