@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -44,7 +44,8 @@ class Supervisor:
         self.name = name
         self._version = code_version()
         self._away = -math.inf
-        self._has_just_tried = False
+        self._serving = [self._build, self._try_out]
+        self._has_just_served = False
         self._searches = Searches()
         self._publisher = Publisher()
         self._ending = Ending()
@@ -104,29 +105,51 @@ class Supervisor:
         channels.fill()
 
     def _step(self) -> bool:
-        """One piece of work, people who wait for a download first, and what follows; or, when there is none, whatever may lead to some.
+        """One piece of work, and what follows; or, when there is none, whatever may lead to some.
 
-        People who try something wait for one candidate at most, and no run waits for two of them.
+        People who wait for a download or try something come first, each kind in its turn, but no run waits for two of them.
         """
         pipeline.deliver()
-        may_try, self._has_just_tried = not self._has_just_tried, False
-        if export := exports.claim_export(self.name):
-            with about(run=export.run_id, export=export.export_id, attempt=export.lease.token):
-                exporting.build(export, self._bench)
-        elif may_try and (trial := trials.claim_trial(self.name)):
-            self._has_just_tried = True
-            with about(trial=trial.trial_id, attempt=trial.lease.token):
-                pipeline.try_out(trial, self._bench)
-        elif claim := claims.claim(self.name, self._version):
-            self._publisher.announce(claim.run_id)
-            with about(run=claim.run_id, candidate=claim.candidate_id, attempt=claim.lease.token):
-                pipeline.evaluate(claim, self._bench)
-            failpoint("before_relay")
-            self._publisher.announce(claim.run_id)
-            self._advance([claim.run_id])
-        else:
-            return self._advance(generations.due()) or self._tell(progress.go_on()) or self._reap() > 0 or not may_try
+        served, self._has_just_served = self._has_just_served, False
+        pieces = [self._evaluate, *self._serving] if served else [*self._serving, self._evaluate]
+        if not any(piece() for piece in pieces):
+            return self._advance(generations.due()) or self._tell(progress.go_on()) or self._reap() > 0
         self._tell(progress.go_on())
+        return True
+
+    def _build(self) -> bool:
+        export = exports.claim_export(self.name)
+        if export is None:
+            return False
+        self._serves(self._build)
+        with about(run=export.run_id, export=export.export_id, attempt=export.lease.token):
+            exporting.build(export, self._bench)
+        return True
+
+    def _try_out(self) -> bool:
+        trial = trials.claim_trial(self.name)
+        if trial is None:
+            return False
+        self._serves(self._try_out)
+        with about(trial=trial.trial_id, attempt=trial.lease.token):
+            pipeline.try_out(trial, self._bench)
+        return True
+
+    def _serves(self, piece: Callable[[], bool]) -> None:
+        """The other kind comes first the next time, and a run before both."""
+        self._serving.sort(key=lambda other: other == piece)
+        self._has_just_served = True
+
+    def _evaluate(self) -> bool:
+        claim = claims.claim(self.name, self._version)
+        if claim is None:
+            return False
+        self._publisher.announce(claim.run_id)
+        with about(run=claim.run_id, candidate=claim.candidate_id, attempt=claim.lease.token):
+            pipeline.evaluate(claim, self._bench)
+        failpoint("before_relay")
+        self._publisher.announce(claim.run_id)
+        self._advance([claim.run_id])
         return True
 
     def _reap(self) -> int:

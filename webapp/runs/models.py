@@ -75,6 +75,7 @@ class Run(models.Model):
     budget = models.PositiveIntegerField(help_text="evolved candidates to score on the search split")
     idempotency_key = models.CharField(max_length=64, null=True, blank=True)
     next_seq = models.BigIntegerField(default=1)
+    served = models.BigIntegerField(null=True, blank=True, help_text="the token of its last claim: whose turn it was")
     winner = models.ForeignKey("Candidate", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     baseline_of = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="baseline_runs",

@@ -26,7 +26,7 @@ class Requests:
     lost: str
 
     def claim(self, worker: str) -> Lease | None:
-        """Lease the row that has waited longest. One that has ended workers too often is given up."""
+        """Lease the row that `claim_oldest` finds. One that has ended workers too often is given up."""
         self.fail(self.rows._default_manager.filter(expired(), attempts__gte=MAX_ATTEMPTS), LOST, self.lost)
         return claim_oldest(self.rows, worker)
 

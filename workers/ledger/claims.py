@@ -21,16 +21,23 @@ from workers.failpoints import around, failpoint
 
 log = logging.getLogger(__name__)
 
-# Fair: the run with the fewest live leases first, then whichever is behind. Of a run that has ended only probes are left.
+# Fair among people, however many runs each has: whoever has the fewest live leases, then who has waited longest for one. Of that person's
+# runs the one with the fewest live leases, then whichever is behind. Of a run that has ended only probes are left.
 _FAIREST_RUN: Final = f"""
-SELECT e.run_id
-  FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
- WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND r.id <> ALL(%s::uuid[]) AND (
-       r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
- GROUP BY e.run_id
- ORDER BY (SELECT count(*) FROM runs_evaluation l
-            WHERE l.run_id = e.run_id AND l.status = 'leased' AND l.lease_until {HOLDS}),
-          min(e.rank), min(e.id)
+  WITH waiting AS (
+       SELECT e.run_id, r.owner_id, min(e.rank) AS rank, min(e.id) AS id
+         FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
+        WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND r.id <> ALL(%s::uuid[]) AND (
+              r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
+        GROUP BY e.run_id, r.owner_id),
+       busy AS (
+       SELECT l.run_id, r.owner_id, count(*) AS n FROM runs_evaluation l JOIN runs_run r ON r.id = l.run_id
+        WHERE l.status = 'leased' AND l.lease_until {HOLDS} GROUP BY l.run_id, r.owner_id)
+SELECT w.run_id FROM waiting w
+ ORDER BY (SELECT coalesce(sum(b.n), 0) FROM busy b WHERE b.owner_id = w.owner_id),
+          (SELECT max(r.served) FROM runs_run r WHERE r.owner_id = w.owner_id) NULLS FIRST,
+          (SELECT coalesce(sum(b.n), 0) FROM busy b WHERE b.run_id = w.run_id),
+          w.rank, w.id
  LIMIT 1
 """
 _CLAIM: Final = """
@@ -45,7 +52,9 @@ _CLAIM: Final = """
        RETURNING e.id, e.candidate_id, e.split, e.lease_token, e.attempts),
        attempt AS (
        INSERT INTO runs_attempt (token, evaluation_id, worker, code_version, outcome, error)
-       SELECT lease_token, id, %s, %s, '', '' FROM taken)
+       SELECT lease_token, id, %s, %s, '', '' FROM taken),
+       turn AS (
+       UPDATE runs_run SET served = taken.lease_token FROM taken WHERE runs_run.id = %s)
 SELECT taken.id, taken.lease_token, taken.attempts, taken.split,
        c.id, c.name, c.kind, c.index, g.number, c.recipe, g.plan
   FROM taken JOIN runs_candidate c ON c.id = taken.candidate_id LEFT JOIN runs_generation g ON g.id = c.generation_id
@@ -154,7 +163,7 @@ def _claim_of(run_id: UUID, worker: str, code_version: str) -> Claim | None:
     with connection.cursor() as cursor:
         is_exam = run.state == "finishing"  # the final split is asked of nobody before
         is_live = run.state in CLAIMABLE
-        cursor.execute(_CLAIM, [run_id, is_live, is_exam, worker, LEASE.total_seconds(), worker, code_version])
+        cursor.execute(_CLAIM, [run_id, is_live, is_exam, worker, LEASE.total_seconds(), worker, code_version, run_id])
         row = cursor.fetchone()
     if row is None:
         return None

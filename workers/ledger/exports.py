@@ -26,12 +26,14 @@ from workers import failures, texts
 from workers.failpoints import around, failpoint
 from workers.failures import Failure
 from workers.ledger.claims import Lease, held
-from workers.ledger.leases import fail
+from workers.ledger.leases import IN_TURN, TURNS, fail
 
-_CLAIM: Final = """
+_CLAIM: Final = f"""
   WITH chosen AS MATERIALIZED (
-       SELECT e.id FROM exports_export e JOIN runs_candidate c ON c.id = e.candidate_id JOIN runs_run r ON r.id = c.run_id
-        WHERE e.status = 'pending' AND r.algo_version = ANY(%s) ORDER BY e.created, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED)
+       SELECT e.id FROM exports_export e JOIN {TURNS.format(table="exports_export")} turn USING (owner_id)
+         JOIN runs_candidate c ON c.id = e.candidate_id JOIN runs_run r ON r.id = c.run_id
+        WHERE e.status = 'pending' AND r.algo_version = ANY(%s)
+        ORDER BY {IN_TURN}, e.created, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED)
 UPDATE exports_export e
    SET status = 'leased', attempts = e.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
        lease_until = clock_timestamp() + make_interval(secs => %s), stage = '', progress = 0
@@ -60,7 +62,7 @@ def folder() -> Path:
 
 @around("export_claim")
 def claim_export(worker: str) -> ExportClaim | None:
-    """Lease the export that has waited longest."""
+    """Lease the export that has waited longest, of the person whose turn it is."""
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [list(versions.KNOWN), worker, LEASE.total_seconds()])
         row = cursor.fetchone()

@@ -1,4 +1,6 @@
-"""What claims of exports, trials and fetches have in common: the oldest is taken, a lease runs out, what cannot be done has failed."""
+"""What claims of exports, trials and fetches have in common: people take turns, of one person's the oldest is taken, a lease runs out, what
+cannot be done has failed.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,19 @@ from workers import texts
 from workers.failures import Failure
 from workers.ledger.claims import Lease
 
+TURNS: Final = f"""(
+       SELECT owner_id, count(*) FILTER (WHERE status = 'leased' AND lease_until {HOLDS}) AS n_held, max(lease_token) AS served
+         FROM {{table}} GROUP BY owner_id)"""
+"""Of each person how many rows of the table are held, and the last token that one of them was given."""
+IN_TURN: Final = "turn.n_held, turn.served NULLS FIRST"
+"""Whose turn it is: as of evaluations, who has the fewest live leases, then who has waited longest for one."""
+
 # For work that is of no run. One whose lease ran out was of a worker that is no more. The names are Django's, never anybody's words.
 _CLAIM_OLDEST: Final = f"""
   WITH chosen AS MATERIALIZED (
-       SELECT id FROM {{table}}
-        WHERE status = 'pending' OR (status = 'leased' AND NOT lease_until {HOLDS} AND attempts < {MAX_ATTEMPTS})
-        ORDER BY created, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+       SELECT e.id FROM {{table}} e{{turns}}
+        WHERE e.status = 'pending' OR (e.status = 'leased' AND NOT e.lease_until {HOLDS} AND e.attempts < {MAX_ATTEMPTS})
+        ORDER BY {{in_turn}}e.created, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED)
 UPDATE {{table}} w
    SET status = 'leased', attempts = w.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
        lease_until = clock_timestamp() + make_interval(secs => %s){{fresh}}
@@ -28,8 +37,16 @@ RETURNING w.id, w.lease_token
 
 
 def claim_oldest(rows: type[Leased], worker: str, fresh: str = "") -> Lease | None:
-    """Lease the row of no run that has waited longest, or whose lease has run out; the text column `fresh` is emptied."""
-    claim = _CLAIM_OLDEST.format(table=rows._meta.db_table, fresh=f", {fresh} = ''" if fresh else "")
+    """Lease the row of no run that has waited longest, or whose lease has run out; the text column `fresh` is emptied. Where rows have an
+    owner, it is the oldest of whose turn it is.
+    """
+    table, is_owned = rows._meta.db_table, any(field.name == "owner" for field in rows._meta.fields)
+    claim = _CLAIM_OLDEST.format(
+        table=table,
+        turns=f" JOIN {TURNS.format(table=table)} turn USING (owner_id)" if is_owned else "",
+        in_turn=f"{IN_TURN}, " if is_owned else "",
+        fresh=f", {fresh} = ''" if fresh else "",
+    )
     with connection.cursor() as cursor:
         cursor.execute(claim, [worker, LEASE.total_seconds()])
         row = cursor.fetchone()

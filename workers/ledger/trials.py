@@ -37,7 +37,7 @@ def waiting() -> QuerySet[Trial]:
 
 
 def claim_trial(worker: str) -> TrialClaim | None:
-    """Lease the trial that has waited longest. One that has ended workers too often is given up."""
+    """Lease the trial that has waited longest, of the person whose turn it is. One that has ended workers too often is given up."""
     for spent in Trial.objects.filter(expired(), attempts__gte=MAX_ATTEMPTS):
         lost = f"worker {spent.lease_owner} did not report: it was killed, froze or lost the database"
         ended = Trial.objects.filter(expired(), pk=spent.pk, lease_token=spent.lease_token)
