@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
+from webapp.hub import removals
 from webapp.lineage import progress
 from webapp.logs import about
 from webapp.people import channels
@@ -100,6 +101,7 @@ class Supervisor:
         for run_id in repairs.unrelayed():
             self._publisher.announce(run_id)
         repairs.sweep_exports()
+        removals.finish_removals()
         spool.sweep()
         housekeeping.purge_deleted()
         channels.fill()

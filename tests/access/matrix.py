@@ -107,6 +107,8 @@ hub:similarity                     GET     in        200    200    200    200   
 hub:similarity                     POST    in        200    200    200    200   200
 hub:similarity_state               GET     in        404    404    404    200   404
 hub:similarity_data                GET     in        404    404    404    200   404
+hub:remove                         GET     in        404    404    404    404   404
+hub:remove                         POST    in        404    404    404    404   404
 trials:start                       GET     in        200    200    200    200   200
 trials:start                       POST    in        200    200    200    200   200
 trials:detail                      GET     in        404    404    404    200   404

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from merging.demo import PACK
 from tests.browser.test_screens import AXE, VIOLATIONS
 from tests.conftest import database_url, is_too_wide, wait_for
 from tests.hub.repos import Repo
 from tests.hub.server import FakeHub, Fault
+from tests.webapp.hub.test_downloads import fetched
 from webapp.hub.models import Download, Similarity
 from webapp.library.actions import install_demo_pack
 from workers.aside import COMPARE, DOWNLOAD, Aside
@@ -135,3 +138,20 @@ def test_pages_of_the_hub_fit_their_window_in_every_state(
     assert not is_too_wide(page) and page.get_by_text("Nothing is being fetched").is_visible()
     page.goto(f"{site}/models/similarity/")
     assert not is_too_wide(page) and barred(page) == []
+
+
+def test_the_files_of_a_model_go_after_a_look_at_what_that_means(
+    site: str, page: Any, owner: User, japanese: Repo, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR, settings.HUB_CACHE = tmp_path, tmp_path / "hub" / "cache"
+    model = fetched(owner).parent
+    assert model is not None
+    page.goto(f"{site}/system/?tab=storage")
+    page.get_by_role("link", name="Remove the files of org/japanese").click()
+    page.set_viewport_size(PHONE)
+    assert not is_too_wide(page)
+    page.get_by_role("button", name="Remove 1.6 MB").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    page.get_by_text("1.6 MB free again").wait_for()
+    assert page.get_by_role("button", name="Fetch it again").is_visible() and not is_too_wide(page)
+    assert not Path(model.folder).exists()

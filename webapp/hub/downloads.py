@@ -124,7 +124,8 @@ def _fetched(row: Download, held: QuerySet[Download]) -> Parent:
     if found.refusals:
         raise HubError("unusable", " ".join(found.refusals))
     place = place_of(row.owner, found)
-    here = found.n_here(place)
+    with place.kept_still():
+        here = found.n_here(place)
     heard.begin(found, here)
     if (free := room(place.cache)) < found.n_bytes - here + RESERVE_BYTES:
         raise RoomError(str(place.cache), found.n_bytes - here + RESERVE_BYTES, free)

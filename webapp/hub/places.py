@@ -4,6 +4,7 @@
     models--org--name/blobs/<hash>.part            as much of it as has come
     models--org--name/snapshots/<commit>/<name>    a link to its blob
     models--org--name/refs/<revision>              a commit
+    models--org--name/removed/<commit>.<model>     a snapshot on its way out (`removals.py`)
 
 What the Hub gives to everybody is in one cache for all; what it gives to some, in one for each of them: that somebody else has access
 is for the Hub to say.
@@ -14,12 +15,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from filelock import FileLock
 
 from merging.files import BLOBS, SNAPSHOTS
 from merging.indexes import INDEX, SINGLE
@@ -27,6 +30,7 @@ from webapp.hub.names import COMMIT, REPO, Wanted
 
 PREFIX: Final = "models--"
 PART: Final = ".part"
+REMOVED: Final = "removed"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,18 @@ class Place:
     def parts(self) -> Iterator[Path]:
         """All files of which some has come."""
         return (self.folder / BLOBS).glob(f"*{PART}")
+
+    def removed(self, mark: str) -> Path:
+        """Where a snapshot goes from which it is removed."""
+        return self.folder / REMOVED / mark
+
+    @contextmanager
+    def kept_still(self, seconds: float = -1) -> Iterator[None]:
+        """Nobody removes anything of this repository meanwhile. Timeout when somebody does for longer than that."""
+        path = self.lock(REMOVED)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path, timeout=seconds):
+            yield
 
     def lock(self, digest: str) -> Path:
         """Whoever fetches a file holds this, as the Hub's own library does."""

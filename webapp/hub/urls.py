@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from webapp.hub.views import downloads, finding, models, similarities
+from webapp.hub.views import downloads, finding, models, removals, similarities
 
 app_name = "hub"
 
@@ -32,6 +32,7 @@ urlpatterns = [
     path("hub/models/<repo_part:author>/<repo_part:name>/", models.model, name="model"),
     path("hub/models/<repo_part:author>/<repo_part:name>/look/", models.look, name="look"),
     path("hub/models/<repo_part:author>/<repo_part:name>/fit/", models.fit, name="fit"),
+    path("models/<int:parent_id>/files/remove/", removals.remove, name="remove"),
     path("models/similarity/", similarities.similarity, name="similarity"),
     path("models/similarity/<int:similarity_id>/", similarities.similarity_state, name="similarity_state"),
     path("models/similarity/<int:similarity_id>/numbers.json", similarities.similarity_data, name="similarity_data"),

@@ -46,7 +46,7 @@ def register_parent(owner: User | None, folder: Path, name: str = "") -> Parent:
     with transaction.atomic():
         known = Parent.objects.filter(owner=owner, folder=str(folder)).first()
         if known:
-            return change(known, facts | {"hidden_at": None})
+            return change(known, facts | {"hidden_at": None, "removed_at": None})
         taken = set(Parent.objects.filter(owner__in=[owner] if owner else []).values_list("name", flat=True))
         taken |= set(Parent.objects.filter(owner=None).values_list("name", flat=True))
         chosen = _free([name] if name else [folder.name, f"{folder.parent.name}/{folder.name}"], taken)

@@ -34,6 +34,14 @@ class Parents(Library["Parent"]):
     def get_queryset(self) -> models.QuerySet[Parent]:
         return super().get_queryset().defer("inventory")
 
+    def visible_to(self, user: User) -> models.QuerySet[Parent]:
+        """Without those whose files were removed, until they are fetched again."""
+        return super().visible_to(user).filter(removed_at=None)
+
+    def known_to(self, user: User) -> models.QuerySet[Parent]:
+        """What a user may choose, and what they could before its files were removed."""
+        return super().visible_to(user)
+
 
 class Parent(models.Model):
     """A model folder on this server. Facts are read from its files when it is registered and never edited."""
@@ -62,6 +70,9 @@ class Parent(models.Model):
     )
     created = models.DateTimeField(auto_now_add=True)
     hidden_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="its files, which can be fetched again: see webapp.hub.removals"
+    )
 
     objects = Parents()
 

@@ -47,6 +47,7 @@ DEEDS: Final[dict[str, Deed]] = {
     "hub:pause": Deed("paused a fetch for"),
     "hub:resume": Deed("went on with a fetch for"),
     "hub:cancel": Deed("called off a fetch for"),
+    "hub:remove": Deed("removed the files of"),
     "accounts:change_password": Deed("changed the password of"),
     "accounts:keep_hub_token": Deed("left a token of the Hub for"),
     "accounts:remove_hub_token": Deed("removed the token of the Hub from"),

@@ -14,14 +14,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from merging.errors import BenchmarkError
+from merging.errors import BenchmarkError, ParentError
 from merging.fit import fit
 from merging.hops import Hop, LayerPath
 from merging.indexes import parent_facts
 from merging.methods import methods
 from merging.paths import path_recipe
 from merging.recipes import WHOLE_MODEL, Companions, Recipe, passthrough_recipe, uniform_average
-from webapp.library.models import Benchmark
+from webapp.library.models import Benchmark, Parent
 from webapp.queue import wake
 from webapp.quotas import QuotaError, hold
 from webapp.runs import events, ranks, transitions, versions
@@ -64,6 +64,7 @@ def launch(
     if is_new:
         _check_quota(owner)
         _check_splits(owner, config)
+        _check_models(owner, config)
         _add_references(run, references)
         events.record(run.pk, "run.state", {"state": run.state, "message": "", "stopping": False})
         transaction.on_commit(lambda: wake(run.pk))
@@ -129,6 +130,14 @@ def _check_splits(owner: User, config: RunConfig) -> None:
             raise BenchmarkError(
                 f"the questions of {spec.name} were dealt anew just now: look at its splits as they are, and launch again"
             )
+
+
+def _check_models(owner: User, config: RunConfig) -> None:
+    """Whose files may be removed until a run uses them. The owner is held, as by whoever removes: either sees the other."""
+    folders = [model.folder for model in (*config.parents, config.base) if model]
+    gone = Parent.objects.filter(owner=owner, folder__in=folders, removed_at__isnull=False).first()
+    if gone:
+        raise ParentError(f"the files of {gone.name} were removed just now: fetch it again, and launch again")
 
 
 def _launch_random_search(run: Run, config: RunConfig) -> None:

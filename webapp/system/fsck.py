@@ -116,7 +116,7 @@ def _fault_of(spec: dict[str, Any], key: str | None) -> str:
 
 def _of_parents(with_hashes: bool) -> Iterator[Problem]:
     remedy = "Put the model back where it was, or hide it on the Models page."
-    for row in Parent.objects.exclude(owner=None).filter(hidden_at=None):
+    for row in Parent.objects.exclude(owner=None).filter(hidden_at=None, removed_at=None):
         if not Path(row.folder).is_dir():
             yield Problem(f"model {row.name}", f"its folder {row.folder} is missing", remedy)
         elif with_hashes and (change := what_changed(row.folder, row.fingerprint)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,8 @@ from django.db.models.functions import Now
 from merging.words import counted
 from webapp.exports.actions import kept_by_policy, remove_export, whys_kept
 from webapp.exports.models import Export
+from webapp.hub.places import PREFIX, cached, common_cache
+from webapp.hub.removals import is_ours, our_models
 from webapp.library.models import Parent
 
 WALK_SECONDS: Final = 60
@@ -54,7 +56,7 @@ class Reclaim:
 
 def rooms() -> list[Room]:
     """All that takes room, folders as of a minute ago at most."""
-    return [_exports(), *_folders(), *_database(), _parents()]
+    return [_exports(), _fetched(), *_folders(), *_database(), _parents(), *_existing_cache()]
 
 
 def reclaimable(days: int) -> Reclaim:
@@ -92,9 +94,25 @@ def _exports() -> Room:
 def _parents() -> Room:
     """Each folder once, however many people have registered it."""
     folders = dict(Parent.objects.filter(hidden_at=None).values_list("folder", "n_bytes"))
-    outside = {folder: n for folder, n in folders.items() if not Path(folder).is_relative_to(_data())}
+    ours = (_data(), common_cache())
+    outside = {folder: n for folder, n in folders.items() if not any(Path(folder).is_relative_to(one) for one in ours)}
     what = f"{counted(len(outside), 'folder')} that were registered; Progeny never writes or removes there"
     return Room("Parents", sum(outside.values()), what, "where they were registered")
+
+
+def _fetched() -> Room:
+    models = list(our_models())
+    what = f"{counted(len(models), 'model')} that {'was' if len(models) == 1 else 'were'} fetched, and what has come of others"
+    return Room("Models from the Hub", _size("models", models), what, str(_data() / "hub"))
+
+
+def _existing_cache() -> Iterator[Room]:
+    """The cache of the Hub's own library, where this installation was told to use one."""
+    cache = common_cache()
+    if cache.is_dir() and not is_ours(cache):
+        models = counted(len(list(cached(cache))), "whole model")
+        what = f"{models}, used where they are; Progeny adds what it fetches for everybody and removes nothing"
+        yield Room("Existing cache of the Hub", _size("cache", [cache]), what, str(cache))
 
 
 def _folders() -> Iterator[Room]:
@@ -104,7 +122,7 @@ def _folders() -> Iterator[Room]:
         ("Logs", "logs", "what the programs say"),
     ):
         if (path := _data() / folder).is_dir():
-            yield Room(name, _size(path), what, str(path))
+            yield Room(name, _size(folder, [path], but=PREFIX), what, str(path))
 
 
 def _database() -> Iterator[Room]:
@@ -120,18 +138,20 @@ def _database() -> Iterator[Room]:
     yield Room("Database, all else", whole - results, "settings, indexes, and what Postgres keeps for itself", where)
 
 
-def _size(folder: Path) -> int:
-    key = f"system.size.{folder.name}"
+def _size(name: str, folders: Iterable[Path], but: str = "\0") -> int:
+    """Of all files below these, but not of folders whose names begin so."""
+    key = f"system.size.{name}"
     found: int | None = cache.get(key)
     if found is None:
-        found = sum(_sizes(folder))
+        found = sum(n_bytes for folder in folders for n_bytes in _sizes(folder, but))
         cache.set(key, found, WALK_SECONDS)
     return found
 
 
-def _sizes(folder: Path) -> Iterator[int]:
+def _sizes(folder: Path, but: str) -> Iterator[int]:
     """Of every file below it; one that goes meanwhile counts nothing."""
-    for root, _, names in os.walk(folder):
+    for root, below, names in os.walk(folder):
+        below[:] = [one for one in below if not one.startswith(but)]
         for name in names:
             try:
                 yield os.lstat(os.path.join(root, name)).st_size

@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from merging.words import counted, size
 from webapp.accounts.requests import SignedIn
+from webapp.hub.removals import removals_of
 from webapp.runs.invariants import INVARIANTS
 from webapp.system import checks, crew, limits, overview, status, storage
 from webapp.system import metrics as exported
@@ -86,7 +87,11 @@ def _workers(request: SignedIn) -> dict[str, Any]:
 
 
 def _storage(request: SignedIn) -> dict[str, Any]:
-    found: dict[str, Any] = {"rooms": storage.rooms(), "disk": checks.disk()}
+    found: dict[str, Any] = {
+        "rooms": storage.rooms(),
+        "disk": checks.disk(),
+        "fetched": removals_of(request.user),
+    }
     if request.user.is_staff and not request.htmx:
         form = ReclaimForm(request.GET) if "older" in request.GET else ReclaimForm()
         found["form"] = form

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from merging.errors import ParentError
 from webapp.accounts.requests import SignedIn
 from webapp.hub.models import Source
+from webapp.hub.removals import removal_of
 from webapp.library import actions, profiles
 from webapp.library.fit import MOST, Matrix, Pair, fit_of, matrix_of, pairs_of
 from webapp.library.forms import ParentForm
@@ -47,14 +48,15 @@ def parents(request: SignedIn) -> HttpResponse:
     turns = {"previous": page.number - 1, "next": page.number + 1}
     context |= {name: asked.address(page=number) for name, number in turns.items()}
     context |= {"kinds": kinds_of(request.user), "form": form if request.user.is_staff else None}
+    context["removed"] = Parent.objects.known_to(request.user).filter(removed_at__isnull=False)
     return render(request, "library/parents.html", context | _fit(request, asked, {row.pk for row in page}))
 
 
 @require_safe
 def parent(request: SignedIn, parent_id: int) -> HttpResponse:
     """One model. Its fit with the others is read when it is asked for: `fit` is the page of that list."""
-    row = get_object_or_404(Parent.objects.visible_to(request.user).defer(None), pk=parent_id)
-    fits = _fits(request, row) if "fit" in request.GET else {}
+    row = get_object_or_404(Parent.objects.known_to(request.user).defer(None), pk=parent_id)
+    fits = _fits(request, row) if "fit" in request.GET and not row.removed_at else {}
     if request.htmx and fits:
         return render(request, "library/_fits.html", fits | {"parent": row})
     files = profiles.files_of(row)
@@ -63,11 +65,12 @@ def parent(request: SignedIn, parent_id: int) -> HttpResponse:
         "parent": row,
         "may_hide": may_hide(request.user, row),
         "files": files,
-        "prompting": profiles.prompting_of(row, files),
+        "prompting": None if row.removed_at else profiles.prompting_of(row, files),
         "licence": licence_of_model(row),
         "ancestors": profiles.ancestors_of(row, request.user),
         "origin": open_origins([row.folder], request.user).get(row.folder),
         "source": Source.objects.filter(parent=row).first(),
+        "removal": removal_of(row, request.user),
         "baselines": profiles.baselines_of(row, request.user),
         "n_runs": runs.count(),
         "runs": runs.only("name", "state")[: profiles.N_RUNS],
@@ -79,7 +82,7 @@ def parent(request: SignedIn, parent_id: int) -> HttpResponse:
 
 @require_POST
 def parent_hide(request: SignedIn, parent_id: int) -> HttpResponse:
-    return hide(request, get_object_or_404(Parent.objects.visible_to(request.user), pk=parent_id), "library:parents")
+    return hide(request, get_object_or_404(Parent.objects.known_to(request.user), pk=parent_id), "library:parents")
 
 
 def _registered(user: User, form: ParentForm) -> Parent | None:
