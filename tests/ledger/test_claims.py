@@ -61,6 +61,12 @@ def test_the_run_with_fewer_live_leases_goes_first(run: Run, owner: User, tmp_pa
     assert turns.count(run.pk) == turns.count(other.pk) == 3
 
 
+def test_a_worker_that_lacks_a_run_s_files_is_given_another_run(run: Run, owner: User, tmp_path: Path) -> None:
+    other = world.launch(owner, tmp_path)
+    assert claims.claim("w1", "test", only=[]) is None
+    assert {claims.claim("w1", "test", only=[other.pk]).run_id for _ in range(3)} == {other.pk}  # type: ignore[union-attr]
+
+
 def test_a_deleted_run_is_not_claimed(run: Run) -> None:
     Run.objects.update(deleted_at=run.created)
     assert claims.claim("w1", "test") is None

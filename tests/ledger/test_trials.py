@@ -52,6 +52,11 @@ def test_a_trial_is_claimed_once_and_ends_with_its_result(trial: Trial) -> None:
     assert trial.tried[0].questions[0].completion == "\ufffd 2"
 
 
+def test_a_worker_that_lacks_its_files_is_not_given_it(trial: Trial) -> None:
+    assert trials.claim_trial("w1", only=[]) is None
+    assert trials.claim_trial("w1", only=[trial.pk]) is not None
+
+
 def test_a_worker_that_lost_the_lease_writes_nothing(trial: Trial) -> None:
     zombie = claimed()
     expire(trial)

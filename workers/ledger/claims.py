@@ -27,7 +27,8 @@ _FAIREST_RUN: Final = f"""
   WITH waiting AS (
        SELECT e.run_id, r.owner_id, min(e.rank) AS rank, min(e.id) AS id
          FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
-        WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND r.id <> ALL(%s::uuid[]) AND (
+        WHERE e.status = 'pending' AND r.deleted_at IS NULL AND r.algo_version = ANY(%s) AND r.id <> ALL(%s::uuid[])
+          AND (%s::uuid[] IS NULL OR r.id = ANY(%s::uuid[])) AND (
               r.state = ANY(%s) AND (e.split <> 'final' OR r.state = 'finishing') OR r.state = ANY(%s) AND e.split = 'probe')
         GROUP BY e.run_id, r.owner_id),
        busy AS (
@@ -90,14 +91,16 @@ class Claim:
 
 
 @around("claim")
-def claim(worker: str, code_version: str) -> Claim | None:
+def claim(worker: str, code_version: str, only: Sequence[UUID] | None = None) -> Claim | None:
     """Lease the next evaluation of the run whose turn it is; None when nothing is pending. The first claim of a run starts it.
+
+    `only` are the runs whose files this worker has; None is all of them.
 
     Runs of a version that this code does not know are left to others, and so is a run whose row somebody holds for longer than
     the database lets wait.
     """
     locked: list[UUID] = []
-    while (run_id := _fairest_run(locked)) is not None:
+    while (run_id := _fairest_run(locked, only)) is not None:
         try:
             taken = _claim_of(run_id, worker, code_version)
         except OperationalError as error:
@@ -148,9 +151,10 @@ def held(lease: Lease) -> QuerySet[Any]:
     return lease.row._default_manager.filter(pk=lease.pk, status="leased", lease_token=lease.token)
 
 
-def _fairest_run(but: Sequence[UUID]) -> UUID | None:
+def _fairest_run(but: Sequence[UUID], only: Sequence[UUID] | None) -> UUID | None:
+    among = None if only is None else list(only)
     with connection.cursor() as cursor:
-        cursor.execute(_FAIREST_RUN, [list(versions.KNOWN), list(but), list(CLAIMABLE), list(PROBED)])
+        cursor.execute(_FAIREST_RUN, [list(versions.KNOWN), list(but), among, among, list(CLAIMABLE), list(PROBED)])
         row = cursor.fetchone()
     return row[0] if row else None
 

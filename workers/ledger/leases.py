@@ -4,7 +4,9 @@ cannot be done has failed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -26,7 +28,7 @@ IN_TURN: Final = "turn.n_held, turn.served NULLS FIRST"
 _CLAIM_OLDEST: Final = f"""
   WITH chosen AS MATERIALIZED (
        SELECT e.id FROM {{table}} e{{turns}}
-        WHERE e.status = 'pending' OR (e.status = 'leased' AND NOT e.lease_until {HOLDS} AND e.attempts < {MAX_ATTEMPTS})
+        WHERE (e.status = 'pending' OR (e.status = 'leased' AND NOT e.lease_until {HOLDS} AND e.attempts < {MAX_ATTEMPTS})){{among}}
         ORDER BY {{in_turn}}e.created, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED)
 UPDATE {{table}} w
    SET status = 'leased', attempts = w.attempts + 1, lease_token = nextval('lease_seq'), lease_owner = %s,
@@ -36,19 +38,21 @@ RETURNING w.id, w.lease_token
 """
 
 
-def claim_oldest(rows: type[Leased], worker: str, fresh: str = "") -> Lease | None:
+def claim_oldest(rows: type[Leased], worker: str, fresh: str = "", only: Sequence[UUID] | None = None) -> Lease | None:
     """Lease the row of no run that has waited longest, or whose lease has run out; the text column `fresh` is emptied. Where rows have an
-    owner, it is the oldest of whose turn it is.
+    owner, it is the oldest of whose turn it is. `only` are the rows whose files this worker has; None is all of them.
     """
     table, is_owned = rows._meta.db_table, any(field.name == "owner" for field in rows._meta.fields)
     claim = _CLAIM_OLDEST.format(
         table=table,
         turns=f" JOIN {TURNS.format(table=table)} turn USING (owner_id)" if is_owned else "",
         in_turn=f"{IN_TURN}, " if is_owned else "",
+        among="" if only is None else " AND e.id = ANY(%s::uuid[])",
         fresh=f", {fresh} = ''" if fresh else "",
     )
+    among = [] if only is None else [list(only)]
     with connection.cursor() as cursor:
-        cursor.execute(claim, [worker, LEASE.total_seconds()])
+        cursor.execute(claim, [*among, worker, LEASE.total_seconds()])
         row = cursor.fetchone()
     return Lease(rows, *row) if row else None
 

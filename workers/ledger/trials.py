@@ -5,6 +5,7 @@ Whose lease ran out is claimed again, or given up after too many attempts, by wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -36,13 +37,16 @@ def waiting() -> QuerySet[Trial]:
     return Trial.objects.filter(Q(status="pending") | expired())
 
 
-def claim_trial(worker: str) -> TrialClaim | None:
-    """Lease the trial that has waited longest, of the person whose turn it is. One that has ended workers too often is given up."""
+def claim_trial(worker: str, only: Sequence[UUID] | None = None) -> TrialClaim | None:
+    """Lease the trial that has waited longest, of the person whose turn it is. One that has ended workers too often is given up.
+
+    `only` are the trials whose files this worker has; None is all of them.
+    """
     for spent in Trial.objects.filter(expired(), attempts__gte=MAX_ATTEMPTS):
         lost = f"worker {spent.lease_owner} did not report: it was killed, froze or lost the database"
         ended = Trial.objects.filter(expired(), pk=spent.pk, lease_token=spent.lease_token)
         fail(ended, Failure("worker", failures.POISON, failures.poison(spent.attempts, f"{lost}.")))
-    lease = claim_oldest(Trial, worker, fresh="stage")
+    lease = claim_oldest(Trial, worker, "stage", only)
     if lease is None:
         return None
     trial = Trial.objects.filter(pk=str(lease.pk)).first()
