@@ -2,11 +2,11 @@
     Parts with `data-lazy` are asked for once the page is there. */
 
 import { markMoves, places } from "./moves.js";
+import { renew } from "./renew.js";
 
 const PAUSE_MS = 1000;
 const BUSY_MS = 4000; // between two askings, when something happens all the time
 const MOVE_MS = 350;
-const FOCUSABLE = "a[href], button, summary, select, input, [tabindex]";
 
 export class Parts {
   #timer = 0;
@@ -101,27 +101,17 @@ export class Parts {
   }
 
   #put(current, next) {
-    const before = new Map(rows(current).map((row) => [key(row), row.getBoundingClientRect().top]));
+    const isTurned = current.dataset.choice !== next.dataset.choice;
+    const glides = !this.reduced.matches && this.#isCalm && !isTurned;
+    const before = glides && new Map(rows(current).map((row) => [key(row), row.getBoundingClientRect().top]));
     this.#held.delete(current.dataset.part);
-    this.#sent.set(next, next.cloneNode(true));
-    for (const { id } of current.querySelectorAll("details[id][open]")) next.querySelector(`#${id}`)?.setAttribute("open", "");
-    if (current.dataset.choice === next.dataset.choice) markMoves(next, places(current));
-    const settle = keepPlace(current, next);
-    current.replaceWith(next);
-    settle();
-    next.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true })); // what writes local times and draws pictures waits for it
-    if (!this.reduced.matches && this.#isCalm && before.size && current.dataset.choice === next.dataset.choice) rows(next).forEach((row) => move(row, before.get(key(row))));
+    const sent = next.cloneNode(true);
+    if (!isTurned) markMoves(next, places(current));
+    const [part] = renew(current, next);
+    this.#sent.set(part, sent);
+    part.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true })); // what writes local times and draws pictures waits for it
+    if (before?.size) rows(part).forEach((row) => move(row, before.get(key(row))));
   }
-}
-
-/** What, called when `next` stands in the place of `current`, has the keyboard and what was scrolled sideways where they were. */
-function keepPlace(current, next) {
-  const places = [...current.querySelectorAll(".scroll")].map(({ scrollLeft }) => scrollLeft);
-  const at = [...current.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
-  return () => {
-    next.querySelectorAll(".scroll").forEach((box, i) => { box.scrollLeft = places[i] ?? 0; });
-    if (at >= 0) next.querySelectorAll(FOCUSABLE)[at]?.focus({ preventScroll: true });
-  };
 }
 
 const rows = (part) => [...part.querySelectorAll("tr[data-candidate], li[data-entry]")];

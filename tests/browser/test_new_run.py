@@ -63,6 +63,32 @@ def test_five_steps_lead_to_a_launch(chosen: Library, new: Any, owner: User) -> 
     wait_for(lambda: not RunDraft.objects.exists(), "the draft is gone")
 
 
+def test_a_press_into_which_an_answer_falls_arrives_and_the_keyboard_stays(chosen: Library, new: Any) -> None:
+    link = new.locator("[data-step-link=search]")
+    link.hover()
+    new.mouse.down()
+    answer(new, "0", "wrong")
+    new.mouse.up()
+    new.locator("[data-step-link=search][aria-current=step]").wait_for()
+    assert new.url.endswith("#search")
+    link.focus()
+    answer(new, "40", "done")
+    assert new.evaluate("document.activeElement.dataset.stepLink") == "search"
+
+
+def answer(page: Any, budget: str, state: str) -> None:
+    """A budget is typed, and what the server says of it changes a step."""
+    page.evaluate(
+        """(text) => {
+            const field = document.querySelector("[name=budget]");
+            field.value = text;
+            field.dispatchEvent(new Event("change", { bubbles: true }));
+        }""",
+        budget,
+    )
+    page.locator(f"[data-step-link=search][data-state={state}]").wait_for()
+
+
 def test_the_keyboard_goes_from_step_to_step_and_launches_from_the_review_alone(chosen: Library, new: Any) -> None:
     fill_in(new, chosen)
     to_step(new, "goal")
