@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from merging.deaths import die_with_us
 from webapp.env import BASE_DIR
 from webapp.exports import pushing
 from webapp.exports.models import Push
@@ -95,7 +96,10 @@ class Aside:
         self._lease = self._errand.requests.claim(self._worker)
         if self._lease is not None:
             self._process = subprocess.Popen(
-                self._errand.command(self._lease), stdin=subprocess.DEVNULL, start_new_session=True
+                self._errand.command(self._lease),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=die_with_us(),
             )
 
     def _kill(self) -> None:

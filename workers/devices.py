@@ -36,7 +36,7 @@ from merging.words import counted
 from merging.workbench import Workbench
 from webapp.env import engine, llama_cpp
 from workers.failures import is_out_of_memory
-from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+from workers.pipes import Message, Reporter, ignore_ctrl_c, private_line, serve
 
 GIB: Final = 2**30
 T = TypeVar("T")
@@ -260,7 +260,7 @@ def load_languages() -> None:
 
 
 if __name__ == "__main__":
-    follow_the_supervisor()
+    ignore_ctrl_c()
     line = private_line()
     load_languages()
     serve(line, WorkbenchComputer(Workbench(engine=engine())))

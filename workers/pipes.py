@@ -6,7 +6,6 @@ a device may be in any state after it.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import queue
@@ -19,7 +18,6 @@ from typing import Any, Final, Protocol, TextIO
 
 from workers import failures
 
-PR_SET_PDEATHSIG: Final = 1
 PROGRESS_SECONDS: Final = 0.1
 Message = dict[str, Any]
 
@@ -106,11 +104,9 @@ def private_line() -> Line:
     return Line(sys.stdin, answers)
 
 
-def follow_the_supervisor() -> None:
-    """Ctrl-C is the supervisor's business; its death is ours, also while native code keeps every thread from running. Linux only."""
+def ignore_ctrl_c() -> None:
+    """It is the supervisor's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def _answer(line: Line, computer: Computer, request: Message) -> Message:

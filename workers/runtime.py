@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
+from merging.deaths import die_with_us
 from workers import failures
 from workers.failures import Failed, Failure
 
@@ -148,9 +149,7 @@ def _result(message: Message) -> Message:
 
 
 class _Child:
-    """One process. The thread that starts it also listens to it to the end: the kernel's parent-death signal follows
-    that thread, not this process.
-    """
+    """One process. The thread that starts it also listens to it to the end: see `die_with_us`."""
 
     def __init__(self, command: Sequence[str], changed: Callable[[], None]) -> None:
         self.ready = self.was_ready = False
@@ -227,7 +226,12 @@ class _Child:
     def _keep(self) -> None:
         try:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                preexec_fn=die_with_us(),
             )
         except OSError as error:
             log.error("the device process cannot be started: %s", error)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from merging.deaths import die_with_us
+
 TICK_SECONDS: Final = 0.5
 APART: Final = {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
 """What every such program is told: no network, no cache of ours, nothing written beside its code."""
@@ -38,6 +40,7 @@ def run_apart(
         env=dict(environment),
         cwd="/",
         start_new_session=True,
+        preexec_fn=die_with_us(),
     ) as process:
         try:
             while True:

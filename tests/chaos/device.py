@@ -20,7 +20,7 @@ from typing import Any
 
 from merging.errors import TensorError
 from tests.ledger.shares import N_SAMPLES, share
-from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+from workers.pipes import Message, Reporter, ignore_ctrl_c, private_line, serve
 
 STEP_SECONDS = 0.05
 SLOW_SECONDS = 3.0
@@ -75,7 +75,7 @@ def _share(digits: str) -> float:
 
 
 if __name__ == "__main__":
-    follow_the_supervisor()
+    ignore_ctrl_c()
     line = private_line()
     with suppress(BrokenPipeError):  # the supervisor is no more
         serve(line, TableDevice(Path(sys.argv[1])))

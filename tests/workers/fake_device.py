@@ -17,7 +17,7 @@ from merging.errors import ParentError, TensorError
 from merging.recipes import Recipe
 from tests.ledger.scores import score, tried
 from tests.ledger.shares import share
-from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+from workers.pipes import Message, Reporter, ignore_ctrl_c, private_line, serve
 
 HELD_SECONDS = 4
 
@@ -87,6 +87,6 @@ class FakeDevice:
 
 
 if __name__ == "__main__":
-    follow_the_supervisor()
+    ignore_ctrl_c()
     line = private_line()
     serve(line, FakeDevice(Path(sys.argv[1])))

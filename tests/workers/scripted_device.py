@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+from workers.pipes import Message, Reporter, ignore_ctrl_c, private_line, serve
 
 
 class Scripted:
@@ -62,5 +62,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["never ready"]:
         sys.exit(3)
     line = private_line()
-    follow_the_supervisor()
+    ignore_ctrl_c()
     serve(line, Scripted())

@@ -6,20 +6,18 @@ parent dies without having done so (`kill -9`), the kernel sends each child its 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from merging.deaths import die_with_us
 from webapp.env import SetupError
 
-PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.02
 
 
@@ -124,30 +122,13 @@ def _start(command: Command, output: int) -> subprocess.Popen[bytes]:
             cwd=command.folder,
             env={**os.environ, **command.environment},
             process_group=0,
-            preexec_fn=_die_with(os.getpid(), command.death_signal),
+            preexec_fn=die_with_us(command.death_signal),
             user=command.user,
             group=command.user,
             extra_groups=None if command.user is None else [],
         )
     except OSError as error:
         raise SetupError(f"{command.name} cannot be started: {error}") from error
-
-
-def _die_with(parent: int, number: signal.Signals) -> Callable[[], None] | None:
-    """What the child does before it becomes the command: ask the kernel to be told of our death. Linux only.
-
-    It comes after the change of user, which would clear the request.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def request() -> None:
-        prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return request
 
 
 def _kill_group(group: int) -> None:
