@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.test import Client
 
 from merging.benchmarks import BenchmarkSpec, Sample, paper
@@ -232,3 +232,13 @@ def test_the_terminal_lists_what_can_be_a_benchmark(db: None, known: None, monke
         "gsm8k  exact_match,strict-match exact_match,flexible-extract",
         "mgsm_direct_ja  exact_match,none",
     ]
+
+
+def test_an_ended_request_begins_no_more_and_outlives_its_benchmark(owner: User, tmp_path: Path) -> None:
+    benchmark = add_benchmark(owner, question_file(tmp_path / "sums.jsonl"))
+    request = Fetch.objects.create(owner=owner, task="gsm8k", status="done", benchmark=benchmark)
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        Fetch.objects.update(status="pending")
+    benchmark.delete()
+    request.refresh_from_db()
+    assert request.benchmark is None and request.status == "done"
