@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -72,6 +73,7 @@ SERVICES = pytest.StashKey[Services]()
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    _keep_bytecode()
     if _runs_no_test_itself(early_config):
         folder = tempfile.TemporaryDirectory(prefix="progeny-test-")
         early_config.add_cleanup(folder.cleanup)
@@ -87,6 +89,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running in the main thread
     return (yield)
+
+
+def _keep_bytecode() -> None:
+    """Whatever the environment says: a worker takes twice as long to start where nothing compiled is kept, and tests start hundreds."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _runs_no_test_itself(config: pytest.Config) -> bool:

@@ -117,7 +117,7 @@ def test_a_sample_that_cannot_be_judged_scores_zero_and_the_rest_counts(monkeypa
     assert found.health.errors == 1
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_completion_without_end_is_cut_and_not_scored() -> None:
     found = evaluate(Speaker("1 " * 25_000_000, "2"), benchmark(2, gate=False), "search")
     runaway, other = found.outcomes
