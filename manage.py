@@ -54,6 +54,10 @@ def run(arguments: list[str]) -> None:
             from webapp.system import studio
 
             studio.main(options)
+        case ["join", *options]:
+            from webapp.system import joining
+
+            joining.main(options)
         case ["keeper"]:
             from webapp.system import keeper
 

@@ -7,25 +7,30 @@ folder or another session, finds the same sockets and the same secret.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
+import socket
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from merging.benchmarks.harness import OFFLINE, TRUE
 from merging.engines import EngineName
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 MAX_SOCKET_PATH: Final = 103  # bytes, with the final NUL 104 on macOS; Linux allows 107
-POSTGRES_SOCKET: Final = ".s.PGSQL.5432"
+LONGEST_SOCKET: Final = ".s.PGSQL.65535"
+GATE: Final = "gate.json"
 MAX_DIGITS: Final = 9
 MIN_TOKEN: Final = 20
 LogForm = Literal["text", "json"]
+Reach = Literal["", "shared", "store"]
+"""How a worker comes by models and questions: it is the server's own, it shares the data folder from another host, or uses the store."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,20 @@ def mail() -> Mail:
     return Mail(parts.hostname, parts.port or (465 if is_smtps else 587), user, password, is_smtps, sender)
 
 
+def store() -> str:
+    """PROGENY_STORE: where workers on other hosts get models and questions from, as fsspec names it; empty when unset."""
+    url = os.environ.get("PROGENY_STORE", "").strip()
+    parts = urlsplit(url)
+    if url and not (parts.scheme and "://" in url and (parts.netloc or parts.path.startswith("/"))):
+        raise SetupError(f"PROGENY_STORE is {url!r}, expected s3://bucket/prefix or file:///folder")
+    return url
+
+
+def reach() -> Reach:
+    """PROGENY_REACH, which `join` sets for its workers: how they come by files; empty for the server's own."""
+    return cast(Reach, _one_of("PROGENY_REACH", get_args(Reach), ""))
+
+
 def llama_cpp() -> str:
     """PROGENY_LLAMA_CPP: the folder of a llama.cpp checkout; empty when its programs are looked for on the PATH."""
     return os.environ.get("PROGENY_LLAMA_CPP", "").strip()
@@ -196,12 +215,55 @@ def socket_folder(data: Path) -> Path:
     """A short folder for this data folder's sockets. `/tmp` and not TMPDIR: another session has to find it by the data folder alone."""
     root = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
     folder = root / f"progeny-{os.getuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
-    longest = len(os.fsencode(folder / "postgres" / f"{POSTGRES_SOCKET}.lock"))
+    longest = len(os.fsencode(folder / "postgres" / f"{LONGEST_SOCKET}.lock"))
     if longest > MAX_SOCKET_PATH:
         raise SetupError(
             f"the socket path {folder} is too long: {longest} bytes, at most {MAX_SOCKET_PATH}. Set TMPDIR to a shorter folder"
         )
     return folder
+
+
+@dataclass(frozen=True)
+class Gate:
+    """By what workers on other hosts come in to the embedded services: the ports on which these listen for them, and a password each."""
+
+    database_port: int
+    database_password: str
+    redis_port: int
+    redis_password: str
+
+
+def gate(data: Path) -> Gate | None:
+    """The gate of this data folder; None until workers of other hosts were let in for the first time."""
+    try:
+        return Gate(**json.loads((data / GATE).read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise SetupError(
+            f"{data / GATE} cannot be read: {error}. Remove it, and a new one is made: workers join anew"
+        ) from error
+
+
+def make_gate(data: Path, host: str) -> Gate:
+    """The gate of this data folder, made at first use with two ports that are free on `host`, and readable by its owner only."""
+    if (data / GATE).exists():
+        return cast(Gate, gate(data))
+    database, redis = _free_ports(host)
+    made = Gate(database, secrets.token_urlsafe(32), redis, secrets.token_urlsafe(32))
+    write_once(data / GATE, json.dumps(asdict(made)))
+    return cast(Gate, gate(data))
+
+
+def _free_ports(host: str) -> tuple[int, int]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as first, socket.socket(family) as second:
+        for listener in (first, second):
+            try:
+                listener.bind((host, 0))
+            except OSError as error:
+                raise SetupError(f"{host} is no address of this machine: {error.strerror or error}") from error
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -220,7 +282,8 @@ def database_address(data: Path) -> DatabaseAddress:
     """DATABASE_URL if it is set, otherwise the embedded server of this data folder."""
     url = os.environ.get("DATABASE_URL", "")
     if not url:
-        return DatabaseAddress(name="postgres", user="progeny", host=str(socket_folder(data) / "postgres"))
+        port = str(opened.database_port) if (opened := gate(data)) else ""
+        return DatabaseAddress(name="postgres", user="progeny", host=str(socket_folder(data) / "postgres"), port=port)
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql"):
         raise SetupError(f"DATABASE_URL starts with {parts.scheme!r}, expected postgres://user:password@host:port/name")
@@ -248,14 +311,16 @@ class RedisAddress:
         if not self.url.startswith("unix://"):
             return self.url
         parts = urlsplit(self.url)
-        return f"redis+socket://{parts.path}?virtual_host={dict(parse_qsl(parts.query)).get('db', '0')}"
+        who = f":{parts.password}@" if parts.password else ""
+        return f"redis+socket://{who}{parts.path}?virtual_host={dict(parse_qsl(parts.query)).get('db', '0')}"
 
 
 def redis_address(data: Path) -> RedisAddress:
     """REDIS_URL if it is set, otherwise the embedded server of this data folder."""
     url = os.environ.get("REDIS_URL", "")
     if not url:
-        return RedisAddress(f"unix://{socket_folder(data) / 'valkey.sock'}?db=0")
+        who = f":{quote(opened.redis_password)}@" if (opened := gate(data)) else ""
+        return RedisAddress(f"unix://{who}{socket_folder(data) / 'valkey.sock'}?db=0")
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise SetupError(
             f"REDIS_URL is {url!r}, expected redis://host:port/0, rediss://... or unix:///path/to/socket?db=0"
@@ -271,7 +336,7 @@ def secret_key(data: Path) -> str:
     file = data / "secret.key"
     if not file.exists():
         create_data_folder(data)
-        _write_once(file, secrets.token_urlsafe(50))
+        write_once(file, secrets.token_urlsafe(50))
     try:
         return file.read_text().strip()
     except OSError as error:
@@ -285,7 +350,7 @@ def old_secret_keys() -> list[str]:
     return words("PROGENY_OLD_SECRET_KEYS")
 
 
-def _write_once(file: Path, text: str) -> None:
+def write_once(file: Path, text: str) -> None:
     """Write the file complete and with mode 0600, or leave the one that another process wrote in the meantime."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     with os.fdopen(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:

@@ -11,6 +11,7 @@ PROGENY_MAX_RUNS, PROGENY_MAX_BUDGET, PROGENY_MAX_POPULATION, PROGENY_MAX_BENCHM
 PROGENY_DATABASE_POOL  1 for the web server: under ASGI every request has a thread of its own, and they share connections
 PROGENY_LOG          json for log records that machines read; text by default
 PROGENY_METRICS_TOKEN  what Prometheus brings to /metrics; without one only staff may read it
+PROGENY_STORE        where workers on other hosts get models and questions from: s3://bucket/prefix or file:///folder
 PROGENY_LLAMA_CPP    folder of a llama.cpp checkout, for GGUF files, where its programs are not on the PATH
 PROGENY_OFFLINE      1 where there is no network: the Hub is never asked, by no process, and everything that is here works
 HF_HUB_CACHE         an existing cache of the Hub's, used where it is; one in the data folder by default
@@ -32,6 +33,8 @@ from webapp import env, logs
 
 BASE_DIR = env.BASE_DIR
 DATA_DIR = env.data_folder()
+STORE = env.store()
+REACH = env.reach()
 DEBUG = env.flag("PROGENY_DEBUG")
 SECRET_KEY = env.secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.old_secret_keys()
@@ -85,6 +88,7 @@ INSTALLED_APPS = [
     "webapp.marks",
     "webapp.people",
     "webapp.sharing",
+    "webapp.store",
     "webapp.trials",
     "webapp.system",
 ]
@@ -102,6 +106,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # a page that strangers may see says so: @login_not_required
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "webapp.accounts.roles.RoleMiddleware",
     "webapp.people.trail.TrailMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
@@ -178,6 +183,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = ["webapp.accounts.roles.Backend"]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 SESSION_COOKIE_NAME = "progeny_session"

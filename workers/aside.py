@@ -24,6 +24,8 @@ from webapp.library import fetches
 from webapp.library.models import Fetch
 from webapp.people import channels
 from webapp.people.models import Delivery
+from webapp.store import stocking
+from webapp.store.models import Stock
 from workers.ledger import claims
 from workers.ledger.aside import Requests
 from workers.ledger.claims import Lease
@@ -65,6 +67,10 @@ TELL: Final = Errand(
     Requests(Delivery, channels.fail, f"The process that told it {WITHOUT_A_WORD}"), by_command("tell")
 )
 """Notices by mail and to addresses."""
+STOCK: Final = Errand(
+    Requests(Stock, stocking.fail, f"The process that put it into the store {WITHOUT_A_WORD}"), by_command("stock")
+)
+"""Models and questions into the store, for workers on other hosts."""
 
 
 class Aside:

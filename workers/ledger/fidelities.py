@@ -12,6 +12,7 @@ from webapp.runs import outcomes
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Evaluation, Generation, Outcomes, Run
 from webapp.runs.transitions import OPEN
+from workers.reach import Reach
 
 Told = Mapping[int, float]
 NOTHING_LESS: Final = None
@@ -24,8 +25,10 @@ def waits(run: Run) -> bool:
     return kind.needs_parents and parents.exists()
 
 
-def plan(run: Run, newest: Generation | None, told: Told) -> dict[str, Any] | None:
+def plan(run: Run, newest: Generation | None, told: Told, reach: Reach) -> dict[str, Any] | None:
     """The plan of the generation after `newest`, whose candidates are `told`; None when everything is asked.
+
+    `reach` knows where questions are.
 
     A function of terminal rows: whoever computes it comes to the same.
     """
@@ -33,7 +36,7 @@ def plan(run: Run, newest: Generation | None, told: Told) -> dict[str, Any] | No
     if config.fidelity == FULL:
         return NOTHING_LESS
     kind, number = fidelities.get(config.fidelity), 0 if newest is None else newest.number + 1
-    samples = [objective.spec.load().take("search", objective.n_search) for objective in config.objectives]
+    samples = [reach.spec(objective.spec).load().take("search", objective.n_search) for objective in config.objectives]
     parents = _answers(config, samples, run.evaluations.filter(candidate__kind="parent")) if kind.needs_parents else {}
     past = run.generations.filter(number__lt=number, number__gte=number - kind.looks_back).order_by("number")
     generations = tuple(_scored(config, samples, generation, newest, told) for generation in past)

@@ -67,7 +67,7 @@ def advance(run_id: UUID, searches: Searches) -> bool:
         if fidelities.waits(run):
             return False
         proposal = searches.propose(run, newest, told)
-        plan = fidelities.plan(run, newest, told) if proposal else None
+        plan = fidelities.plan(run, newest, told, searches.reach) if proposal else None
     except (MergingError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         log.exception("run %s cannot go on", run_id)
         return transitions.pause(run_id, f"The next generation cannot be proposed: {error}")

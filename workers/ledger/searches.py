@@ -18,6 +18,7 @@ from merging.search import Axes, Search, searches
 from merging.spaces import Genome, Space, population_digest
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Generation, Run
+from workers.reach import Reach
 
 Told = Mapping[int, float]
 """Candidate id -> what the search is told of it."""
@@ -48,9 +49,10 @@ class _Warm:
 
 
 class Searches:
-    """One process's memory. A search is taken out while it is used, so two threads never share one."""
+    """One process's memory. A search is taken out while it is used, so two threads never share one. `reach` knows where files are."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach | None = None) -> None:
+        self.reach = reach or Reach()
         self._warm: OrderedDict[UUID, _Warm] = OrderedDict()
 
     def propose(self, run: Run, newest: Generation | None, told: Told) -> Proposal | None:
@@ -73,7 +75,7 @@ class Searches:
             warm.search.tell(*_columns(newest, told))
             return warm.search, warm.space
         config = RunConfig.from_json(run.config)
-        space = config.space()
+        space = config.space(self.reach.folder)
         search = searches.get(config.search).start(space.axes, config.seed, config.population_size)
         past = run.generations.filter(number__lte=newest.number if newest else -1)
         for generation in past.order_by("number").prefetch_related("candidates"):

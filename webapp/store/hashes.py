@@ -1,0 +1,41 @@
+"""How files of the store are told from others: by the hash that a model's fingerprint was made from, BLAKE3 for everything else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+
+from merging.fingerprints import NEWEST, Algorithm, FileSums, Inventory
+from webapp.store.needs import Need
+
+BLOCK_BYTES: Final = 8 * 1024 * 1024
+
+
+def algorithm_of(need: Need) -> Algorithm:
+    """By which its files are hashed."""
+    return "sha256" if need.kind == "parents" and need.digest.startswith("sha256:") else NEWEST
+
+
+def new_hash(algorithm: Algorithm) -> Any:
+    """What takes bytes by `update` and gives 64 hex digits by `hexdigest`."""
+    return hashlib.sha256() if algorithm == "sha256" else blake3()
+
+
+def hash_of(path: Path, algorithm: Algorithm) -> str:
+    """Of a file."""
+    digest = new_hash(algorithm)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return str(digest.hexdigest())
+
+
+def is_of(need: Need, hashes: dict[str, tuple[int, str]]) -> bool:
+    """Whether files with these bytes and hashes are what is needed. Of questions that is known when they are read."""
+    if need.kind != "parents":
+        return True
+    files = {name: FileSums(n_bytes, hashed, {}) for name, (n_bytes, hashed) in hashes.items()}
+    return Inventory(files, algorithm_of(need)).fingerprint == need.digest
