@@ -98,7 +98,7 @@ def test_a_candidate_of_another_run_is_not_there(world: World, row: Row) -> None
 def test_a_share_of_another_run_is_not_there(world: World) -> None:
     other = make_path_run(world.users["member"], n_generations=1, population=2, name="another")
     assert got(world.ask("member", "POST", "sharing:unshare", run_id=other.pk)) == "404"
-    assert Share.objects.count() == 2
+    assert Share.objects.count() == 3
 
 
 def test_comparing_with_a_candidate_of_another_run_finds_nothing(world: World) -> None:

@@ -19,6 +19,8 @@ from merging.recipes import passthrough_recipe
 from tests.webapp.exports.rows import built
 from tests.webapp.library.folders import model_folder, question_file
 from tests.webapp.runs.path_rows import make_path_run
+from webapp.accounts.models import Invite
+from webapp.accounts.roles import set_role
 from webapp.api.models import SCOPES, Scope
 from webapp.api.tokens import make
 from webapp.exports.models import Push
@@ -41,6 +43,8 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "runs:new_draft": {"key": "k1"},
     "runs:new_import": {"text": "genome: {models: [a], merge_method: ties}\ntasks: [sums]"},
     "sharing:share": {"name": "member", "role": "viewer"},
+    "accounts:change_role": {"role": "viewer"},
+    "accounts:invite": {"role": "viewer"},
     "library:benchmark_task_request": {"task": "", "metric": ""},
     "hub:start": {"repo": "org/name"},
     "system:reclaim": {"older": "30"},
@@ -113,9 +117,12 @@ def make_world(folder: Path) -> World:
     names = ("member", "viewer", "editor", "owner")
     users = {name: User.objects.create_user(name) for name in names}
     users["admin"] = User.objects.create_superuser("admin")
+    users["onlooker"] = User.objects.create_user("onlooker")
+    set_role(users["onlooker"], "viewer")
     owner = users["owner"]
     run = make_path_run(owner, n_generations=1, population=2)
     shares = {role: share(run, users[role], role) for role in ("viewer", "editor")}
+    share(run, users["onlooker"], "editor")
     link = Link.objects.create(run=run, digest="0" * 64, expires=LONG_AGO)
     Sequel.objects.create(first=run, name="what follows", config=run.config)
     candidates = list(run.candidates.filter(kind="evolved").order_by("index"))
@@ -149,6 +156,8 @@ def make_world(folder: Path) -> World:
         "token_id": make(owner, "a laptop", (), 1)[0].pk,
         "rest": "nothing/here",
         "link_id": link.pk,
+        "user_id": users["member"].pk,
+        "invite_id": Invite.objects.create(digest="0" * 64, role="member", made_by=users["admin"], expires=LONG_AGO).pk,
         "channel_id": add(owner, "webhook", "https://secret.example/hook")[0].pk,
     }
     return World(users, run, things)

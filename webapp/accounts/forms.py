@@ -15,6 +15,7 @@ from django.http import HttpRequest
 
 from webapp.accounts import tries
 from webapp.accounts.requests import SignedIn
+from webapp.accounts.roles import MEANINGS, ROLES
 from webapp.masking import TOKEN
 
 PASSWORD_HELP: Final = "At least 8 characters, and not a common password."
@@ -71,6 +72,14 @@ class FirstUserForm(forms.Form):
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return self.cleaned_data
+
+
+class RoleForm(forms.Form):
+    """What an account is, or one that is made with an invitation."""
+
+    role = forms.ChoiceField(
+        label="As", choices=[(role, f"{role.capitalize()}: {MEANINGS[role]}") for role in ROLES], initial="member"
+    )
 
 
 class PasswordForm(PasswordChangeForm):

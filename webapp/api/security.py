@@ -13,6 +13,7 @@ from ninja.security import HttpBearer
 from ninja.throttling import BaseThrottle
 
 from webapp.accounts.requests import SignedIn
+from webapp.accounts.roles import REFUSAL, is_viewer
 from webapp.api.models import Scope, Token
 from webapp.api.tokens import holder
 
@@ -45,6 +46,8 @@ class Bearer(HttpBearer):
         if self._scope not in found.scopes:
             has = " and ".join(found.scopes)
             raise AuthorizationError(message=f"The token “{found}” has the scope {has}; this needs {self._scope}.")
+        if self._scope != "read" and is_viewer(found.owner):
+            raise AuthorizationError(message=REFUSAL)
         request.user = found.owner
         return found
 

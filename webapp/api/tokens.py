@@ -54,7 +54,7 @@ def tokens_of(owner: User) -> QuerySet[Token]:
 def holder(word: str) -> Token | None:
     """The token with its owner; None for one that is unknown or has expired, and for one whose owner may not sign in any more."""
     valid = Token.objects.filter(digest=_digest(word), expires__gt=Now(), owner__is_active=True)
-    found = valid.select_related("owner").first()
+    found = valid.select_related("owner__viewer").first()
     if found and (found.used is None or found.used < timezone.now() - MINUTE):
         Token.objects.filter(pk=found.pk).update(used=Now())
     return found

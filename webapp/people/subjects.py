@@ -51,6 +51,11 @@ def _export(key: Any) -> Subject:
     return Subject("export", str(key), f"{run} {candidate}".strip()[:200], owner)
 
 
+def _account(key: Any) -> Subject:
+    found = User.objects.filter(pk=key).first()
+    return account(found) if found else Subject("account", str(key))
+
+
 def _push(key: Any) -> Subject:
     found = Push.objects.filter(pk=key).values_list("export", flat=True).first()
     return _export(found) if found else Subject("export")
@@ -63,6 +68,7 @@ def _worker(key: Any) -> Subject:
 LOOKS: Final[dict[str, Callable[[Any], Subject]]] = {
     "export_id": _export,
     "push_id": _push,
+    "user_id": _account,
     "token_id": partial(_named, "token", Token.objects),
     "run_id": partial(_named, "run", Run.objects),
     "parent_id": partial(_named, "model", Parent.objects),

@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 
+from webapp.accounts.roles import is_viewer
 from webapp.runs.models import Run
 from webapp.sharing.models import Role, Share
 
@@ -24,12 +25,12 @@ from webapp.sharing.models import Role, Share
 def runs_of(user: User) -> QuerySet[Run]:
     """The runs that this person may see: their own, and those that are shared with them. For pages each says `is_own` and `may_edit`."""
     visible = Run.objects.filter(Q(owner=user) | Q(pk__in=_shared(user)), deleted_at=None)
-    return visible.annotate(is_own=Q(owner=user), may_edit=Q(owner=user) | Q(pk__in=_shared(user, "editor")))
+    return visible.annotate(is_own=Q(owner=user), may_edit=_may_edit(user))
 
 
 def editable_by(user: User) -> QuerySet[Run]:
     """The runs that this person may steer."""
-    return runs_of(user).filter(Q(owner=user) | Q(pk__in=_shared(user, "editor")))
+    return runs_of(user).filter(_may_edit(user))
 
 
 def owned_by(user: User) -> QuerySet[Run]:
@@ -46,6 +47,11 @@ def run_or_refusal(allowed: Callable[[User], QuerySet[Run]], user: User, run_id:
     raise PermissionDenied(
         f"“{run.name}” belongs to {owner}, who has shared it with you, but not for this. Ask {owner}."
     )
+
+
+def _may_edit(user: User) -> Q:
+    """Whose role on the server is viewer steers nothing."""
+    return Q(pk__in=[]) if is_viewer(user) else Q(owner=user) | Q(pk__in=_shared(user, "editor"))
 
 
 def _shared(user: User, *roles: Role) -> QuerySet[Share, UUID]:

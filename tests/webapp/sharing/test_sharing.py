@@ -61,6 +61,10 @@ def test_a_share_that_makes_no_sense_is_refused_in_words(
 ) -> None:
     User.objects.create_user("left", is_active=False)
     assert said in give(owner_client, run, name, role)
+    at_the_field = owner_client.post(
+        f"/runs/{run.pk}/people/", {"name": name, "role": role}, headers={"HX-Request": "true"}
+    ).content.decode()
+    assert said in at_the_field and 'aria-describedby="share-wrong"' in at_the_field
     assert not run.shares.exists()
 
 
@@ -76,9 +80,9 @@ def test_only_the_owner_sees_whom_it_is_shared_with(
 def test_how_an_account_is_added_is_said_to_whoever_looks_after_the_server(
     run: Run, owner: User, owner_client: Client
 ) -> None:
-    assert "./progeny account NAME" not in page(owner_client, run)
+    assert reverse("accounts:people") not in page(owner_client, run)
     User.objects.filter(pk=owner.pk).update(is_staff=True)
-    assert "./progeny account NAME" in page(owner_client, run)
+    assert reverse("accounts:people") in page(owner_client, run)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import cast
 
 from ninja import Router
 
+from webapp.accounts.roles import role_of
 from webapp.api.models import Scope
 from webapp.api.routes import GET
 from webapp.api.security import READ, Asked
@@ -22,7 +23,12 @@ def get_me(request: Asked) -> shapes.Me:
     token, user = request.auth, request.user
     scopes = cast("list[Scope]", token.scopes)
     return shapes.Me(
-        name=user.get_username(), is_staff=user.is_staff, token=token.name, scopes=scopes, expires=token.expires
+        name=user.get_username(),
+        is_staff=user.is_staff,
+        role=role_of(user),
+        token=token.name,
+        scopes=scopes,
+        expires=token.expires,
     )
 
 

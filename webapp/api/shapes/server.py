@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from webapp.accounts.roles import Role
 from webapp.api.models import Scope
 
 
@@ -15,6 +16,7 @@ class Me(BaseModel):
 
     name: str
     is_staff: bool
+    role: Role
     token: str = Field(description="its name")
     scopes: list[Scope]
     expires: datetime
