@@ -95,7 +95,8 @@ def test_the_keyboard_goes_from_step_to_step_and_launches_from_the_review_alone(
     for step in ("parents", "benchmarks", "search", "review"):
         new.get_by_role("link", name=f"Next: {step}").focus()
         new.keyboard.press("Enter")
-        new.wait_for_url(f"**#{step}")
+        new.locator(f"[data-step-link={step}][aria-current=step]").wait_for()
+        assert new.url.endswith(f"#{step}")
         assert new.evaluate("document.activeElement.closest('[data-step]').dataset.step") == step
     new.go_back()
     new.locator("[data-step-link=search][aria-current=step]").wait_for()
@@ -124,6 +125,9 @@ def test_every_blocker_leads_to_its_field(chosen: Library, new: Any) -> None:
     to_step(new, "search")
     new.get_by_label("Candidates to score").fill("0")
     new.locator("[data-step-link=search][data-state=wrong]").wait_for()
+    field = new.get_by_label("Candidates to score")
+    said = new.locator(f"#{field.get_attribute('aria-describedby').split()[-1]}.error")
+    assert "the budget is 0 candidates" in said.inner_text() and field.get_attribute("aria-invalid") == "true"
     to_step(new, "review")
     new.locator(".blockers a", has_text="Candidates to score").click()
     assert new.url.endswith("#field-budget")

@@ -103,6 +103,11 @@ def runs_with(parent: Parent, user: User) -> QuerySet[Run]:
     )
 
 
+def twins_of(parent: Parent, user: User) -> QuerySet[Parent]:
+    """The other models that this person knows here whose files are the same, byte by byte."""
+    return Parent.objects.known_to(user).filter(fingerprint=parent.fingerprint).exclude(pk=parent.pk)
+
+
 def n_runs_by_fingerprint(user: User) -> Counter[str]:
     """How many of the runs that this person may see use each model, by its fingerprint."""
     chosen = runs_of(user).values_list("config__parents", "config__base")

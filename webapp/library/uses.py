@@ -24,7 +24,7 @@ N_CANDIDATES: Final = 100
 """Candidates of each of them, the newest."""
 
 _SECONDS: Final = """
-SELECT wanted.digest, percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds), count(*), max(s.n)
+SELECT wanted.digest, max(s.n) * percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds / s.n), count(*), max(s.n)
   FROM unnest(%s::uuid[], %s::text[]) AS wanted (run_id, digest)
  CROSS JOIN LATERAL (
        SELECT id FROM runs_evaluation e
@@ -44,9 +44,11 @@ class Unread:
 
 @dataclass
 class Use:
-    """`seconds` is the median of what `n_candidates` took, each asked up to `n_asked` questions; None where nothing was scored.
+    """`seconds` is what `n_asked` questions take, the most that one was asked: from the median of the seconds a question of `n_candidates`,
+    however many each was asked. None where nothing was scored.
 
-    `n_parents` of the newest runs were measured; of those in `unread` no answer could be read, and `concerns` are what else is wrong.
+    `n_parents` of the newest runs were measured; of those in `unread` no answer could be read, and `concerns` are what else is wrong: with
+    those models, as long as another's answers are sound.
     """
 
     runs: list[tuple[UUID, str]] = field(default_factory=list)
@@ -60,6 +62,11 @@ class Use:
     @property
     def n_runs(self) -> int:
         return len(self.runs)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the answers of at least one model were beyond doubt: then the benchmark and its prompts can be."""
+        return len(self.unread) + len({model for model, _ in self.concerns}) < self.n_parents
 
 
 def uses_of(user: User, benchmarks: Iterable[Benchmark]) -> Mapping[str, Use]:

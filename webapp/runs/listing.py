@@ -14,17 +14,19 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, RowRange, Sum, When, Window
+from django.db import connection
+from django.db.models import Case, Count, F, Max, Q, QuerySet, RowRange, Sum, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from webapp.runs.models import ENDED, LIVE, RUN_STATES, Evaluation, Run, RunState
 
 PER_PAGE: Final = 25
+HALTED: Final[tuple[RunState, ...]] = ("pausing", "paused")
 SHOWN: Final[dict[str, tuple[RunState, ...]]] = {
     "all": RUN_STATES,
-    "live": LIVE,
-    "paused": ("pausing", "paused"),
+    "live": tuple(state for state in LIVE if state not in HALTED),
+    "paused": HALTED,
     "ended": ENDED,
     "failed": ("failed",),
 }
@@ -38,6 +40,27 @@ IN_ORDER: Final[dict[str, Any]] = {"partition_by": F("run_id"), "order_by": ("fi
 """The window of an evaluation: those of its run in the order in which they were scored."""
 RECENT: Final = 30
 """Finished evaluations from which the speed is taken."""
+BETWEEN_SECONDS: Final = 5.0
+"""A worker has the next evaluation in hand within this time."""
+_BUSY: Final = """
+WITH latest AS (
+     SELECT through.run_id, count(*) AS n, min(through.finished) AS first, max(through.finished) AS last
+       FROM unnest(%s::uuid[]) AS wanted (run_id)
+      CROSS JOIN LATERAL (
+            SELECT e.run_id, e.finished FROM runs_evaluation e JOIN runs_candidate c ON c.id = e.candidate_id
+             WHERE e.run_id = wanted.run_id AND e.split = 'search' AND c.kind = 'evolved' AND e.finished IS NOT NULL
+             ORDER BY e.finished DESC LIMIT %s) through
+      GROUP BY through.run_id)
+SELECT latest.run_id, latest.n, coalesce(sum(upper(busy) - lower(busy)), interval '0')
+  FROM latest
+  LEFT JOIN LATERAL unnest((
+       SELECT range_agg(tstzrange(greatest(latest.first, e.finished - took.seconds), e.finished))
+         FROM runs_evaluation e JOIN runs_run r ON r.id = e.run_id
+        CROSS JOIN LATERAL make_interval(
+              secs => %s + coalesce(e.merge_seconds, 0) + coalesce(e.evaluate_seconds, 0)) AS took (seconds)
+        WHERE r.state = ANY(%s) AND e.finished > latest.first AND e.finished <= latest.last)) AS busy ON true
+ GROUP BY latest.run_id, latest.n
+"""
 WIDTH, HEIGHT, MARGIN = 120, 32, 2  # of a curve, in its own units
 
 
@@ -273,17 +296,15 @@ def _works(ids: list[UUID]) -> dict[UUID, Work]:
 
 
 def _paces(runs: Sequence[Run]) -> dict[UUID, timedelta]:
-    """Of every running run: how long after one another its latest candidates were through."""
-    latest = Q()
-    for run in runs:
-        if run.state == "running":
-            through = _evolved([run.pk]).filter(finished__isnull=False).order_by("-finished")
-            latest |= Q(pk__in=through[:RECENT].values("pk"))
-    if not latest:
+    """Of every running run: how long after one another its latest candidates were through. Stretches in which no worker brought anything of
+    any run that has not ended do not count: nobody worked then.
+    """
+    running = [run.pk for run in runs if run.state == "running"]
+    if not running:
         return {}
-    rows = Evaluation.objects.filter(latest).order_by().values_list("run_id")
-    ends = rows.annotate(n=Count("id"), first=Min("finished"), last=Max("finished"))
-    return {run: (last - first) / (n - 1) for run, n, first, last in ends if n > 1}
+    with connection.cursor() as cursor:
+        cursor.execute(_BUSY, [running, RECENT, BETWEEN_SECONDS, list(LIVE)])
+        return {run: busy / (n - 1) for run, n, busy in cursor.fetchall() if n > 1}
 
 
 def _improvements(ids: list[UUID]) -> defaultdict[UUID, list[tuple[int, float]]]:

@@ -80,6 +80,11 @@ def test_parents_of_whom_nothing_can_be_read_are_the_benchmark_s_warning(owner: 
     parents = Score.objects.filter(evaluation__candidate__kind="parent")
     parents.update(health=Health(50, unextractable=1).to_json())
     assert "No answer could be read" not in owner_client.get(address(row)).content.decode()
+    parents.filter(evaluation__candidate__name="demo/addition").update(concerns=["10 of 50 completions are empty"])
+    page = owner_client.get(address(row)).content.decode()
+    assert "completions are empty, which is that model’s own" in page and "sound</span>" in page
+    parents.update(concerns=["10 of 50 completions are empty"])
+    assert "2 concerns</span>" in owner_client.get(address(row)).content.decode()
     parents.filter(evaluation__candidate__name="demo/addition").update(
         health=Health(50, empty=20, unextractable=30).to_json(), concerns=["50 of 50 completions hold no answer"]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,11 @@ def test_a_tokenizer_s_words_are_those_that_the_library_gives_templates(tmp_path
     }
     (tmp_path / "special_tokens_map.json").write_text(json.dumps(old))
     assert special_words(tmp_path) == {"bos_token": "<s>"}
+
+
+def test_a_copy_says_whose_runs_and_scores_it_shows_too(
+    owner: User, owner_client: Client, row: Parent, tmp_path: Path
+) -> None:
+    assert "Same files as" not in shown(owner_client, row)
+    copy = register_parent(owner, Path(shutil.copytree(row.folder, tmp_path / "copy")))
+    assert f'Same files as</dt><dd><a href="{reverse("library:parent", args=[row.pk])}">' in shown(owner_client, copy)

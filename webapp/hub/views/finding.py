@@ -38,6 +38,7 @@ def find(request: SignedIn) -> HttpResponse:
         "parents": Parent.objects.visible_to(request.user).only("name", "model_type"),
         "packs": packs.values(),
         "is_offline": settings.OFFLINE,
+        "cache_folder": common_cache(),
         "has_token": HubToken.objects.filter(owner=request.user).exists(),
         "cached": list(cached(common_cache())) if request.user.is_staff else [],
         **part_of(request.user),
@@ -49,7 +50,7 @@ def find(request: SignedIn) -> HttpResponse:
 def results(request: SignedIn) -> HttpResponse:
     """What the Hub finds, or why nothing is known."""
     asked = Asked.read(request.GET, request.user)
-    context: dict[str, object] = {"query": request.GET.urlencode()}
+    context: dict[str, object] = {"query": request.GET.urlencode(), "cache_folder": common_cache()}
     try:
         context["found"] = search(Asking.of(request.user), asked, request.user)
     except HubError as error:

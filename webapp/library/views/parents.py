@@ -71,6 +71,7 @@ def parent(request: SignedIn, parent_id: int) -> HttpResponse:
         "origin": open_origins([row.folder], request.user).get(row.folder),
         "source": Source.objects.filter(parent=row).first(),
         "removal": removal_of(row, request.user),
+        "twins": profiles.twins_of(row, request.user),
         "baselines": profiles.baselines_of(row, request.user),
         "n_runs": runs.count(),
         "runs": runs.only("name", "state")[: profiles.N_RUNS],

@@ -38,7 +38,7 @@ def runs(request: SignedIn) -> HttpResponse:
         "by_state": by_state,
         "by_owner": by_owner,
         "any_run": any(facet.n for facet in by_state),
-        "n_live": by_state[1].n,
+        "is_moving": any(facet.n for facet in by_state if facet.name in ("live", "paused")),
     }
     return render(request, "runs/_list.html" if request.htmx else "runs/list.html", context)
 

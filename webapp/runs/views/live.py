@@ -74,7 +74,8 @@ def detail(request: SignedIn, run_id: UUID) -> HttpResponse:
     for of_part in LATER.values():
         context |= of_part(run, config, found)
     context |= _settings(config) | _lineage(run, config, request.user) | _people(run, request.user)
-    is_first = not found.has_ended and not Run.objects.filter(owner=request.user).exclude(pk=run.pk).exists()
+    is_mine_alone = run.owner_id == request.user.pk and not found.has_ended
+    is_first = is_mine_alone and not Run.objects.filter(owner=request.user).exclude(pk=run.pk).exists()
     return render(request, "runs/live.html", context | {"seq": run.next_seq - 1, "is_first": is_first})
 
 
