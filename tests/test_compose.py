@@ -28,7 +28,11 @@ def check_schema(schema: str, file: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("schema", "file"),
-    [("vendor.compose-spec", "docker-compose.yml"), ("vendor.github-workflows", ".github/workflows/ci.yml")],
+    [
+        ("vendor.compose-spec", "docker-compose.yml"),
+        ("vendor.compose-spec", "docker-compose.workers.yml"),
+        ("vendor.github-workflows", ".github/workflows/ci.yml"),
+    ],
 )
 def test_the_file_keeps_its_schema(schema: str, file: str) -> None:
     done = check_schema(schema, BASE_DIR / file)

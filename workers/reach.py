@@ -228,11 +228,23 @@ class Elsewhere(Reach):
             folder = self._cache.coming(need)
             done = sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
             total = stocked[need].n_bytes if need in stocked else 0
-            return {"stage": f"fetching {need.name}, MB", "done": done // MEGABYTE, "total": total // MEGABYTE}
+            return {
+                "stage": "fetching",
+                "of": need.name,
+                "done": done // MEGABYTE,
+                "total": total // MEGABYTE,
+                "unit": "MB",
+            }
         for need in missing:
             if need in stocked and stocked[need].is_under_way:
                 done, total = stocked[need].n_done // MEGABYTE, stocked[need].n_bytes // MEGABYTE
-                return {"stage": f"waiting for {need.name} in the store, MB", "done": done, "total": total}
+                return {
+                    "stage": "waiting until the store has",
+                    "of": need.name,
+                    "done": done,
+                    "total": total,
+                    "unit": "MB",
+                }
         return {}
 
 

@@ -75,7 +75,7 @@ def test_a_page_that_waits_for_a_worker_turns_green_by_itself(site: str, page: A
     page.goto(f"{site}/")
     page.get_by_role("link", name="Workers: no worker").click()
     page.get_by_text("Waiting for a worker to join").wait_for()
-    assert "./progeny worker" in page.locator("#join").inner_text()
+    assert "./progeny invite" in page.locator("#join").inner_text()
     Worker.objects.create(
         name="cpu0@here", device="CPU, 2 cores", code_version="1", started=Now(), seen=Now(), ready=True
     )

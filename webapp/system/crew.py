@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from webapp.leases import MAX_ATTEMPTS
 from webapp.runs.models import Attempt, Evaluation, Run
 from webapp.sharing.access import runs_of
+from webapp.store.models import Stock
 from webapp.system.models import Worker
 from webapp.system.status import Seen, workers
 
@@ -26,6 +27,7 @@ N_LATEST: Final = 1000
 """How many claims back lost work is looked for."""
 RECENT: Final = timedelta(hours=1)
 N_LOSSES: Final = 10
+N_STOCKS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,14 @@ class Member:
 
     @property
     def state(self) -> str:
-        """A word for what it is about: silent, starting, draining (it finishes what it has), drained, working or ready."""
+        """A word for what it is about: silent, refused (for its version), starting, draining (it finishes what it has), drained, working
+        or ready.
+        """
         worker = self.seen.worker
         if not self.seen.alive:
             return "silent"
+        if worker.refused:
+            return "refused"
         if worker.drained is not None:
             return "draining" if worker.activity else "drained"
         return "starting" if not worker.ready else "working" if worker.activity else "ready"
@@ -99,15 +105,13 @@ def drain(name: str, takes_work: bool) -> bool:
 
 
 def join_command() -> str:
-    """What starts one more worker. Passwords are left for whoever types it."""
-    if not os.environ.get("DATABASE_URL"):
-        return f"./progeny worker --data {settings.DATA_DIR}"
-    found = settings.DATABASES["default"]
-    at = f"{found['HOST'] or 'HOST'}{':' if found['PORT'] else ''}{found['PORT']}"
-    return (
-        f"DATABASE_URL=postgres://{found['USER']}:PASSWORD@{at}/{found['NAME']} REDIS_URL=redis://HOST:6379/0 "
-        f"PROGENY_DATA={settings.DATA_DIR} ./progeny worker"
-    )
+    """What prints the command by which another machine's workers join. It is typed on the server: what it prints is a secret."""
+    return "./progeny invite" if os.environ.get("DATABASE_URL") else f"./progeny invite --data {settings.DATA_DIR}"
+
+
+def on_their_way() -> list[Stock]:
+    """Models and questions that workers on other hosts asked for and that are not in the store yet, what failed first."""
+    return list(Stock.objects.exclude(status="done").order_by("-failure_kind", "created")[:N_STOCKS])
 
 
 def _runs_at_work(user: User, seen: Sequence[Seen]) -> Mapping[str, Run]:

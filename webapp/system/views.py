@@ -83,7 +83,8 @@ def _overview(request: SignedIn) -> dict[str, Any]:
 def _workers(request: SignedIn) -> dict[str, Any]:
     members = crew.crew(request.user)
     losses = crew.losses(request.user, members)
-    return {"members": members, "losses": losses, "join": crew.join_command()}
+    stocks = crew.on_their_way() if request.user.is_staff else []
+    return {"members": members, "losses": losses, "join": crew.join_command(), "stocks": stocks}
 
 
 def _storage(request: SignedIn) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.exports.models import Export
 from webapp.marks.models import Mark
 from webapp.runs.models import Attempt, Evaluation, Run
+from webapp.store.models import Stock
 from webapp.system import checks, crew, instance, overview, pills, status, storage
 from webapp.system.models import Worker
 
@@ -106,10 +107,34 @@ def test_the_current_work_is_named_to_those_who_may_see_its_run(
 
 def test_without_a_worker_the_way_to_join_stands_there_until_one_has(owner_client: Client) -> None:
     page = tab(owner_client, "workers")
-    assert "Waiting for a worker to join" in page and "./progeny worker" in page
+    assert "Waiting for a worker to join" in page and "./progeny invite" in page
     worker()
     part = owner_client.get("/system/?tab=workers", headers={"HX-Request": "true"}).content.decode()
     assert "Waiting" not in part and "ready" in part
+
+
+def test_a_worker_of_another_host_says_how_it_gets_files_and_staff_hears_which(
+    staff_client: Client, owner_client: Client
+) -> None:
+    coming = {"stage": "fetching", "of": "org/secret", "done": 3, "total": 16, "unit": "MB"}
+    worker(activity=coming, reach="store", trouble="org/secret is not in the store: The bucket is full.")
+    page = tab(owner_client, "workers")
+    assert "reaches files by the store" in page and "fetching 3 of 16 MB" in page and "org/secret" not in page
+    page = tab(staff_client, "workers")
+    assert "fetching org/secret 3 of 16 MB" in page and "The bucket is full." in page
+
+
+def test_a_worker_of_another_version_is_refused_and_says_why(owner_client: Client) -> None:
+    worker(refused="this checkout is older than the server: update it")
+    page = tab(owner_client, "workers")
+    assert "refused" in page and "Takes nothing: this checkout is older than the server" in page
+
+
+def test_what_cannot_be_put_into_the_store_is_told_to_staff(staff_client: Client, owner_client: Client) -> None:
+    ended = {"status": "failed", "failure_kind": "store", "failure": "The bucket is full."}
+    Stock.objects.create(kind="parents", digest="blake3:1", name="org/secret", path="/models/secret", **ended)
+    assert "org/secret: The bucket is full. It is tried again" in tab(staff_client, "workers")
+    assert "org/secret" not in tab(owner_client, "workers")
 
 
 def test_a_lost_worker_says_which_run_is_affected_and_which_attempt_follows(

@@ -8,13 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
 
 from webapp.env import SetupError, add_data_option, gate
 from webapp.system import instance
 from webapp.system.invites import OF_STORE, Invite, seen_from_outside, through_gate
 from webapp.system.models import Installation
 from webapp.system.programs import EVERYWHERE, own_address
-from webapp.system.services import ensure_services
 from webapp.system.status import code_version
 
 
@@ -31,8 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         data = Path(settings.DATA_DIR)
         database, redis, site = self._addresses(data, options)
-        with ensure_services(self.stderr.write):
+        try:
             row = Installation.objects.first()
+        except DatabaseError as error:
+            raise SetupError(f"the database does not answer: {' '.join(str(error).split())}") from error
         if row is None:
             raise SetupError("this database was never prepared: start Progeny once, or run ./progeny prepare")
         invite = Invite(
