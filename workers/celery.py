@@ -2,8 +2,8 @@
 
     celery -A workers worker --pool threads --concurrency 1 -n NAME@%h
 
-Messages are JSON and hold ids at most. They are acknowledged early and may be lost, doubled or late: the ledger does
-not mind.
+Messages are JSON and hold ids at most. Each is heard by every worker, busy ones too, and handled at once. They may be lost, doubled or
+late: the ledger does not mind.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ DEVICE_COMMAND: Final = (sys.executable, "-m", "workers.devices")
 
 app = Celery("progeny", include=["workers.tasks"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.set_default()  # also for threads of this process that send wake-ups
-app.conf.worker_disable_prefetch = True  # a wake-up must not wait behind what a busy worker computes
 
 
 class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]

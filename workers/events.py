@@ -15,20 +15,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from celery import current_app
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from webapp import queue
 from webapp.runs.events import group_name
 from webapp.runs.models import Event, Run
-from webapp.runs.task_names import DRAIN
 
 PERIOD_SECONDS: Final = 0.1
 SEND_SECONDS: Final = 5.0
-WAKE_EXPIRES_SECONDS: Final = 60
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -76,10 +73,9 @@ class Publisher:
         kind = "run.progress" if isinstance(progress, Progress) else "run.export"
         self._loop.call_soon_threadsafe(self._note, run_id, {"type": kind, **asdict(progress)})
 
-    def wake(self, n_workers: int) -> None:
-        """Tell that many idle workers that there is work."""
-        for _ in range(n_workers):
-            self._database.submit(_send_wake)
+    def wake(self) -> None:
+        """Tell all workers that there is work."""
+        self._database.submit(queue.wake)
 
     def close(self) -> None:
         """Say what is still to be said, within a second, and end."""
@@ -162,10 +158,3 @@ def _mark_relayed(run_id: UUID, seq: int) -> None:
 def _close_connection() -> None:
     """Of the thread that calls it: `connection` is another one in every thread."""
     connection.close()
-
-
-def _send_wake() -> None:
-    try:
-        current_app.send_task(DRAIN, expires=WAKE_EXPIRES_SECONDS, retry=False)
-    except (OperationalError, OSError) as error:
-        log.warning("idle workers were not woken: %s", error)

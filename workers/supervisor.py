@@ -1,7 +1,7 @@
 """One worker process: it owns a device, claims work while there is some, and looks after the ledger every few seconds.
 
-Celery's thread drains when a wake-up comes; the pulse drains when one was lost. Either way one piece of work is computed
-at a time. Knows rows and the device's handle; never imports torch.
+One thread computes, one piece of work at a time, from a wake-up until nothing is left: Celery's thread wakes it when a message comes, the
+pulse when one was lost. Knows rows and the device's handle; never imports torch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Start it, let `drain` be called from any thread, stop it. `name` is unique among live workers."""
+    """Start it, let `wake` be called from any thread, stop it. `name` is unique among live workers."""
 
     def __init__(self, name: str, device_command: Sequence[str]) -> None:
         self.name = name
@@ -54,18 +54,21 @@ class Supervisor:
         self._publisher = Publisher()
         self._ending = Ending()
         self._nudge = threading.Event()
+        self._work = threading.Event()
         self._draining = threading.Lock()
         self._device = Device(device_command, self._nudge.set)
         self._bench = Bench(self._device, self._publisher, self._ending, self._reach)
         errands = () if self._reach.is_elsewhere else (FETCH, DOWNLOAD, COMPARE, PUSH, TELL, STOCK)
         self._aside = [Aside(name, errand) for errand in errands]
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
+        self._drainer = threading.Thread(target=self._drain_when_woken, name="drain", daemon=True)
 
     def start(self) -> None:
-        """Start the device and the pulse; returns at once."""
+        """Start the device, the pulse and what computes; returns at once."""
         self._sign_on()
         self._device.keep()
         self._pulse.start()
+        self._drainer.start()
 
     def stop_claiming(self) -> None:
         """Claim nothing more; what is being computed has a few seconds left. Safe in a signal handler."""
@@ -75,14 +78,19 @@ class Supervisor:
         """Wait for the current work, or give it back; then end the device and say so."""
         self.stop_claiming()
         self._nudge.set()
+        self._work.set()
         self._pulse.join()
-        with self._draining:
-            self._device.close()
+        self._drainer.join()
+        self._device.close()
         self._publisher.close()
         self._sign_off()
 
+    def wake(self) -> None:
+        """There may be work. Nothing happens while it computes: it looks for more when it has ended."""
+        self._work.set()
+
     def drain(self) -> None:
-        """Compute what there is, until nothing is left or staff wants it to take nothing new. A second caller waits for the first."""
+        """Compute what there is, until nothing is left or staff wants it to take nothing new."""
         with self._draining:
             try:
                 while not self._ending.has_begun and self._device.ready and self._takes_work() and self._step():
@@ -188,12 +196,12 @@ class Supervisor:
     def _tell(self, moved: Sequence[UUID]) -> bool:
         for run_id in moved:
             self._publisher.announce(run_id)
-        if moved:
-            self._publisher.wake(self._n_others())
+        if moved and self._has_others():
+            self._publisher.wake()
         return bool(moved)
 
-    def _n_others(self) -> int:
-        return Worker.objects.filter(ready=True, seen__gt=Now() - ALIVE).exclude(pk=self.name).count()
+    def _has_others(self) -> bool:
+        return Worker.objects.filter(ready=True, seen__gt=Now() - ALIVE).exclude(pk=self.name).exists()
 
     def _beat(self) -> None:
         load_libraries()
@@ -226,7 +234,7 @@ class Supervisor:
             self._reach.look()
         self.reconcile()
         if self._device.ready and not self._draining.locked() and self._has_work():
-            threading.Thread(target=self._drain_by_itself, name="drain", daemon=True).start()
+            self.wake()
 
     def _has_work(self) -> bool:
         """Whether a look would find anything to do."""
@@ -248,11 +256,16 @@ class Supervisor:
             except (OperationalError, InterfaceError) as error:
                 log.warning("what was done aside is given back later: %s", error)
 
-    def _drain_by_itself(self) -> None:
-        try:
-            self.drain()
-        finally:
-            connection.close()
+    def _drain_when_woken(self) -> None:
+        while not self._ending.has_begun:
+            self._work.wait()
+            self._work.clear()
+            try:
+                self.drain()
+            except Exception:
+                log.exception("what %s computed met an error, and it goes on", self.name)
+            finally:
+                connection.close()
 
     def _sign_on(self) -> None:
         try:

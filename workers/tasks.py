@@ -19,7 +19,7 @@ supervisor: Supervisor | None = None
 def drain(run_id: str | None = None) -> None:
     """There may be work, of this run or another."""
     if supervisor is not None:
-        supervisor.drain()
+        supervisor.wake()
 
 
 @shared_task(name="workers.reconcile")  # type: ignore[untyped-decorator]

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 
 from tests.ledger import world
 from tests.workers.conftest import Staff, has_ended, wait_for
+from webapp.queue import wake
 from webapp.runs.models import Attempt, Run
 from webapp.runs.task_names import DRAIN
 from webapp.system.models import Worker
@@ -49,7 +50,7 @@ def test_the_settings_that_the_ledger_relies_on_are_in_force() -> None:
 def test_a_hundred_wake_ups_have_the_effect_of_one_and_it_ends_when_told(run: Run, staff: Staff) -> None:
     process = start(staff)
     for _ in range(100):
-        app.send_task(DRAIN, [str(run.pk)])
+        wake(run.pk)
     wait_for(lambda: has_ended(run))
     assert Attempt.objects.count() == run.evaluations.count()
     assert world.populations(run) == world.uninterrupted(run)
@@ -83,7 +84,7 @@ def test_while_it_computes_it_ends_within_seconds_and_leaves_no_child(run: Run, 
     generations.advance(run.pk, Searches())
     staff.write_plan(g0_0="slow")
     process = start(staff)
-    app.send_task(DRAIN)
+    wake()
     wait_for(lambda: run.evaluations.filter(candidate__name="g0.0", status="leased").exists())
     left = children(process.pid)
     assert left

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from channels.layers import get_channel_layer
 from django.test.utils import override_settings
-from redis import Redis
+from kombu import Consumer
+from kombu.common import Broadcast
 
 from tests.ledger import world
 from tests.workers.conftest import wait_for
-from webapp.env import redis_address
 from webapp.runs.events import group_name
 from webapp.runs.models import Run
+from webapp.runs.task_names import DRAIN
 from workers.events import PERIOD_SECONDS, ExportProgress, Progress, Publisher
 from workers.ledger import repairs
 
@@ -102,15 +104,27 @@ def test_without_redis_nothing_is_raised_and_events_wait(run: Run, publisher: Pu
     assert repairs.unrelayed() == []
 
 
-def test_idle_workers_are_sent_one_message_each(publisher: Publisher, settings: Any) -> None:
+def test_a_wake_up_is_heard_by_every_worker_that_listens(publisher: Publisher) -> None:
     from workers.celery import app
 
-    redis = Redis.from_url(redis_address(settings.DATA_DIR).url)
-    app.control.purge()
-    publisher.wake(3)
-    wait_for(lambda: redis.llen("celery") == 3, 5)
-    assert app.control.purge() == 3
-    redis.close()
+    heard: list[str] = []
+    with app.connection() as first, app.connection() as second, ExitStack() as consumers:
+        for connected in (first, second):
+            wake_ups = Broadcast("wake-ups", routing_key="wake-ups")
+            consumers.enter_context(
+                Consumer(connected, [wake_ups], on_message=lambda message: heard.append(message.headers["task"]))
+            )
+            drain_events(connected, 0.2)  # it listens from here on
+        publisher.wake()
+        for connected in (first, second):
+            drain_events(connected, 5)
+    assert heard == [DRAIN, DRAIN]
+
+
+def drain_events(connected: Any, seconds: float) -> None:
+    """Hear one message, or none in that time."""
+    with suppress(TimeoutError):
+        connected.drain_events(timeout=seconds)
 
 
 def test_closing_says_what_is_left(run: Run, transactional_db: None) -> None:
