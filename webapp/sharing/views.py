@@ -1,4 +1,4 @@
-"""The people of a run: giving and taking roles. Both lead back to the run's page."""
+"""The people of a run: giving and taking roles. Both lead back to the run's page; htmx gets what was refused at the field."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from webapp.accounts.requests import SignedIn
 from webapp.runs.models import Run
 from webapp.sharing import actions
 from webapp.sharing.access import owned_by, run_or_refusal, runs_of
-from webapp.sharing.forms import ShareForm
+from webapp.sharing.forms import ROLES, ShareForm
 
 
 @require_POST
@@ -25,6 +26,11 @@ def share(request: SignedIn, run_id: UUID) -> HttpResponse:
     if form.is_valid():
         actions.share(run, form.person, form.cleaned_data["role"])
         messages.success(request, f"{run.name} is shared with {form.person}, {form.cleaned_data['role']}.")
+        if request.htmx:
+            return HttpResponseClientRefresh()
+    elif request.htmx:
+        context = {"run": run, "shares": run.shares.select_related("user"), "roles": ROLES, "form": form}
+        return render(request, "sharing/_people.html", context)
     else:
         messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
     return _people(run)
