@@ -12,7 +12,7 @@ const LABEL_WIDTH = 170;
 const NARROW = 560; // px: below it, names stand inside the plot
 const TALL = 400;
 const SHORT = 280;
-const DRAW_MS = 1000; // between two drawings: ten scores a second are drawn together
+const DRAW_MS = 1000; // between two drawings: ten scores a second are drawn together, and with what the page writes every second
 const MANY = 3; // dots that arrive together are not pointed out one by one
 const NOTE_WIDTH = 64; // px between the words of two notes, at least
 const AXES = {
@@ -26,8 +26,8 @@ export class Chart {
   #plot = null;
   #shown = null;
   #pinned = false;
-  #timer = 0;
-  #drawn = 0;
+  #isDue = false;
+  #drawn = -Infinity;
   #arrived = [];
   /** The key of a dot that is its place from left to right: number, at or spent. */
   #axis = "number";
@@ -50,7 +50,14 @@ export class Chart {
   /** Draw what the history holds, soon; `arrived` are dots to point out. */
   draw(arrived = []) {
     this.#arrived.push(...arrived);
-    this.#timer ||= setTimeout(() => requestAnimationFrame(() => this.#draw()), Math.max(0, this.#drawn + DRAW_MS - performance.now()));
+    if (this.#isDue) return;
+    this.#isDue = true;
+    if (performance.now() - this.#drawn > DRAW_MS) this.beat();
+  }
+
+  /** Called every second: draw what is due. */
+  beat() {
+    if (this.#isDue) requestAnimationFrame(() => this.#isDue && this.#draw());
   }
 
   /** Look at another axis, or at one benchmark alone; null for all of them together. */
@@ -60,7 +67,8 @@ export class Chart {
     this.element.dataset.axis = axis;
     if (this.#shown && this.#mean(this.#shown) === undefined) this.#show(null);
     if (this.#plot && isTurned) this.#build();
-    this.draw();
+    this.#isDue = true;
+    this.beat();
   }
 
   /** What is written beside the scores: {at, kind, text}. */
@@ -70,7 +78,7 @@ export class Chart {
   }
 
   #draw() {
-    [this.#timer, this.#drawn] = [0, performance.now()];
+    [this.#isDue, this.#drawn] = [false, performance.now()];
     if (!this.#plot) this.#build();
     this.#plot.setData(this.#extent());
     this.#describe();

@@ -143,7 +143,9 @@ function tick() {
   const age = document.querySelector("[data-age]");
   if (age) age.textContent = `${since(Math.max(Date.parse(age.dataset.age), history.newestAt ?? 0))} ago`;
   now.expire();
-  if (!document.hidden) remember();
+  if (document.hidden) return;
+  chart.beat();
+  remember();
 }
 
 const since = (ms) => duration(Math.floor(Math.max(0, Date.now() - ms) / 1000));

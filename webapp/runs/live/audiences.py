@@ -1,7 +1,7 @@
 """Everybody in this process who watches the same run: one subscription, one query and one encoding for all of them.
 
 Told apart from sockets so that what is kept for each is small and known: the number up to which a watcher was told, and the hints of the
-last tenth of a second. Whoever is slow is told later, and of all that has come since in one frame.
+last quarter of a second. Whoever is slow is told later, and of all that has come since in one frame.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from channels.layers import get_channel_layer
 from webapp.runs.events import group_name
 from webapp.runs.live import series
 
-PERIOD_SECONDS: Final = 0.1
-"""Between two frames to a socket: more than ten a second no eye can tell apart."""
+PERIOD_SECONDS: Final = 0.25
+"""Between two frames to a socket. What comes after a silence is told at once; what comes all the time is drawn once a second, and every frame
+costs the browser a millisecond."""
 
 
 class Watcher:
