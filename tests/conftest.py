@@ -36,6 +36,8 @@ from webapp.accounts import hub
 from webapp.system.processes import Child, Command, wait_until
 from webapp.system.programs import worker_commands, worker_is_ready
 
+PATIENCE = 60.0
+"""Seconds for which anything is waited for: a wait that is not in vain costs nothing, and a busy machine is no defect."""
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -171,8 +173,8 @@ def live_app(transactional_db: None) -> Iterator[str]:
         wait_for(lambda: server.started, "uvicorn has started")
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive(), "uvicorn still runs 10 s after it was told to stop"
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "uvicorn still runs long after it was told to stop"
 
 
 @pytest.fixture
@@ -197,7 +199,7 @@ def hired_worker(folder: Path) -> Iterator[Child]:
     """A real worker on the test database until the block ends; ready for work when it begins."""
     child = Child(worker_command(), folder / "worker.log")
     try:
-        wait_until(lambda: worker_is_ready(child), child, 60, lambda: False)
+        wait_until(lambda: worker_is_ready(child), child, PATIENCE, lambda: False)
         yield child
     finally:
         child.stop()
@@ -264,7 +266,7 @@ def watched_page(chromium: Any) -> Iterator[tuple[Any, list[str]]]:
     A test that provokes an error, such as a lost connection, takes it off the list.
     """
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(1000 * PATIENCE)
     complaints: list[str] = []
     opened = context.new_page()
     opened.on("console", lambda said: complaints.extend([f"console: {said.text}"] if said.type == "error" else []))
@@ -303,12 +305,20 @@ def foreign(url: str) -> list[str]:
     return [] if here else [f"request to another host: {url}"]
 
 
-def wait_for(condition: Callable[[], bool], claim: str, seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], claim: str, seconds: float = PATIENCE) -> None:
     """Until the condition holds; the test fails, with the claim, when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds} s it does not hold that {claim}"
         time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """False for a process that has ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def free_port() -> int:

@@ -72,10 +72,10 @@ def in_thread(call: Callable[[], Any]) -> None:
     thread.join()
 
 
-def wait_for_dots(page: Any, n: int, milliseconds: int = 15_000) -> None:
+def wait_for_dots(page: Any, n: int) -> None:
     page.wait_for_function(
         "n => document.querySelector('.chart-plot').getAttribute('aria-label').startsWith(`Scores of ${n} candidates`)",
-        arg=n, timeout=milliseconds,
+        arg=n,
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_rows_say_by_how_many_places_they_have_moved(watched: Any, run: Run) -> 
 @pytest.mark.slow
 def test_a_page_that_was_silent_for_seven_seconds_still_hears(watched: Any, run: Run) -> None:
     watched.wait_for_timeout(7_500)
-    wait_for_dots(watched, score_one(run), 5_000)
+    wait_for_dots(watched, score_one(run))
     assert watched.locator("[data-live]").get_attribute("data-state") == "live"
 
 
@@ -296,10 +296,10 @@ def test_a_server_that_was_killed_costs_no_result(
         page.get_by_text("Reconnecting").wait_for()
         score_one(run, announce=False)
         n = score_one(run, announce=False)
-        page.get_by_text("Polling every 3 s").wait_for(timeout=20_000)
+        page.get_by_text("Polling every 3 s").wait_for()
         server.start()
-        wait_for_dots(page, n, 30_000)
-        page.locator("[data-live][data-state=live]").wait_for(timeout=30_000)
+        wait_for_dots(page, n)
+        page.locator("[data-live][data-state=live]").wait_for()
         complaints[:] = [
             line for line in complaints if "ERR_CONNECTION_REFUSED" not in line
         ]  # what the kill must cause

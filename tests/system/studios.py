@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import free_port, wait_for
+from tests.conftest import PATIENCE, free_port, wait_for
 from webapp.env import BASE_DIR
 
 READY = "Ctrl-C stops it"
 
 
-def manage(data: Path, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+def manage(data: Path, *words: str, seconds: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     """A command on this data folder, to its end."""
     command = [sys.executable, str(BASE_DIR / "manage.py"), *words]
     return subprocess.run(command, env=_environment(data), capture_output=True, text=True, check=False, timeout=seconds)
@@ -47,7 +47,7 @@ class RunningStudio:
         assert found, self.output
         return found[1]
 
-    def wait_for_output(self, text: str, seconds: float = 60) -> None:
+    def wait_for_output(self, text: str, seconds: float = PATIENCE) -> None:
         def said() -> bool:
             assert self.process.poll() is None or text in self.output, (
                 f"it ended before it said {text!r}: {self.output}"
@@ -61,7 +61,7 @@ class RunningStudio:
         for _ in range(n_times):
             self.process.send_signal(signal.SIGINT)
             time.sleep(0.1)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager

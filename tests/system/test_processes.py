@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_for
+from tests.conftest import is_alive, wait_for
 from webapp.env import BASE_DIR, SetupError
 from webapp.system.locks import FileLock, is_held, is_held_alone
 from webapp.system.processes import Child, Command, run, wait_until
@@ -19,14 +19,6 @@ from webapp.system.processes import Child, Command, run, wait_until
 
 def python(code: str, **options: object) -> Command:
     return Command("test program", (sys.executable, "-c", code), **options)  # type: ignore[arg-type]
-
-
-def lives(pid: int) -> bool:
-    """False for a process that has ended, reaped or not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_child_that_ignores_its_stop_signal_is_killed_with_its_own_children(tmp_path: Path) -> None:
@@ -40,7 +32,7 @@ time.sleep(60)
     wait_for(lambda: child.written().strip().isdigit(), "the child has a child")
     child.stop()
     assert child.exit_code() == -signal.SIGKILL
-    wait_for(lambda: not lives(int(child.written())), "its child has ended too")
+    wait_for(lambda: not is_alive(int(child.written())), "its child has ended too")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
@@ -55,10 +47,10 @@ time.sleep(60)
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=BASE_DIR, stdout=subprocess.PIPE, text=True)
     assert parent.stdout
     child = int(parent.stdout.readline())
-    assert lives(child)
+    assert is_alive(child)
     parent.kill()
     parent.communicate()
-    wait_for(lambda: not lives(child), "the child has ended")
+    wait_for(lambda: not is_alive(child), "the child has ended")
 
 
 def test_waiting_for_a_child_that_ends_says_what_it_said(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE, wait_for
 from tests.system.studios import READY, left_behind, manage, studio
 from webapp.env import socket_folder
 
@@ -35,7 +35,7 @@ def sql(data: Path, statement: str) -> list[tuple[object, ...]]:
 def test_a_life_of_two_starts(data: Path, tmp_path: Path) -> None:
     with studio(data, tmp_path / "first.log") as first:
         first.wait_for_output(READY)
-        with urllib.request.urlopen(first.url, timeout=10) as page:
+        with urllib.request.urlopen(first.url, timeout=PATIENCE) as page:
             assert page.status == 200
             assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         sql(data, "CREATE TABLE kept AS SELECT 17 AS number")
@@ -63,8 +63,13 @@ def test_a_life_of_two_starts(data: Path, tmp_path: Path) -> None:
 def test_the_children_of_a_killed_studio_end_too(data: Path, tmp_path: Path) -> None:
     with studio(data, tmp_path / "studio.log") as running:
         running.wait_for_output(READY)
+        log = data / "logs" / "worker-cpu.log"
+        wait_for(
+            lambda: log.exists() and " ready." in log.read_text(),
+            "the worker takes work and loads the rest of its code",
+        )
         running.process.kill()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while (left := left_behind(data)) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert left == []
@@ -97,7 +102,7 @@ def test_a_killed_worker_and_web_server_are_started_again_and_a_killed_database_
         for name, program in [("web", "uvicorn"), ("worker-cpu", "celery")]:
             os.kill(_pid_of(data, program), signal.SIGKILL)
             running.wait_for_output(f"{name} ended (exit code -9)")
-            wait_for(lambda program=program: _pid_of(data, program) > 0, f"{name} runs again", 15)  # type: ignore[misc]
+            wait_for(lambda program=program: _pid_of(data, program) > 0, f"{name} runs again")  # type: ignore[misc]
         os.kill(int((data / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
         assert running.process.wait(60) == 1
         assert "postgres ended by itself" in running.output

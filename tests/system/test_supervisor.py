@@ -83,7 +83,7 @@ def test_a_studio_says_when_its_worker_has_loaded_and_starts_for_two_minutes(
         monkeypatch.setattr(instance, "START_SECONDS", 0.0)
         assert not instance.is_starting(tmp_path)
         studio.workers = [studio.launch(saying("INFO workers.runtime: the device process 17 has loaded\n"))]
-        wait_for(lambda: studio.workers[0].child.exit_code() is not None, "it has said so", 10)
+        wait_for(lambda: studio.workers[0].child.exit_code() is not None, "it has said so")
         studio.turn()
         studio.turn()
         studio.workers[0].child.stop()

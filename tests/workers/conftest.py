@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from tests.conftest import worker_command
+from tests.conftest import PATIENCE, worker_command
 from tests.ledger import world
 from tests.workers import fake_worker
 from webapp.env import BASE_DIR
@@ -67,7 +67,7 @@ class Staff:
             started.wait()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Until it holds; the test fails when it takes longer."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
+from tests.conftest import PATIENCE, is_alive
 from tests.ledger import world
 from tests.workers.conftest import Staff, has_ended, wait_for
 from webapp.queue import wake
@@ -59,7 +60,7 @@ def test_a_hundred_wake_ups_have_the_effect_of_one_and_it_ends_when_told(run: Ru
     worker = Worker.objects.get()
     assert (worker.device, worker.ready) == ("fake", True)
     process.terminate()
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE) == 0
     worker.refresh_from_db()
     assert worker.stopped is not None and not worker.ready
 
@@ -89,5 +90,5 @@ def test_while_it_computes_it_ends_within_seconds_and_leaves_no_child(run: Run, 
     left = children(process.pid)
     assert left
     process.send_signal(told)
-    process.wait(15)
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 3)
+    process.wait(PATIENCE)
+    wait_for(lambda: not any(map(is_alive, left)))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from tests.conftest import PATIENCE
 from tests.ledger import world
 from tests.workers.conftest import Staff, has_ended, wait_for
 from webapp.exports.models import Export
@@ -58,11 +59,11 @@ def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(
     run = world.launch(owner, tmp_path, fidelity=fidelity)
     for point in (*POINTS, AT_THE_END):
         process = staff.fork("w1", f"{point}:kill")
-        process.join(60)
+        process.join(PATIENCE)
         assert process.exitcode == -signal.SIGKILL, point
         world.check(run)
     staff.fork()
-    wait_for(lambda: has_ended(run), 60)
+    wait_for(lambda: has_ended(run))
     assert run.state == "done"
     assert world.populations(run) == world.uninterrupted(run)
     assert asked_of(run) == asked_of(undisturbed)
@@ -75,7 +76,7 @@ def test_a_child_that_dies_or_hangs_costs_an_attempt_and_three_are_poison(run: R
     generations.advance(run.pk, Searches())
     staff.write_plan(g0_0="die once", g0_1="die", g0_2="hang once")
     process = staff.fork()
-    wait_for(lambda: has_ended(run), 60)
+    wait_for(lambda: has_ended(run))
     assert process.is_alive()
     assert Counter(outcomes(run)) == {"accepted": run.evaluations.count() - 1, "lost": 4, "hung": 1}
     poisoned = run.evaluations.get(status="failed")
@@ -130,7 +131,7 @@ def test_told_to_end_a_worker_gives_back_what_takes_too_long(run: Run, staff: St
     wait_for(lambda: run.evaluations.filter(candidate__name="g0.0", status="leased").exists())
     began = time.monotonic()
     process.terminate()
-    process.join(20)
+    process.join(PATIENCE)
     assert process.exitcode == 0
     assert time.monotonic() - began < 10
     assert outcomes(run)[-1] == "released"
@@ -146,7 +147,7 @@ def test_a_stop_reaches_the_candidate_that_is_being_computed(run: Run, staff: St
     staff.fork()
     wait_for(lambda: run.evaluations.filter(candidate__name="g0.1", status="leased").exists())
     transitions.stop(run.pk)
-    wait_for(lambda: has_ended(run), 15)
+    wait_for(lambda: has_ended(run))
     assert run.state == "stopped"
     assert "fenced" in outcomes(run)
     world.check(run)

@@ -100,7 +100,7 @@ def test_without_redis_nothing_is_raised_and_events_wait(run: Run, publisher: Pu
     run.events.update(created=run.created - repairs.UNRELAYED_AFTER)
     assert repairs.unrelayed() == [run.pk]
     publisher.announce(run.pk)
-    wait_for(lambda: not run.events.filter(relayed=None).exists(), 5)
+    wait_for(lambda: not run.events.filter(relayed=None).exists())
     assert repairs.unrelayed() == []
 
 

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from merging.finished.children import run_apart
-from tests.conftest import wait_for
+from tests.conftest import is_alive, wait_for
 from tests.workers.conftest import FORK
 from webapp.library.models import Fetch
 from workers.aside import Aside, Errand
@@ -53,13 +53,7 @@ def test_a_process_of_a_killed_worker_ends_whatever_it_does(
     deaf = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     worker = FORK.Process(target=lambda: (start((sys.executable, "-c", deaf)), signal.pause()))
     worker.start()
-    wait_for(lambda: pid.exists() and pid.read_text() != "", "it has been started", 30)
+    wait_for(lambda: pid.exists() and pid.read_text() != "", "it has been started")
     os.kill(worker.pid or 0, signal.SIGKILL)
     worker.join()
     wait_for(lambda: not is_alive(int(pid.read_text())), "it has ended")
-
-
-def is_alive(pid: int) -> bool:
-    """False for a process that has ended, reaped or not."""
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import PATIENCE, is_alive
+from tests.workers.conftest import wait_for
 from webapp.env import BASE_DIR
 from workers.failures import Failed
 from workers.runtime import Abandoned, Device, Message, Step
@@ -22,24 +23,12 @@ COMMAND = (sys.executable, "-m", "tests.workers.scripted_device")
 NO_PROGRESS_SECONDS = 1.0
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def ask(work_id: int, *words: str) -> Message:
     return {"do": "evaluate", "id": work_id, "recipe": words}
 
 
 def ignore(step: Step | None) -> None:
     pass
-
-
-def is_alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture
@@ -192,11 +181,11 @@ def test_starts_that_fail_are_not_repeated_at_once() -> None:
     ended = threading.Semaphore(0)
     device = Device((*COMMAND, "never ready"), ended.release)
     device.keep()
-    assert ended.acquire(timeout=20)
+    assert ended.acquire(timeout=PATIENCE)
     first = device.pid
     began = time.monotonic()
     wait_for(lambda: (device.keep(), device.pid != first)[1])
-    assert ended.acquire(timeout=20)
+    assert ended.acquire(timeout=PATIENCE)
     second = device.pid
     wait_for(lambda: (device.keep(), device.pid != second)[1])
     device.close()
@@ -232,4 +221,4 @@ def test_a_killed_supervisor_leaves_no_child() -> None:
         child = int(process.stdout.readline())
         assert is_alive(child)
         process.kill()
-        wait_for(lambda: not is_alive(child), 3)
+        wait_for(lambda: not is_alive(child))

@@ -155,5 +155,5 @@ def _worker_command(device: str, host: str, environment: dict[str, str]) -> Comm
         environment,
         folder=BASE_DIR,
         stop_seconds=20,
-        death_signal=signal.SIGQUIT,  # without its supervisor it has no broker: end at once
+        death_signal=signal.SIGKILL,  # its database and broker end as well: nobody is left to say goodbye to
     )

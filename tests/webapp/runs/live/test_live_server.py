@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
-from tests.conftest import database_url, free_port
+from tests.conftest import PATIENCE, database_url, free_port
 from tests.webapp.runs.rows import make_run
 from webapp.env import BASE_DIR
 from webapp.runs import events
@@ -69,7 +69,7 @@ def served(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 async def announced(run: Run, n: int) -> int:
@@ -111,7 +111,7 @@ class Watcher:
             await asyncio.sleep(0.3)
 
 
-async def until(condition: Any, seconds: float = 15) -> None:
+async def until(condition: Any, seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.05)
