@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from tests.ledger import world
 from webapp.exports.actions import request_export
@@ -80,13 +81,16 @@ def test_whoever_has_waited_longest_is_next(flood: list[Run], other: User, tmp_p
 
 
 def test_a_queued_run_says_how_many_of_one_s_own_come_before_it_and_nothing_of_others(
-    flood: list[Run], other: User, tmp_path: Path
+    flood: list[Run], other: User, tmp_path: Path, client: Client
 ) -> None:
     late = world.launch(other, tmp_path)
     world.take()
     before = [summary(run, run.owner).n_before for run in Run.objects.filter(owner=flood[0].owner).order_by("created")]
     assert before == [None, *range(N_FLOOD - 1)]
     assert summary(late, other).n_before == 0 and summary(flood[-1], other).n_before is None
+    client.force_login(flood[0].owner)
+    page = client.get("/").content.decode()
+    assert "next of yours" in page and f"after {N_FLOOD - 2} others of yours" in page
 
 
 def trial_of(owner: User, run: Run) -> None:

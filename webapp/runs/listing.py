@@ -7,7 +7,7 @@ Four queries for a page of runs, however many candidates they hold: of the curve
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,11 +15,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Case, Count, F, Max, Q, QuerySet, RowRange, Sum, When, Window
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, RowRange, Sum, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from webapp.runs.models import ENDED, LIVE, RUN_STATES, Evaluation, Run, RunState
+from webapp.leases import live
+from webapp.runs.models import CLAIMABLE, ENDED, LIVE, RUN_STATES, Evaluation, Run, RunState
 
 PER_PAGE: Final = 25
 HALTED: Final[tuple[RunState, ...]] = ("pausing", "paused")
@@ -113,7 +114,8 @@ class Work:
 @dataclass(frozen=True)
 class Row:
     """One run of the list. `split` is where `best` and `parent` were scored: final once it is known, search before. `left` is how long the
-    search takes still at its recent pace; None when it does not run, and when there is nothing to tell from.
+    search takes still at its recent pace; None when it does not run, and when there is nothing to tell from. `n_before`: how many of its
+    owner's other runs a free worker would serve first; None when it waits for none.
     """
 
     run: Run
@@ -125,6 +127,7 @@ class Row:
     curve: Curve | None
     elapsed: timedelta
     left: timedelta | None
+    n_before: int | None
 
     @property
     def n_scored(self) -> int:
@@ -173,12 +176,20 @@ def filtered(runs: QuerySet[Run], show: str, of: str, words: str) -> QuerySet[Ru
 def rows(runs: Sequence[Run], with_curves: bool = True) -> list[Row]:
     """The rows of these runs, in their order."""
     ids = [run.pk for run in runs]
-    works, paces = _works(ids), _paces(runs)
+    works, paces, places = _works(ids), _paces(runs), _places(runs)
     improvements = _improvements(ids) if with_curves else defaultdict(list)
     compared = _compared(ids)
     now = timezone.now()
     return [
-        _row(run, works.get(run.pk, Work()), paces.get(run.pk), improvements[run.pk], compared[run.pk], now)
+        _row(
+            run,
+            works.get(run.pk, Work()),
+            paces.get(run.pk),
+            places.get(run.pk),
+            improvements[run.pk],
+            compared[run.pk],
+            now,
+        )
         for run in runs
     ]
 
@@ -233,6 +244,7 @@ def _row(
     run: Run,
     work: Work,
     pace: timedelta | None,
+    place: int | None,
     improvements: list[tuple[int, float]],
     compared: list[Evaluation],
     now: datetime,
@@ -249,6 +261,7 @@ def _row(
         curve=curve(improvements, work.n_through, run.budget, search_parent.mean if search_parent else None),
         elapsed=(run.ended or now) - run.created,
         left=time_left(pace, run.budget - work.n_through),
+        n_before=place,
     )
 
 
@@ -305,6 +318,28 @@ def _paces(runs: Sequence[Run]) -> dict[UUID, timedelta]:
     with connection.cursor() as cursor:
         cursor.execute(_BUSY, [running, RECENT, BETWEEN_SECONDS, list(LIVE)])
         return {run: busy / (n - 1) for run, n, busy in cursor.fetchall() if n > 1}
+
+
+def _places(runs: Sequence[Run]) -> dict[UUID, int]:
+    """Of every queued run that waits: how many of its owner's runs come before it. The order is that of `claims`, of the workers: those of
+    which nothing is computed, whichever is behind first.
+    """
+    owners = {run.owner_id for run in runs if run.state == "queued"}
+    if not owners:
+        return {}
+    pending = Q(evaluations__status="pending")
+    waiting = (
+        Run.objects.filter(owner__in=owners, state__in=CLAIMABLE, deleted_at=None)
+        .annotate(rank=Min("evaluations__rank", filter=pending), first=Min("evaluations__id", filter=pending))
+        .filter(~Exists(Evaluation.objects.filter(live(), run=OuterRef("pk"))), rank__isnull=False)
+    )
+    seen: Counter[int] = Counter()
+    found = {}
+    for run, owner, state in waiting.order_by("rank", "first").values_list("pk", "owner", "state"):
+        if state == "queued":
+            found[run] = seen[owner]
+        seen[owner] += 1
+    return found
 
 
 def _improvements(ids: list[UUID]) -> defaultdict[UUID, list[tuple[int, float]]]:

@@ -20,8 +20,9 @@ from webapp.runs.events import group_name
 from webapp.runs.live import series
 
 PERIOD_SECONDS: Final = 0.25
-"""Between two frames to a socket. What comes after a silence is told at once; what comes all the time is drawn once a second, and every frame
-costs the browser a millisecond."""
+"""Between two frames to a socket. What comes after a silence is told at once; what comes all the time is drawn once a second, and every
+frame costs the browser a millisecond.
+"""
 
 
 class Watcher:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Window
+from django.db.models import Count, Max, Window
 
-from webapp.leases import live
 from webapp.runs import listing, versions
 from webapp.runs.live.notes import words
-from webapp.runs.models import CLAIMABLE, ENDED, Candidate, Evaluation, Run
+from webapp.runs.models import ENDED, Candidate, Evaluation, Run
 from webapp.sharing.access import runs_of
 
 ADVICE: Final = {
@@ -47,8 +46,7 @@ class Summary:
     """A run in numbers. `is_known_to_nobody`: every worker that reports is of another version than the run.
 
     `rivals` are the random searches that it is compared with, `rival_of` the run that it is a random search for; both only where whoever
-    looks may see them. `n_before`: how many of its owner's other runs a free worker would serve first;
-    told to the owner of one that is queued.
+    looks may see them. `n_before` is that of `Row`, told to the owner alone.
     """
 
     row: listing.Row
@@ -90,22 +88,8 @@ def summary(run: Run, user: User) -> Summary:
         rivals=rivals,
         is_known_to_nobody=known_to_nobody,
         rival_of=visible.filter(pk=run.baseline_of_id).first() if run.baseline_of_id else None,
-        n_before=_n_before(run) if run.state == "queued" and run.owner_id == user.pk else None,
+        n_before=row.n_before if run.owner_id == user.pk else None,
     )
-
-
-def _n_before(run: Run) -> int | None:
-    """One query. The order is that of `claims`, of the workers: those of which nothing is computed, whichever is behind first. None when it
-    waits no more.
-    """
-    pending = Q(evaluations__status="pending")
-    waiting = (
-        Run.objects.filter(owner=run.owner_id, state__in=CLAIMABLE, deleted_at=None)
-        .annotate(rank=Min("evaluations__rank", filter=pending), first=Min("evaluations__id", filter=pending))
-        .filter(~Exists(Evaluation.objects.filter(live(), run=OuterRef("pk"))), rank__isnull=False)
-    )
-    order = list(waiting.order_by("rank", "first").values_list("pk", flat=True))
-    return order.index(run.pk) if run.pk in order else None
 
 
 def _failures(run: Run) -> list[Failure]:
