@@ -191,8 +191,9 @@ class Elsewhere(Reach):
         return {need: row for need, row in found.items() if row is not None}
 
     def _is_soon(self, need: Need) -> bool:
-        """It could not be had just now."""
-        return need in self._troubles and time.monotonic() - self._troubles[need][0] < AGAIN_SECONDS
+        """It could not be had just now, or another worker of this host fetches it."""
+        failed = need in self._troubles and time.monotonic() - self._troubles[need][0] < AGAIN_SECONDS
+        return failed or self._cache.is_fetched(need)
 
     def _begin(self, need: Need) -> None:
         distrusts = ["--from-store"] if need in self._distrusted or need in self._troubles else []

@@ -18,7 +18,7 @@ from merging.words import size
 from webapp.store.errors import StoreError
 from webapp.store.needs import Need
 from webapp.system.checks import RESERVE_BYTES
-from webapp.system.locks import FileLock
+from webapp.system.locks import FileLock, is_held
 
 
 class Cache:
@@ -52,7 +52,11 @@ class Cache:
 
     def lock(self, need: Need) -> FileLock:
         """For whoever fetches it."""
-        return FileLock(self._data / "locks" / need.digest)
+        return FileLock(self._lock_file(need))
+
+    def is_fetched(self, need: Need) -> bool:
+        """Whether a process of this host is at it."""
+        return is_held(self._lock_file(need))
 
     def link(self, need: Need) -> None:
         """The server's path leads to the same files on this host."""
@@ -82,6 +86,9 @@ class Cache:
                 f"{self._data} has room for {size(free)}, and {size(n_bytes + RESERVE_BYTES)} are needed: make room there, or give "
                 "the worker another disk with --data DIR"
             )
+
+    def _lock_file(self, need: Need) -> Path:
+        return self._data / "locks" / need.digest
 
     def _free(self) -> int:
         return shutil.disk_usage(self._data).free

@@ -28,7 +28,7 @@ def bring(need: Need, data: Path, store: str, from_store: bool = False) -> bool:
     """
     cache = Cache(data)
     with cache.lock(need) as lock:
-        if not lock.take():
+        if not lock.take(seconds=1):  # longer than a look
             return False
         if not cache.has(need) and (from_store or not _linked(need, cache)):
             if not store:

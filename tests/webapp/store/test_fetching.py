@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,13 +12,15 @@ from typing import IO, Any
 
 import pytest
 
+from merging.benchmarks import BenchmarkSpec, QuestionFile
+from merging.benchmarks.sealed import new_key, seal
 from tests.webapp.store.conftest import stock
 from webapp.store import caches, demand, fetching
 from webapp.store.caches import Cache
 from webapp.store.errors import StoreError, WrongFileError
 from webapp.store.fetching import bring
 from webapp.store.models import Stock
-from webapp.store.needs import Need
+from webapp.store.needs import Need, moved, of_benchmarks
 from webapp.store.places import Store
 
 pytestmark = pytest.mark.django_db
@@ -160,17 +163,21 @@ class TestWithAFolder:
         assert row.status == "failed"
         assert row.failure.startswith(f"the files of org/model in {model.path} have changed")
 
-    def test_questions_come_as_they_are_and_what_opens_the_exam_is_not_among_them(
+    def test_frozen_questions_come_whole_and_what_opens_their_exam_is_not_in_the_store(
         self, data: Path, store: str, tmp_path: Path
     ) -> None:
-        folder = tmp_path / "questions"
-        folder.mkdir()
-        (folder / "final.sealed").write_bytes(b"sealed")
-        need = Need("benchmarks", "sha256:1", "sums", str(folder))
-        stock(need)
+        lines = [json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) for n in range(60)]
+        (tmp_path / "sums.jsonl").write_text("\n".join(lines))
+        questions = QuestionFile(str(tmp_path / "sums.jsonl"), scorer="last_number", seed=0).read("sums")
+        key, folder = new_key(), tmp_path / "frozen"
+        spec = BenchmarkSpec("sums", questions.digest, sealed=seal(questions, folder, key))
+        [need] = of_benchmarks([spec])
+        assert stock(need).status == "done"
         shutil.rmtree(folder)
         assert bring(need, data, store)
-        assert [path.name for path in Path(Cache(data).path(need)).iterdir()] == ["final.sealed"]
+        here = moved(spec, Cache(data).path(need))
+        assert here.load(key).take("final") == questions.take("final")
+        assert all(key.encode() not in path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
 
     def test_models_that_nobody_needs_give_way_the_oldest_first(
         self, model: Need, data: Path, store: str, monkeypatch: pytest.MonkeyPatch
