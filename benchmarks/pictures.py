@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.pictures docs/screens
 
-`./progeny up` is started on a data folder of its own, the quick demo runs to its end and its winner is built for download; then a second
-run is on its way while the pictures are taken. A picture of more than 150 kB is refused.
+`./progeny up` is started on a data folder of its own, the quick demo runs to its end, its winner is built for download and asked three
+questions; a second run is on its way while the pictures are taken. A picture of more than 150 kB is refused.
 """
 
 from __future__ import annotations
@@ -66,20 +66,34 @@ def _take(site: str, folder: Path) -> None:
 
     django.setup()
     from django.test import Client
+    from django.urls import reverse
 
+    from merging.recipes import Recipe
     from webapp.accounts.setup import local_user
     from webapp.exports.actions import request_export
     from webapp.exports.models import Export
+    from webapp.library.models import Parent
+    from webapp.runs.config import RunConfig
     from webapp.runs.models import Run
+    from webapp.trials.actions import start as start_trial
+    from webapp.trials.models import Trial
 
     done = Run.objects.exclude(winner=None).latest("created")
     export = request_export(done.owner, done.winner)
+    asked = [one.spec for one in RunConfig.from_json(done.config).objectives]
+    trial = start_trial(done.owner, Recipe.from_json(done.winner.recipe), asked, done.winner.name)
     _wait(lambda: Export.objects.filter(pk=export.pk, status="done").exists())
+    _wait(lambda: Trial.objects.filter(pk=trial.pk, status="done").exists())
     live = lambda: Run.objects.filter(state="running").latest("created")  # noqa: E731
     _wait(lambda: Run.objects.filter(state="running").exists() and _n_scored(live()) > 60)
     runner_up = done.candidates.filter(kind="evolved").exclude(pk=done.winner_id).order_by("-evaluations__fitness")[:1]
     screens = {**addresses(done, [done.winner, *runner_up])}
     screens["live run"] = addresses(live(), [done.winner])["live run"]
+    parent = RunConfig.from_json(done.config).parents[0]
+    screens["model"] = reverse(
+        "library:parent", args=[Parent.objects.get(fingerprint=parent.fingerprint, owner=None).pk]
+    )
+    screens["people"] = reverse("accounts:people")
     client = Client()
     client.force_login(local_user())
     session = session_of(client, site)

@@ -81,6 +81,7 @@ def addresses(run: Any, candidates: list[Any]) -> Mapping[str, str]:
         "benchmarks": reverse("library:benchmarks"),
         "benchmark": reverse("library:benchmark", args=[Benchmark.objects.all()[0].pk]),
         "trials": reverse("trials:start"),
+        "hub": reverse("hub:find"),
         "new run": reverse("runs:new"),
         "exports": reverse("exports:list"),
         "system": reverse("system:page"),
