@@ -14,6 +14,7 @@ from merging.fitness import fitness
 from merging.recipes import Recipe
 from merging.search import searches
 from merging.spaces import Genome, Space
+from merging.steady import ahead, n_asked
 
 Score = Callable[[Recipe], Evaluation]
 """Scores a recipe on a split that a search may see, always on the same samples."""
@@ -37,27 +38,36 @@ class Candidate:
 
 
 def evolve(
-    space: Space, search: str, score: Score, budget: int, seed: int, population_size: int | None = None
+    space: Space,
+    search: str,
+    score: Score,
+    budget: int,
+    seed: int,
+    population_size: int | None = None,
+    steady: bool = False,
 ) -> Iterator[Candidate]:
-    """`budget` candidates, each as soon as it is scored; the last generation is cut to the budget.
+    """`budget` candidates, each as soon as it is scored; the last generation is cut to the budget. `steady`: see `merging.steady`.
 
-    A failed candidate is told as the worst of its generation. EvaluationError when a whole generation fails: a search
+    A failed candidate is told as the worst of those that are told with it. EvaluationError when all of these fail: a search
     learns nothing from it, and what failed is not the recipes.
     """
     if budget < 1:
         raise EvaluationError(f"the budget is {budget} candidates; expected at least 1")
     running = searches.get(search).start(space.axes, seed, population_size)
+    size = running.population_size
+    n_ahead = ahead(size) if steady else 0
     n_left, generation = budget, 0
+    scored: list[Candidate] = []
     while n_left > 0:
-        genomes = running.ask(generation)[:n_left]
-        scored = []
+        genomes = running.ask(generation, n_asked(size, n_ahead, generation))[:n_left]
         for index, genome in enumerate(genomes):
             scored.append(_candidate(generation, index, genome, space.decode(genome), score))
             yield scored[-1]
-        told = told_fitnesses([candidate.fitness for candidate in scored])
         n_left, generation = n_left - len(genomes), generation + 1
+        due, scored = (scored[:size], scored[size:]) if n_left > 0 else (scored, [])
+        told = told_fitnesses([candidate.fitness for candidate in due])
         if n_left > 0:
-            running.tell(genomes, told)
+            running.tell([candidate.genome for candidate in due], told)
 
 
 def told_fitnesses(fitnesses: Iterable[float | None]) -> list[float]:

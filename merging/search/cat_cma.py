@@ -63,10 +63,10 @@ class CatCma:
     def sigma(self) -> float | None:
         return float(self._strategy._sigma) if self._numbers else None
 
-    def ask(self, generation: int) -> list[Genome]:
+    def ask(self, generation: int, n: int | None = None) -> list[Genome]:
         self._strategy.reseed_rng(int(generator(self._seed, generation).integers(2**32)))
         likely = self._strategy._q[:, 1]
-        genomes = np.empty((self.population_size, self._axes.n_genes))
+        genomes = np.empty((n or self.population_size, self._axes.n_genes))
         for genome in genomes:
             solution = self._strategy.ask()
             genome[self._switches] = (solution.c[:, 1] + likely) / 2

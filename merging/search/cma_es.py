@@ -69,9 +69,9 @@ class CmaEs:
     def sigma(self) -> float:
         return float(self._strategy.sigma)
 
-    def ask(self, generation: int) -> list[Genome]:
+    def ask(self, generation: int, n: int | None = None) -> list[Genome]:
         self._normals.generator = generator(self._seed, generation)
-        return [tuple(genome.tolist()) for genome in self._strategy.ask()]
+        return [tuple(genome.tolist()) for genome in self._strategy.ask(n)]
 
     def tell(self, genomes: Sequence[Genome], fitnesses: Sequence[float]) -> None:
         check_told(genomes, fitnesses, self.population_size, self._n_genes)

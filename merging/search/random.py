@@ -16,8 +16,8 @@ class RandomSearch:
         self.sigma = None
         self._n_genes, self._seed = axes.n_genes, seed
 
-    def ask(self, generation: int) -> list[Genome]:
-        drawn = generator(self._seed, generation).random((self.population_size, self._n_genes))
+    def ask(self, generation: int, n: int | None = None) -> list[Genome]:
+        drawn = generator(self._seed, generation).random((n or self.population_size, self._n_genes))
         return [tuple(row) for row in drawn.tolist()]
 
     def tell(self, genomes: Sequence[Genome], fitnesses: Sequence[float]) -> None:

@@ -34,12 +34,12 @@ class Search(Protocol):
         """The step size, for display; None for a search without one."""
         ...
 
-    def ask(self, generation: int) -> list[Genome]:
-        """The population of generation 0, 1, 2 ...: all genes in [0, 1]."""
+    def ask(self, generation: int, n: int | None = None) -> list[Genome]:
+        """The population of generation 0, 1, 2 ..., or `n` genomes in its place: all genes in [0, 1]."""
         ...
 
     def tell(self, genomes: Sequence[Genome], fitnesses: Sequence[float]) -> None:
-        """The fitness of every genome of the last population, in its order.
+        """The fitness of every genome of a population, in its order: the last that was asked for, or `population_size` of the last two.
 
         The genomes count, not what was asked: a stored population may stem from another machine, whose last bits
         differ. GenomeError for another number of genomes or genes and for a fitness that is not finite; nothing is

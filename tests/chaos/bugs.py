@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from merging.search import cma_es, searches
 from merging.spaces import Genome
@@ -81,7 +82,8 @@ def a_search_forgets() -> None:
     def told(self: memory.Searches, run: Run, newest: Generation | None, told: memory.Told) -> Any:
         config = RunConfig.from_json(run.config)
         space = config.space()
-        return searches.get(config.search).start(space.axes, config.seed, config.population_size), space
+        search = searches.get(config.search).start(space.axes, config.seed, config.population_size)
+        return memory._Warm(-1, search, space, 0)
 
     memory.Searches._told = told
 
@@ -92,8 +94,8 @@ def no_new_seed_for_a_generation() -> None:
 
 
 def failed_candidates_are_told_as_zero() -> None:
-    def told_of(generation: Generation) -> dict[int, float]:
-        rows = generations._evaluations(generation).values_list("candidate_id", "fitness")
+    def told_of(due: QuerySet[Evaluation]) -> dict[int, float]:
+        rows = due.values_list("candidate_id", "fitness")
         return {candidate: fitness or 0.0 for candidate, fitness in rows}
 
     generations.told_of = told_of

@@ -22,9 +22,10 @@ from workers import failpoints
 
 NAMES = ("w1", "w2")
 KINDS: tuple[dict[str, Any], ...] = (
-    {"search": "cma_es"},
+    {"search": "cma_es", "steady": True},
     {"search": "cma_es", "fidelity": "batch", "population_size": 6},
     {"search": "random"},
+    {"search": "cma_es"},
 )
 RARE = ",".join(("any:kill:0.03", "after_result:lose:0.2", "after_claim:lose:0.05"))
 SEEDS = range(1, 11)

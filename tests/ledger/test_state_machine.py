@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import F, Q
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
@@ -61,10 +62,10 @@ class Ledger(RuleBasedStateMachine):
             transaction.set_rollback(True)
             self.undone.__exit__(None, None, None)
 
-    @rule(seed=st.integers(0, 3))
-    def launch(self, seed: int) -> None:
+    @rule(seed=st.integers(0, 3), steady=st.booleans())
+    def launch(self, seed: int, steady: bool) -> None:
         if len(self.runs) < MAX_RUNS:
-            self.runs.append(actions.launch(self.owner, replace(self.config, seed=seed), "a run"))
+            self.runs.append(actions.launch(self.owner, replace(self.config, seed=seed, steady=steady), "a run"))
 
     @rule(which=st.integers(0, MAX_RUNS - 1), wish=st.sampled_from(["pause", "resume", "stop", "delete"]))
     def wish(self, which: int, wish: str) -> None:
@@ -170,8 +171,10 @@ def _score(claim: Claim) -> float:
 
 
 def _lost_a_generation(run: Run) -> bool:
-    """All candidates of one failed, so that the search was told nothing."""
-    return run.generations.exclude(closed=None).exclude(candidates__told__isnull=False).exists()
+    """All candidates of one failed, or all that were to be told with it, so that the search was told nothing."""
+    is_over = Q(generation__closed__isnull=False)
+    went_on = Q(generation__number__lt=run.generations.count() - 1, index__lt=F("generation__ahead_from"))
+    return run.candidates.filter(is_over | went_on, told=None).exists()
 
 
 def _check_intent(run: Run, intent: str) -> None:

@@ -18,6 +18,7 @@ from merging.objectives import Objective
 from merging.recipes import Parent
 from merging.search import searches
 from merging.spaces import population_digest
+from merging.steady import ahead, n_asked
 from tests.ledger.scores import score
 from tests.ledger.shares import N_SAMPLES, share
 from webapp.runs import actions, invariants
@@ -126,16 +127,19 @@ def uninterrupted(run: Run) -> list[str]:
     frozen = RunConfig.from_json(run.config)
     space = frozen.space()
     search = searches.get(frozen.search).start(space.axes, frozen.seed, frozen.population_size)
-    digests, n_left = [], frozen.budget
+    n_told, n_ahead = search.population_size, ahead(search.population_size) if frozen.steady else 0
+    digests, n_left, waiting = [], frozen.budget, []
     while n_left > 0:
-        genomes = search.ask(len(digests))
+        number = len(digests)
+        genomes = search.ask(number, n_asked(n_told, n_ahead, number))
         digests.append(population_digest(genomes[:n_left]))
         n_left -= len(genomes)
+        waiting += [(genome, f"g{number}.{index}" in failed) for index, genome in enumerate(genomes)]
         if n_left > 0:
-            scores = [share(space.decode(genome).to_json()) for genome in genomes]
-            missing = [f"g{len(digests) - 1}.{index}" in failed for index in range(len(genomes))]
-            worst = min(score for score, is_missing in zip(scores, missing, strict=True) if not is_missing)
-            search.tell(genomes, [worst if gone else score for score, gone in zip(scores, missing, strict=True)])
+            due, waiting = waiting[:n_told], waiting[n_told:]
+            scores = [None if gone else share(space.decode(genome).to_json()) for genome, gone in due]
+            worst = min(score for score in scores if score is not None)
+            search.tell([genome for genome, _ in due], [worst if score is None else score for score in scores])
     return digests
 
 

@@ -104,3 +104,13 @@ def test_answers_that_cannot_be_trusted_are_best_only_among_themselves() -> None
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(EvaluationError, match="the budget is 0 candidates; expected at least 1"):
         next(evolve(space(), "cma_es", score, 0, 1))
+
+
+@pytest.mark.parametrize("budget", [1, 15, 16, 40])
+def test_in_steady_state_the_budget_is_spent_and_generations_overlap(budget: int) -> None:
+    """Populations of ten, five of which are told with the next."""
+    found = list(evolve(space(), "cma_es", score, budget, seed=1, steady=True))
+    assert len(found) == budget
+    sizes = [sum(c.generation == g for c in found) for g in range(found[-1].generation + 1)]
+    assert sizes == {1: [1], 15: [15], 16: [15, 1], 40: [15, 10, 10, 5]}[budget]
+    assert found == list(evolve(space(), "cma_es", score, budget, seed=1, steady=True))

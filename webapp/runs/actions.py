@@ -53,7 +53,7 @@ def launch(
         "name": name,
         "config": config.to_json(),
         "config_digest": config.digest(),
-        "algo_version": versions.CURRENT,
+        "algo_version": versions.of(config),
         "seed": config.seed,
         "budget": config.budget,
     }

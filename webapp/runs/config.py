@@ -58,7 +58,7 @@ class RunConfig:
     `n_finalists` take the final exam. `override` is set when an objective's search split comes from a public test set. `fidelity` says
     how much of the search split a candidate is asked. `groups` and `filters` are those of `merging.genomes.layer_groups`, `tokenizer` that
     of `merging.recipes.Companions`. `settings` are the method's own, one value per recipe. `population_size` None is the search's default
-    for the number of genes.
+    for the number of genes. `steady`: a generation is opened before the last candidates of the one before are scored (`merging.steady`).
 
     With a `path` the layers evolve that every token follows, and no tensor changes: parents are A, whose ends every path has, and B, or A
     alone; the method is passthrough, and there are neither base model nor groups.
@@ -82,6 +82,7 @@ class RunConfig:
     fidelity_settings: tuple[tuple[str, float], ...] = ()
     path: PathSettings | None = None
     tokenizer: Tokenizer = "same"
+    steady: bool = False
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -156,11 +157,15 @@ class RunConfig:
         return space
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types, the opposite of `from_json`. Without a path there is no word of it, nor of a tokenizer that is everybody's, as
-        before there was a choice.
+        """Plain JSON types, the opposite of `from_json`. Without a path there is no word of it, nor of a tokenizer that is everybody's, nor
+        of whole generations, as before there was a choice.
         """
         found = asdict(self) | {"objectives": [objective.to_json() for objective in self.objectives]}
-        unsaid = {name for name, usual in (("path", None), ("tokenizer", "same")) if getattr(self, name) == usual}
+        unsaid = {
+            name
+            for name, usual in (("path", None), ("tokenizer", "same"), ("steady", False))
+            if getattr(self, name) == usual
+        }
         return {name: value for name, value in found.items() if name not in unsaid}
 
     @classmethod

@@ -102,10 +102,13 @@ INVARIANTS: Final = (
     # I4
     Invariant(
         "one_open_generation",
-        "The generations of a run are 0, 1, 2 and so on, and all but the newest are closed.",
+        "The generations of a run are 0, 1, 2 and so on, and all are closed but the newest, and the one before it whose last candidates "
+        "are told with the newest.",
         """
-        SELECT 'run ' || run_id FROM runs_generation GROUP BY run_id
-        HAVING min(number) <> 0 OR max(number) <> count(*) - 1 OR min(number) FILTER (WHERE closed IS NULL) < max(number)
+        SELECT 'run ' || run_id FROM runs_generation GROUP BY run_id HAVING min(number) <> 0 OR max(number) <> count(*) - 1
+         UNION ALL
+        SELECT 'run ' || g.run_id FROM runs_generation g JOIN runs_generation n ON n.run_id = g.run_id
+         WHERE g.closed IS NULL AND n.number > g.number + (g.ahead_from IS NOT NULL)::int GROUP BY g.id
         """,
     ),
     Invariant(
@@ -121,13 +124,18 @@ INVARIANTS: Final = (
     # I5; the rest of it is in _broken_populations
     Invariant(
         "told_what_was_scored",
-        "The search was told each candidate's fitness when its generation closed, and the worst one of these for those that failed.",
+        "The search was told each candidate's fitness when its generation closed, or before the next one was opened unless it is told with "
+        "that; for those that failed the worst one that is told with them.",
         f"""
         SELECT {_GENERATION} FROM (
-               SELECT g.id, g.number, g.run_id, g.closed, c.told, e.fitness, min(e.fitness) OVER (PARTITION BY g.id) AS worst
+               SELECT g.id, g.number, g.run_id, c.told, e.fitness,
+                      min(e.fitness) OVER (PARTITION BY g.run_id, g.number + late.is_late::int) AS worst,
+                      g.closed IS NOT NULL OR NOT late.is_late AND n.id IS NOT NULL AS is_due
                  FROM runs_generation g JOIN runs_candidate c ON c.generation_id = g.id
+                CROSS JOIN LATERAL (SELECT coalesce(c.index >= g.ahead_from, false) AS is_late) late
+                 LEFT JOIN runs_generation n ON n.run_id = g.run_id AND n.number = g.number + 1
                  LEFT JOIN runs_evaluation e ON e.candidate_id = c.id AND e.split = 'search') g
-         WHERE g.told IS DISTINCT FROM CASE WHEN g.closed IS NOT NULL THEN coalesce(g.fitness, g.worst) END
+         WHERE g.told IS DISTINCT FROM CASE WHEN g.is_due THEN coalesce(g.fitness, g.worst) END
          GROUP BY g.id, g.number, g.run_id
         """,
     ),

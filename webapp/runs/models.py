@@ -101,7 +101,10 @@ class Run(models.Model):
 
 
 class Generation(models.Model):
-    """The candidates of one ask. Closed when its candidates are terminal and the search has been told."""
+    """The candidates of one ask. Closed when its candidates are terminal and the search has been told.
+
+    In steady state (`merging.steady`) those from `ahead_from` on are told with the next generation, which is open beside it meanwhile.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="generations")
     number = models.PositiveIntegerField()
@@ -117,6 +120,9 @@ class Generation(models.Model):
         models.PositiveIntegerField(), null=True, blank=True,
         help_text="of a search for a path: how many of its candidates pass each slot",
     )  # fmt: skip
+    ahead_from = models.PositiveIntegerField(
+        null=True, blank=True, help_text="the index of its first candidate that is told with the next generation"
+    )
     opened = models.DateTimeField(db_default=Now())
     closed = models.DateTimeField(null=True, blank=True)
 

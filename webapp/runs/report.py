@@ -72,13 +72,14 @@ class ScoredCandidate(TypedDict):
 class Report(TypedDict):
     """Everything about a run that a script may ask for; seconds count from launch. `examined` is when the final exam ended, and `override`
     who allowed a search on a public test set, and when. `winner_by` is the split on which the winner is chosen: on validation, of the best
-    of every generation.
+    of every generation. `steady`: generations were opened before the last candidates of the ones before were scored.
     """
 
     run: str
     state: str
     message: str
     seed: int
+    steady: bool
     objectives: list[Objective]
     override: dict[str, str] | None
     examined: str | None
@@ -109,6 +110,7 @@ def report(run: Run) -> Report:
         "state": run.state,
         "message": run.message,
         "seed": run.seed,
+        "steady": config.steady,
         "objectives": [
             {"benchmark": o.spec.name, "digest": o.spec.digest, "weight": o.weight} for o in config.objectives
         ],

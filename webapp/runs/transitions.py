@@ -122,8 +122,9 @@ def finish_search(run: Run) -> bool:
     finalists = winners.best(run, _n_finalists(run))
     if not finalists:
         return False
-    if winners.by_validation(run) and (newest := run.generations.order_by("-number").first()):
-        take_snapshot(run, newest.number)  # a stop leaves it open
+    if winners.by_validation(run):
+        for number in run.generations.filter(closed=None).values_list("number", flat=True):  # a stop leaves them open
+            take_snapshot(run, number)
     _ask_in_full(run, finalists)
     _enter(run, "finishing", message=run.message)
     if not _is_undecided(run):

@@ -21,17 +21,19 @@ from webapp.runs import events, ranks, transitions, versions
 from webapp.runs.models import Candidate, Evaluation, Generation, Run
 from workers.failpoints import around, failpoint
 from workers.ledger import fidelities
-from workers.ledger.searches import Proposal, Searches, Told
+from workers.ledger.searches import Proposal, Searches, Told, told_with
 
 log = logging.getLogger(__name__)
 
-# Nothing of the newest generation is open, or a transition waits for nothing any more.
+# Nothing that is told with the newest generation is open, or a transition waits for nothing any more.
 _DUE: Final = f"""
 SELECT r.id FROM runs_run r
  WHERE (%(run)s::uuid IS NULL OR r.id = %(run)s) AND r.deleted_at IS NULL AND r.algo_version = ANY(%(known)s) AND (
        r.state IN ('queued', 'running') AND NOT EXISTS (
-           SELECT FROM runs_evaluation e JOIN runs_candidate c ON c.id = e.candidate_id
-            WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split = 'search' AND c.kind = 'evolved')
+           SELECT FROM runs_evaluation e JOIN runs_candidate c ON c.id = e.candidate_id JOIN runs_generation g ON g.id = c.generation_id
+            WHERE e.run_id = r.id AND e.status IN ('pending', 'leased') AND e.split = 'search' AND (
+                  coalesce(c.index < g.ahead_from, true)
+                  OR EXISTS (SELECT FROM runs_generation n WHERE n.run_id = r.id AND n.number > g.number)))
     OR r.state = 'pausing' AND NOT EXISTS (
            SELECT FROM runs_evaluation e
             WHERE e.run_id = r.id AND e.status = 'leased' AND e.lease_until {HOLDS})
@@ -58,10 +60,11 @@ def advance(run_id: UUID, searches: Searches) -> bool:
     newest = _newest(run)
     told: Told = {}
     if newest is not None and newest.closed is None:
-        if _evaluations(newest).filter(status__in=transitions.OPEN).exists():
+        due = _told_with(newest)
+        if due.filter(status__in=transitions.OPEN).exists():
             return False  # somebody has opened it since the run was found to be due
-        told = told_of(newest)
-        if not told:
+        told = told_of(due)
+        if not told and newest.ahead_from is None:
             return _write(run_id, newest, told, None, None)
     try:
         if fidelities.waits(run):
@@ -75,9 +78,9 @@ def advance(run_id: UUID, searches: Searches) -> bool:
     return _write(run_id, newest, told, proposal, plan)
 
 
-def told_of(generation: Generation) -> dict[int, float]:
-    """Every candidate's fitness; for failed ones the worst of the generation. Empty when none was scored."""
-    rows = _evaluations(generation).order_by("candidate__index").values_list("candidate_id", "fitness")
+def told_of(due: models.QuerySet[Evaluation]) -> dict[int, float]:
+    """Every candidate's fitness; for failed ones the worst of all of these. Empty when none was scored."""
+    rows = due.order_by("candidate__generation__number", "candidate__index").values_list("candidate_id", "fitness")
     scored = [fitness for _, fitness in rows if fitness is not None]
     if not scored:
         return {}
@@ -99,14 +102,20 @@ def _write(
     now = _newest(run)
     if run.state not in transitions.SEARCHING or _stand(now) != _stand(newest):
         return False
+    is_lost = False
     if newest is not None and newest.closed is None:
-        _close(run, newest, told)
+        Candidate.objects.bulk_update([Candidate(pk=pk, told=value) for pk, value in told.items()], ["told"])
+        for complete in _complete(newest):
+            _close(run, complete)
         failpoint("inside_closing")
-        if not told and _n_evolved(run) < run.budget:
+        is_lost = not told and _n_evolved(run) < run.budget
+        if is_lost and proposal is None:
             return transitions.pause(run_id, _all_failed(newest))
     if proposal is not None:
         _open(run, proposal, plan)
         failpoint("inside_opening")
+        if newest is not None and is_lost:
+            transitions.pause(run_id, _all_failed(newest))
     elif not transitions.finish_search(run):
         transitions.fail(run_id, "No candidate could be scored." if newest is None else _all_failed(newest))
     else:
@@ -114,8 +123,13 @@ def _write(
     return True
 
 
-def _close(run: Run, generation: Generation, told: Told) -> None:
-    Candidate.objects.bulk_update([Candidate(pk=pk, told=value) for pk, value in told.items()], ["told"])
+def _complete(newest: Generation) -> list[Generation]:
+    """What closes when the search is told of `newest`: the one before, if it waited for that, and itself if it leaves none to the next."""
+    before = Generation.objects.filter(run=newest.run_id, number=newest.number - 1, closed=None)
+    return [*before, *([newest] if newest.ahead_from is None else [])]
+
+
+def _close(run: Run, generation: Generation) -> None:
     Generation.objects.filter(pk=generation.pk).update(closed=Now())
     scored = [e.fitness for e in _evaluations(generation).filter(status="done") if e.fitness is not None]
     payload = {
@@ -137,6 +151,7 @@ def _open(run: Run, proposal: Proposal, plan: dict[str, Any] | None) -> None:
         environment=proposal.environment,
         plan=plan,
         passed=proposal.passed,
+        ahead_from=proposal.ahead_from,
     )
     candidates = Candidate.objects.bulk_create(
         Candidate(
@@ -169,16 +184,22 @@ def _evaluations(generation: Generation) -> models.QuerySet[Evaluation]:
     return Evaluation.objects.filter(candidate__generation=generation, split="search")
 
 
+def _told_with(generation: Generation) -> models.QuerySet[Evaluation]:
+    return Evaluation.objects.filter(candidate__in=told_with(generation).values("pk"), split="search")
+
+
 def _n_evolved(run: Run) -> int:
     return run.candidates.filter(kind="evolved").count()
 
 
 def _all_failed(generation: Generation) -> str:
     """The commonest cause, with one sentence that shows it."""
-    failed = _evaluations(generation).filter(status="failed").order_by("candidate__index")
+    failed = (
+        _told_with(generation).filter(status="failed").order_by("candidate__generation__number", "candidate__index")
+    )
     causes = Counter(failed.values_list("failure_kind", flat=True))
     kind, n = causes.most_common(1)[0]
     example = failed.filter(failure_kind=kind).values_list("failure", flat=True)[0]
-    return (
-        f"All {sum(causes.values())} candidates of generation {generation.number} failed, {n} of them with: {example}"
-    )
+    n_failed, whole = sum(causes.values()), generation.candidates.count()
+    whose = "of" if generation.ahead_from is None and n_failed == whole else "that were to be told with"
+    return f"All {n_failed} candidates {whose} generation {generation.number} failed, {n} of them with: {example}"

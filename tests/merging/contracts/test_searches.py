@@ -17,6 +17,7 @@ from merging.path_genomes import SCALES, path_space
 from merging.recipes import Parent
 from merging.search import Axes, SearchKind, default_population, replay, searches
 from merging.spaces import Genome
+from merging.steady import ahead, n_asked
 
 ALL = pytest.mark.parametrize("kind", list(searches), ids=searches.names())
 History = list[tuple[list[Genome], list[float]]]
@@ -109,6 +110,24 @@ def test_a_search_of_paths_goes_on_from_stored_rows_bit_for_bit(kind: SearchKind
         search.tell(*history[-1])
     for n_told in (0, 1, 7):
         assert replay(kind.name, space.axes, 7, 12, stored(history)[:n_told]).ask(n_told) == history[n_told][0]
+
+
+@ALL
+def test_a_search_in_steady_state_goes_on_from_stored_rows_bit_for_bit(kind: SearchKind) -> None:
+    """One half of what it is told stems from the population before the last."""
+
+    def steady(n_generations: int) -> list[Genome]:
+        search, asked = kind.start(axes(kind, 9), 7), list[Genome]()
+        n, n_ahead = search.population_size, ahead(search.population_size)
+        for generation in range(n_generations):
+            if generation:
+                due = asked[n * (generation - 1) : n * generation]
+                search.tell(*stored([(due, [score(genome) for genome in due])])[0])
+            asked += search.ask(generation, n_asked(n, n_ahead, generation))
+            assert len(asked) == n * (generation + 1) + n_ahead
+        return asked
+
+    assert [steady(n) for n in (1, 4, 12)] == [steady(12)[: len(steady(n))] for n in (1, 4, 12)]
 
 
 @ALL

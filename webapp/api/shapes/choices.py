@@ -80,6 +80,10 @@ class RunChoices(Body):
     n_finalists: Count = OWN.n_finalists
     fidelity: Name = OWN.fidelity
     fidelity_settings: Annotated[dict[str, Number], Field(max_length=64)] = {}
+    steady: bool = Field(
+        default=OWN.steady,
+        description="open a generation before the last candidates of the one before are scored: for several workers",
+    )
     path: PathChoice = PathChoice()
     random_search: bool = Field(default=False, description="launch a random search with the same budget beside it")
     on_public_test_set: bool = Field(
@@ -125,5 +129,6 @@ def choices_of(start: Preset) -> RunChoices:
         n_finalists=start.n_finalists,
         fidelity=start.fidelity,
         fidelity_settings=dict(start.fidelity_settings),
+        steady=start.steady,
         path=PathChoice(**asdict(start.path)),
     )

@@ -87,6 +87,7 @@ class Draft:
     fidelity_settings: Mapping[str, float] = field(default_factory=dict)
     path: PathDraft | None = None
     tokenizer: Tokenizer = "same"
+    steady: bool = False
 
 
 def plan(draft: Draft) -> Plan:
@@ -231,6 +232,7 @@ def _config(draft: Draft, asked: tuple[Objective, ...], problems: Problems) -> R
         override=draft.override if public_tests(draft.measures) else None,
         fidelity=draft.fidelity,
         fidelity_settings=_fidelity_settings(draft, problems),
+        steady=draft.steady,
     )
 
 
@@ -288,7 +290,7 @@ def _fidelity_settings(draft: Draft, problems: Problems) -> tuple[tuple[str, flo
 
 
 def _check_numbers(draft: Draft, problems: Problems) -> None:
-    """The budget, the finalists, and the seed by the rule for every recipe."""
+    """The budget, the finalists, what steady state needs, and the seed by the rule for every recipe."""
     if not 1 <= draft.budget <= settings.QUOTAS.budget:
         problems.found["budget"].append(
             f"the budget is {draft.budget} candidates; expected 1 to {settings.QUOTAS.budget}"
@@ -299,6 +301,11 @@ def _check_numbers(draft: Draft, problems: Problems) -> None:
     if not 1 <= draft.n_finalists <= MAX_FINALISTS:
         found = f"{draft.n_finalists} finalists; expected 1 to {MAX_FINALISTS}"
         problems.found["n_finalists"].append(found)
+    if draft.steady and draft.fidelity != FULL:
+        problems.found["steady"].append(
+            "in steady state candidates of two generations are compared, which must have been asked the same: "
+            "expected all of the search questions, or whole generations"
+        )
     if not 0 <= draft.seed <= MAX_SEED:
         problems.found["seed"].append(f"the seed is {draft.seed}; expected a whole number from 0 to {MAX_SEED}")
 

@@ -57,6 +57,12 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fidelity", choices=fidelities.names(), help="how much of the search questions a candidate is asked"
     )
+    parser.add_argument(
+        "--steady",
+        action="store_true",
+        default=None,
+        help="open a generation before the last candidates of the one before are scored: for several workers",
+    )
     parser.add_argument("--finalists", type=int, help="how many of the best take the final exam")
     parser.add_argument(
         "--on-public-test-set",
@@ -92,7 +98,7 @@ def preset_of(options: Mapping[str, Any]) -> Preset:
     start = preset(options["preset"]) if options["preset"] else OWN
     space: Spaces = options["space"] or start.space
     _check_space(space, options)
-    names = ("base", "tokenizer", "method", "groups", "filters", "search", "budget", "seed", "fidelity")
+    names = ("base", "tokenizer", "method", "groups", "filters", "search", "budget", "seed", "fidelity", "steady")
     given = {name: options[name] for name in names}
     given["parents"] = tuple(options["parents"].split(",")) if options["parents"] else None
     given["settings"] = () if options["method"] else None  # those of the preset's are of its method

@@ -65,6 +65,7 @@ def _shared(start: Preset, names: Names, override: Override | None) -> dict[str,
         "n_finalists": start.n_finalists,
         "fidelity": start.fidelity,
         "fidelity_settings": dict(start.fidelity_settings),
+        "steady": start.steady,
         "override": override,
     }
 

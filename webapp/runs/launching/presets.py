@@ -72,6 +72,7 @@ class Preset:
     fidelity: str = FULL
     fidelity_settings: tuple[tuple[str, float], ...] = ()
     tokenizer: Tokenizer = "same"
+    steady: bool = False
     space: Spaces = "numbers"
     path: PathPreset = PathPreset()
 

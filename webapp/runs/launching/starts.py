@@ -63,6 +63,7 @@ def _like(user: User, run_id: str) -> Preset:
         n_finalists=config.n_finalists,
         fidelity=config.fidelity,
         fidelity_settings=config.fidelity_settings,
+        steady=config.steady,
     )
     if config.path:
         return replace(start, space="path", path=_path_of(config, config.path))

@@ -163,3 +163,13 @@ def test_a_truncated_file_is_refused_by_name(chosen: Library) -> None:
     weights = Path(chosen.second.folder) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4])
     assert "model.safetensors" in problems(chosen)["parents"]
+
+
+def test_steady_state_is_frozen_and_asks_everybody_the_same(chosen: Library) -> None:
+    usual, steady = plan(draft(chosen)).config, plan(draft(chosen, steady=True)).config
+    assert "steady" not in usual.to_json() and steady.to_json()["steady"] is True
+    assert type(steady).from_json(steady.to_json()) == steady
+    with pytest.raises(DraftError) as refused:
+        plan(draft(chosen, steady=True, fidelity="racing"))
+    assert [*refused.value.problems] == ["steady"]
+    assert "expected all of the search questions, or whole generations" in str(refused.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,17 @@ def test_a_run_like_another_starts_from_its_settings(
     assert member_client.get(like).status_code == 404
     assert stranger_client.get(like).status_code == 302
     assert owner_client.get(f"{NEW}?like=1").status_code == 404
+
+
+def test_a_run_in_steady_state_is_a_tick_and_the_next_like_it_keeps_it(chosen: Library, owner_client: Client) -> None:
+    owner_client.post(NEW, form(chosen, steady="on"))
+    run = Run.objects.get()
+    assert run.config["steady"] is True
+    assert "Steady state" in owner_client.get(f"/runs/{run.pk}/").content.decode()
+    again = owner_client.get(f"{NEW}?like={run.pk}").content.decode()
+    assert re.search(r'<input type="checkbox" name="steady"[^>]* checked', again)
+
+
+def test_steady_state_with_fewer_questions_is_refused_beside_its_tick(chosen: Library, owner_client: Client) -> None:
+    page = owner_client.post(NEW, form(chosen, steady="on", fidelity="racing")).content.decode()
+    assert "in steady state candidates of two generations are compared" in page and not Run.objects.exists()

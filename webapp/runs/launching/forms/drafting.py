@@ -66,6 +66,7 @@ def _shared(user: User, chosen: Chosen) -> dict[str, Any]:
         "override": Override(user.get_username(), _now()) if chosen["override"] else None,
         "seed": chosen["seed"],
         "n_finalists": chosen["n_finalists"],
+        "steady": chosen["steady"],
     }
 
 

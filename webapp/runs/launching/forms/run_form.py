@@ -179,6 +179,12 @@ class RunForm(Offers):
         choices=[(kind.name, kind.title) for kind in FIDELITIES],
         widget=forms.RadioSelect,
     )
+    steady = forms.BooleanField(
+        label="Steady state",
+        required=False,
+        help_text="Opens a generation when all but the last half of the one before is scored: several workers need not wait. The "
+        "search learns of that half a little later. With one worker it takes as long as without.",
+    )
     random_search = forms.BooleanField(
         label="Compare with a random search",
         required=False,

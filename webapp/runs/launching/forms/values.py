@@ -38,6 +38,7 @@ def initial(user: User, start: Preset, key: str) -> dict[str, Any]:
         "division": "named" if start.filters else "whole",
         "filters": start.filters,
         "search": start.search,
+        "steady": start.steady,
         "fidelity": start.fidelity,
         **{f"fidelity-{start.fidelity}-{name}": value for name, value in start.fidelity_settings},
         **{name: getattr(start, name) for name in NUMBERS},
