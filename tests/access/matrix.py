@@ -52,6 +52,16 @@ analysis:genes_data                GET     in        404    200    200    200   
 sharing:share                      POST    in        404    403    403    302   404   403
 sharing:unshare                    POST    in        404    302    404    302   404   403
 
+sharing:place                      POST    in        404    403    403    302   404   403
+sharing:projects                   GET     in        200    200    200    200   200   200
+sharing:projects                   POST    in        302    302    302    302   302   403
+sharing:project                    GET     in        404    200    200    200   404   200
+sharing:project_rename             POST    in        404    403    403    302   404   403
+sharing:project_delete             POST    in        404    403    403    302   404   403
+sharing:project_member             POST    in        404    403    403    302   404   403
+sharing:project_leave              POST    in        404    302    404    302   404   403
+sharing:project_displace           POST    in        404    403    403    302   404   403
+
 exports:list                       GET     in        200    200    200    200   200   200
 exports:row                        GET     in        404    200    200    200   404   200
 exports:start                      POST    in        404    403    302    302   404   403
@@ -178,6 +188,8 @@ api:resume_run                     POST    401       404    403    409    409   
 api:stop_run                       POST    401       404    403    200    200   404   403
 api:archive_run                    POST    401       404    403    403    409   404   403
 api:unarchive_run                  POST    401       404    403    403    409   404   403
+api:place_run                      PUT     401       404    403    403    200   404   403
+api:list_projects                  GET     401       200    200    200    200   200   200
 api:list_events                    GET     401       404    200    200    200   404   200
 api:list_leaderboard               GET     401       404    200    200    200   404   200
 api:get_candidate                  GET     401       404    200    200    200   404   200

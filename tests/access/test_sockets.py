@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from tests.webapp.runs.sockets import Socket
 from webapp.runs.live import consumers
 from webapp.runs.models import Run
 from webapp.sharing.actions import share
-from webapp.sharing.models import Share
+from webapp.sharing.models import Membership, Share
+from webapp.sharing.projects import admit, begin, dismiss, place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOST = "127.0.0.1:8000"
@@ -75,8 +77,18 @@ def _change_password(member: User) -> None:
     member.save()
 
 
+NO_MEMBER = "no member of its project any more"
+
+
+def _admit(run: Run, member: User) -> None:
+    project = begin(run.owner, "a project")
+    place(run, project)
+    admit(project, member, "viewer")
+
+
 ENDINGS: dict[str, tuple[Callable[[User], object], int]] = {
     "no longer shared": (lambda member: Share.objects.all().delete(), consumers.NOT_FOUND),
+    NO_MEMBER: (lambda member: dismiss(Membership.objects.get(user=member)), consumers.NOT_FOUND),
     "deleted by its owner": (lambda member: Run.objects.update(deleted_at="2026-01-01T00:00Z"), consumers.NOT_FOUND),
     "switched off": (lambda member: User.objects.filter(pk=member.pk).update(is_active=False), consumers.NOT_SIGNED_IN),
     "another password": (_change_password, consumers.NOT_SIGNED_IN),
@@ -90,7 +102,8 @@ async def test_a_socket_is_closed_within_its_tick(
 ) -> None:
     monkeypatch.setattr(consumers, "TICK_SECONDS", 0.2)
     end, code = ENDINGS[ending]
-    await asyncio.to_thread(_in_thread, lambda: share(run, member, "viewer"))
+    let_in = _admit if ending == NO_MEMBER else partial(share, role="viewer")
+    await asyncio.to_thread(_in_thread, lambda: let_in(run, member))
     watcher = socket(run, member_client, f"http://{HOST}")
     assert await watcher.open()
     assert (await watcher.frame())["type"] == "snapshot"

@@ -34,6 +34,7 @@ from webapp.people.channels import add
 from webapp.people.models import Link
 from webapp.runs.models import Run
 from webapp.sharing.actions import share
+from webapp.sharing.projects import admit, begin, place
 from webapp.system.models import Worker
 from webapp.trials.actions import start
 
@@ -43,6 +44,8 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "runs:new_draft": {"key": "k1"},
     "runs:new_import": {"text": "genome: {models: [a], merge_method: ties}\ntasks: [sums]"},
     "sharing:share": {"name": "member", "role": "viewer"},
+    "sharing:projects": {"name": "another project"},
+    "sharing:project_member": {"name": "member", "role": "viewer"},
     "accounts:change_role": {"role": "viewer"},
     "accounts:invite": {"role": "viewer"},
     "library:benchmark_task_request": {"task": "", "metric": ""},
@@ -54,9 +57,10 @@ API_BODIES: Mapping[str, Mapping[str, str]] = {
     "api:create_run": {"like": "RUN"},
     "api:create_import": {"mergekit_evolve": BODIES["runs:new_import"]["text"]},
     "api:rename_run": {"name": "another name"},
+    "api:place_run": {"project": "PROJECT"},
     "api:create_export": {"kind": "folder"},
 }
-"""What a program sends; RUN is the run of the world."""
+"""What a program sends; RUN and PROJECT are those of the world."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class World:
         self, person: str, method: str, route: str, scopes: Sequence[Scope] = SCOPES, **others: Any
     ) -> Any:
         """What a program gets that brings a token of this person's."""
-        content = {name: value.replace("RUN", str(self.run.pk)) for name, value in API_BODIES.get(route, {}).items()}
+        words = {"RUN": str(self.run.pk), "PROJECT": str(self.things["project_id"])}
+        content = {name: words.get(value, value) for name, value in API_BODIES.get(route, {}).items()}
         body = {"data": json.dumps(content), "content_type": "application/json"} if content else {}
         row, word = make(self.users[person], "a test", scopes, 1) if person in self.users else (None, "")
         headers = {"Authorization": f"Bearer {word}"} if row else {}
@@ -123,6 +128,10 @@ def make_world(folder: Path) -> World:
     run = make_path_run(owner, n_generations=1, population=2)
     shares = {role: share(run, users[role], role) for role in ("viewer", "editor")}
     share(run, users["onlooker"], "editor")
+    project = begin(owner, "a secret project")
+    place(run, project)
+    memberships = {role: admit(project, users[role], role) for role in ("viewer", "editor")}
+    admit(project, users["onlooker"], "editor")
     link = Link.objects.create(run=run, digest="0" * 64, expires=LONG_AGO)
     Sequel.objects.create(first=run, name="what follows", config=run.config)
     candidates = list(run.candidates.filter(kind="evolved").order_by("index"))
@@ -136,6 +145,8 @@ def make_world(folder: Path) -> World:
         "run_id": run.pk,
         "candidate_id": candidates[1].pk,
         "share_id": shares["viewer"].pk,
+        "project_id": project.pk,
+        "membership_id": memberships["viewer"].pk,
         "export_id": export.pk,
         "name": "config.json",
         "key": "no-key",

@@ -8,10 +8,11 @@ from typing import TypeVar
 from uuid import uuid4
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from merging.errors import BenchmarkError, UnknownNameError
+from merging.errors import BenchmarkError, ParentError, UnknownNameError
 from webapp.api.problems import Mistake, Refusal
 from webapp.api.shapes.choices import RunChoices, choices_of
 from webapp.library.models import Benchmark, Parent
@@ -25,6 +26,8 @@ from webapp.runs.launching.presets import Preset
 from webapp.runs.launching.problems import DraftError
 from webapp.runs.launching.starts import start_of
 from webapp.runs.models import Run
+from webapp.sharing.models import Project
+from webapp.sharing.projects import open_to, place_launched
 
 M = TypeVar("M", Parent, Benchmark)
 
@@ -39,12 +42,28 @@ def launch(user: User, choices: RunChoices) -> Run:
     except DraftError as error:
         raise _refused(error, start, names.benchmark) from error
     name = choices.name or planned.name
+    project = project_named(user, choices.project)
     try:
-        if follows:
-            return launch_both(user, planned.config, follows.config, name, uuid4().hex, choices.random_search)
-        return actions.launch(user, planned.config, name, with_random_search=choices.random_search)
-    except (QuotaError, BenchmarkError) as error:
+        with transaction.atomic():
+            if follows:
+                run = launch_both(user, planned.config, follows.config, name, uuid4().hex, choices.random_search)
+            else:
+                run = actions.launch(user, planned.config, name, with_random_search=choices.random_search)
+            if project:
+                place_launched(run, project)
+        return run
+    except (QuotaError, BenchmarkError, ParentError) as error:
         raise Refusal(HTTPStatus.CONFLICT, f"{error}.") from error
+
+
+def project_named(user: User, number: str | None) -> Project | None:
+    """The project that this person may put runs into; a Refusal where it is none."""
+    if number is None:
+        return None
+    if found := open_to(user).filter(pk=number).first():
+        return found
+    mistake = Mistake(at="body.project", detail="expected the number of a project where you are an editor")
+    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "There is no such project for you to put runs into.", [mistake])
 
 
 def choices_like(user: User, run: Run) -> RunChoices:

@@ -26,6 +26,7 @@ from webapp.lineage.models import Adoption, Sequel
 from webapp.runs import actions
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate
+from webapp.sharing.projects import follow
 
 N_MARK: Final = 8
 """Characters of a run's id that tell its candidate from another of the same name."""
@@ -92,6 +93,7 @@ def _follow(pk: int) -> UUID | None:
         sequel.first.owner, config, sequel.name, sequel.idempotency_key, sequel.with_random_search
     )
     sequel.save(update_fields=["run"])
+    follow(sequel.first, sequel.run)
     return sequel.run.pk
 
 

@@ -14,6 +14,7 @@ from webapp.api.models import Token
 from webapp.exports.models import Export, Push
 from webapp.library.models import Benchmark, Parent
 from webapp.runs.models import Run
+from webapp.sharing.models import Project
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ LOOKS: Final[dict[str, Callable[[Any], Subject]]] = {
     "user_id": _account,
     "token_id": partial(_named, "token", Token.objects),
     "run_id": partial(_named, "run", Run.objects),
+    "project_id": partial(_named, "project", Project.objects),
     "parent_id": partial(_named, "model", Parent.objects),
     "benchmark_id": partial(_named, "benchmark", Benchmark.objects),
     "worker": _worker,

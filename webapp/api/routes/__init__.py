@@ -7,4 +7,5 @@ from typing import Final
 GET: Final = ["GET", "HEAD"]
 POST: Final = ["POST"]
 PATCH: Final = ["PATCH"]
+PUT: Final = ["PUT"]
 DELETE: Final = ["DELETE"]

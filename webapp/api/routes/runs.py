@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID, uuid4
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -14,11 +15,11 @@ from django.utils.http import urlencode
 from ninja import Query, Router, Status
 
 from merging.errors import RecipeError
-from webapp.api.launching import choices_like, launch
+from webapp.api.launching import choices_like, launch, project_named
 from webapp.api.once import Key, once
 from webapp.api.paging import LARGEST, MOST, USUAL, After, Limit, newest_first
 from webapp.api.problems import Mistake, Refusal
-from webapp.api.routes import DELETE, GET, PATCH, POST
+from webapp.api.routes import DELETE, GET, PATCH, POST, PUT
 from webapp.api.security import MAKING, READ, RUNS, Asked
 from webapp.api.shapes import runs as shapes
 from webapp.api.shapes.choices import RunChoices, choices_of
@@ -29,19 +30,29 @@ from webapp.runs.launching.forms.values import as_sent, initial
 from webapp.runs.launching.imports import imported
 from webapp.runs.live.notes import asked_on
 from webapp.runs.models import Evaluation, Event, Run, SplitName
+from webapp.sharing import projects
 from webapp.sharing.access import editable_by, owned_by, run_or_refusal, runs_of
+from webapp.sharing.projects import with_projects
 
 router = Router(tags=["runs"])
 Shown = Literal["all", "live", "paused", "ended", "failed", "archived"]
 Owners = Literal["all", "mine", "shared"]
+ProjectId = Annotated[UUID | None, Query(description="the number of a project that you are a member of")]
 
 
 @router.api_operation(GET, "/runs", response=shapes.RunPage, auth=READ, summary="Your runs, and those shared with you")
 def list_runs(
-    request: Asked, show: Shown = "all", of: Owners = "all", limit: Limit = USUAL, after: After = None
+    request: Asked,
+    show: Shown = "all",
+    of: Owners = "all",
+    project: ProjectId = None,
+    limit: Limit = USUAL,
+    after: After = None,
 ) -> shapes.RunPage:
-    """Newest first. `show` and `of` choose by state and by owner."""
-    chosen = listing.filtered(runs_of(request.user), show, of, "").select_related("owner")
+    """Newest first. `show`, `of` and `project` choose by state, by owner and by project."""
+    chosen = listing.filtered(with_projects(runs_of(request.user), request.user), show, of, "").select_related("owner")
+    if project:
+        chosen = chosen.filter(Q(project_id=project))
     rows, follows = newest_first(chosen, after, limit)
     return shapes.RunPage(
         items=[shapes.RunRow(**_row(request, row)) for row in listing.rows(rows, False)], next=follows
@@ -92,6 +103,24 @@ def get_run(request: Asked, run_id: RunId) -> shapes.Run:
 def rename_run(request: Asked, run_id: RunId, changes: shapes.Renaming) -> shapes.Run:
     actions.rename(run_or_refusal(editable_by, request.user, run_id), changes.name)
     return _run(request, run_id)
+
+
+@router.api_operation(
+    PUT, "/runs/{uuid:run_id}/project", response=shapes.Run, auth=RUNS, summary="Put a run into a project, or into none"
+)
+def place_run(request: Asked, run_id: RunId, placing: shapes.Placing) -> shapes.Run:
+    """One's own run, into a project where one is an editor."""
+    run = run_or_refusal(owned_by, request.user, run_id)
+    projects.place(run, project_named(request.user, placing.project))
+    return _run(request, run_id)
+
+
+@router.api_operation(
+    GET, "/projects", response=shapes.ProjectPage, auth=READ, summary="Projects that you are a member of"
+)
+def list_projects(request: Asked, limit: Limit = USUAL, after: After = None) -> shapes.ProjectPage:
+    rows, follows = newest_first(projects.counted(projects.projects_of(request.user)), after, limit)
+    return shapes.ProjectPage(items=[_project(row) for row in rows], next=follows)
 
 
 @router.api_operation(
@@ -179,7 +208,8 @@ def _steered(request: Asked, run_id: UUID, act: Callable[[Run], bool]) -> shapes
 
 
 def _run(request: Asked, run_id: UUID) -> shapes.Run:
-    run = get_object_or_404(runs_of(request.user).select_related("owner"), pk=run_id)
+    visible = with_projects(runs_of(request.user), request.user)
+    run = get_object_or_404(visible.select_related("owner"), pk=run_id)
     [row] = listing.rows([run], with_curves=False)
     return shapes.Run(
         **_row(request, row),
@@ -189,6 +219,19 @@ def _run(request: Asked, run_id: UUID) -> shapes.Run:
         examined=run.examined,
         device_seconds=row.work.seconds,
         choices=choices_like(request.user, run),
+    )
+
+
+def _project(found: Any) -> shapes.Project:
+    """As `projects.counted` has it."""
+    return shapes.Project(
+        id=str(found.pk),
+        name=found.name,
+        owner=found.owner.get_username(),
+        role=found.role,
+        n_runs=found.n_runs,
+        n_members=found.n_members,
+        created=found.created,
     )
 
 
@@ -205,6 +248,7 @@ def _row(request: HttpRequest, row: listing.Row) -> dict[str, Any]:
         "state": run.state,
         "message": run.message,
         "is_archived": run.archived_at is not None,
+        "project": shapes.ProjectName(id=str(run.project_id), name=run.project_name) if run.project_id else None,
         "budget": run.budget,
         "n_scored": row.n_scored,
         "created": run.created,

@@ -13,6 +13,7 @@ from webapp.runs.launching.presets import OWN, Measure, Preset, Spaces
 MAX_INTEGER: Final = 2**31 - 1
 MAX_NAME: Final = 200
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+UUID_TEXT: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]*$")]
 RunName = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=ONE_LINE, description="one line")]
 Count = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
@@ -57,11 +58,15 @@ class RunChoices(Body):
     like: Annotated[
         str | None,
         Field(
-            pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+            pattern=UUID_TEXT,
             description="a run that you may see: begin with its choices instead of a preset's",
         ),
     ] = None
     name: RunName | None = Field(default=None, description="null: after method and benchmarks")
+    project: Annotated[
+        str | None,
+        Field(pattern=UUID_TEXT, description="the number of a project where you are an editor; null: in none"),
+    ] = None
     space: Spaces = Field(default="numbers", description="what evolves")
     parents: Annotated[list[Name], Field(max_length=64, description="by their names on the Models page")] = []
     base: Name | None = None
@@ -106,7 +111,7 @@ class RunChoices(Body):
 
 _CONVERTED: Final = {"parents", "measures", "settings", "fidelity_settings", "path"}
 _OF_PRESET: Final = RunChoices.model_fields.keys() - {
-    "preset", "like", "name", "random_search", "on_public_test_set",
+    "preset", "like", "name", "project", "random_search", "on_public_test_set",
 }  # fmt: skip
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from webapp.api.paging import Page
-from webapp.api.shapes.choices import Body, Name, RunChoices, RunName
+from webapp.api.shapes.choices import UUID_TEXT, Body, Name, RunChoices, RunName
 from webapp.runs.models import CandidateKind, RunState, SplitName
+from webapp.sharing.models import Role
 
 Status = Literal["pending", "leased", "done", "failed", "dropped"]
 
@@ -41,6 +42,33 @@ class Scored(BaseModel):
     result: Result
 
 
+class ProjectName(BaseModel):
+    """A project."""
+
+    id: str
+    name: str
+
+
+class Project(ProjectName):
+    """A project that one is a member of. Whoever is a member sees its runs in their role."""
+
+    owner: str
+    role: Role = Field(description="yours")
+    n_runs: int
+    n_members: int
+    created: datetime
+
+
+class ProjectPage(Page[Project]):
+    """Projects, newest first."""
+
+
+class Placing(Body):
+    """Where a run goes."""
+
+    project: Annotated[str | None, Field(pattern=UUID_TEXT, description="null: into none")]
+
+
 class RunRow(BaseModel):
     """A run as a list shows it."""
 
@@ -53,6 +81,7 @@ class RunRow(BaseModel):
     state: RunState
     message: str = Field(description="why it paused or failed, and what to do next; empty otherwise")
     is_archived: bool = Field(description="its owner took it off the list")
+    project: ProjectName | None = Field(description="null where it is in none, or in one that you are no member of")
     budget: int = Field(description="candidates to score")
     n_scored: int = Field(description="candidates that are through, scored or failed")
     created: datetime

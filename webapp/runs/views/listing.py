@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,6 +17,7 @@ from merging.words import counted
 from webapp.accounts.requests import SignedIn
 from webapp.runs import archive, listing
 from webapp.sharing.access import runs_of
+from webapp.sharing.projects import projects_of, with_projects
 
 RUN_ID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -26,8 +28,12 @@ def runs(request: SignedIn) -> HttpResponse:
     visible = runs_of(request.user)
     show, of = request.GET.get("show", "all"), request.GET.get("of", "all")
     words = request.GET.get("q", "").replace("\x00", "").strip()
+    projects = list(projects_of(request.user).order_by("name"))
+    project = next((one for one in projects if str(one.pk) == request.GET.get("project")), None)
+    if project:
+        visible = visible.filter(placement__project=project)
     by_state, by_owner = listing.facets(visible)
-    chosen = listing.filtered(visible, show, of, words).select_related("owner")
+    chosen = with_projects(listing.filtered(visible, show, of, words), request.user).select_related("owner")
     page = Paginator(chosen, listing.PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "rows": listing.rows(list(page)),
@@ -37,7 +43,10 @@ def runs(request: SignedIn) -> HttpResponse:
         "words": words,
         "by_state": by_state,
         "by_owner": by_owner,
-        "any_run": any(facet.n for facet in by_state),
+        "projects": projects,
+        "project": project,
+        "query": urlencode({"project": project.pk}) if project else "",
+        "any_run": any(facet.n for facet in by_state) or project is not None,
         "is_moving": any(facet.n for facet in by_state if facet.name in ("live", "paused")),
     }
     return render(request, "runs/_list.html" if request.htmx else "runs/list.html", context)

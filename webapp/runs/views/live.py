@@ -33,8 +33,9 @@ from webapp.runs.models import Candidate, Event, Run
 from webapp.runs.pictures import paths, slots, worth
 from webapp.runs.pictures.layer_map import layer_map
 from webapp.sharing.access import runs_of
-from webapp.sharing.forms import ROLES
+from webapp.sharing.forms import ROLES, PlaceForm
 from webapp.sharing.models import Share
+from webapp.sharing.projects import with_projects
 
 
 @never_cache
@@ -154,13 +155,14 @@ def _people(run: Run, user: User) -> dict[str, Any]:
     """For the owner whom it is shared with, for others how it is shared with them."""
     shares = run.shares.select_related("user")
     if run.owner_id == user.pk:
-        return {"shares": shares if cast(Any, run).is_shared else (), "roles": ROLES}
+        placing = PlaceForm(user, initial={"project": cast(Any, run).project_id})
+        return {"shares": shares if cast(Any, run).is_shared else (), "roles": ROLES, "place_form": placing}
     return {"share": shares.filter(user=user).first()}
 
 
 def _visible(request: SignedIn, run_id: UUID) -> Run:
     """With what the page says of it in a word: whether it is shared, when its newest event was, and what its downloads take."""
-    runs = runs_of(request.user).select_related("winner", "owner")
+    runs = with_projects(runs_of(request.user), request.user).select_related("winner", "owner")
     built = Candidate.objects.filter(run=OuterRef("pk"), exports__status="done").order_by().values("run")
     told = Event.objects.filter(run=OuterRef("pk")).order_by("-seq")
     annotated = runs.annotate(

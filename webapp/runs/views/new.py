@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from merging import plain
-from merging.errors import BenchmarkError
+from merging.errors import BenchmarkError, ParentError
 from webapp.accounts.requests import SignedIn
 from webapp.library.listing import NUMBER
 from webapp.lineage.actions import launch_both
@@ -29,15 +31,16 @@ from webapp.runs.launching.starts import start_of
 from webapp.runs.launching.steps import UNSEEN
 from webapp.runs.models import Run, RunDraft
 from webapp.sharing.access import runs_of
+from webapp.sharing.projects import open_to, place_launched, with_projects
 
 N_EARLIER: Final = 5
-STARTS: Final = ("preset", "like", "parent")
+STARTS: Final = ("preset", "like", "parent", "project")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_run(request: SignedIn) -> HttpResponse:
     """The form, filled in from `?preset=NAME`, from a run `?like=ID`, with the model `?parent=ID` or from `?draft=ID`; without any of these
-    from one's latest draft, if there is one. Posted, the run.
+    from one's latest draft, if there is one; `?project=ID` chooses a project for it. Posted, the run.
 
     Posted by its button "swap", it comes back with models A and B in each other's places.
     """
@@ -50,7 +53,7 @@ def new_run(request: SignedIn) -> HttpResponse:
         return page(request, form)
     try:
         run = _launch(request.user, form, form.planned)
-    except (QuotaError, BenchmarkError) as error:
+    except (QuotaError, BenchmarkError, ParentError) as error:
         form.add_error(None, str(error))
         return page(request, form)
     saved_drafts.forget(request.user, form.cleaned_data["key"])
@@ -90,6 +93,7 @@ def page(
         "drafts": (others.exclude(pk=draft.pk) if draft else others).defer("data"),
         "earlier": runs_of(request.user).defer("config")[:N_EARLIER],
         "importing": importing or ImportForm(),
+        "has_projects": open_to(request.user).exists(),
         "steps": outlook(form).steps if form.is_bound else UNSEEN,
     }
     return render(request, "runs/new.html", context)
@@ -100,9 +104,14 @@ def _launch(user: User, form: RunForm, planned: Plan) -> Run:
     name, with_random_search = chosen["name"] or planned.name, chosen["random_search"]
     digests = "".join(replace(plan.config, override=None).digest() for plan in form.plans)
     key = f"{chosen['key']}.{plain.digest(digests)[-24:]}"
-    if follows:
-        return launch_both(user, planned.config, follows.config, name, key, with_random_search)
-    return actions.launch(user, planned.config, name, key, with_random_search)
+    with transaction.atomic():
+        if follows:
+            run = launch_both(user, planned.config, follows.config, name, key, with_random_search)
+        else:
+            run = actions.launch(user, planned.config, name, key, with_random_search)
+        if chosen["project"]:
+            place_launched(run, chosen["project"])
+    return run
 
 
 def _opened(request: SignedIn) -> tuple[RunForm, Preset | None, RunDraft | None]:
@@ -111,7 +120,16 @@ def _opened(request: SignedIn) -> tuple[RunForm, Preset | None, RunDraft | None]
     if draft:
         return restored(request.user, saved_drafts.sent_of(draft)), None, draft
     start = start_of(request.user, request.GET)
-    return RunForm(request.user, initial=initial(request.user, start, uuid4().hex)), start, None
+    values = initial(request.user, start, uuid4().hex) | {"project": _project(request)}
+    return RunForm(request.user, initial=values), start, None
+
+
+def _project(request: SignedIn) -> Any:
+    """The number of the project that the address names, or that the run which it names is in; the form offers it if one may choose it."""
+    if like := request.GET.get("like"):
+        known: QuerySet[Any] = with_projects(runs_of(request.user), request.user)
+        return known.values_list("project_id", flat=True).get(pk=like)
+    return request.GET.get("project")
 
 
 def _draft(request: SignedIn) -> RunDraft | None:

@@ -36,6 +36,8 @@ from webapp.runs.launching.measures import Measure
 from webapp.runs.launching.plans import Plan
 from webapp.runs.launching.presets import OWN
 from webapp.runs.launching.problems import DraftError
+from webapp.sharing.models import Project
+from webapp.sharing.projects import open_to
 
 FIDELITIES: Final = tuple(sorted(fidelities, key=lambda kind: kind.name != FULL))
 SEARCHABLE: Final = tuple(method for method in methods if not nothing_to_search(method))
@@ -75,6 +77,13 @@ class RunForm(Offers):
         required=False,
         help_text="How you will find it again.",
         widget=forms.TextInput(attrs={"placeholder": "method and benchmark"}),
+    )
+    project = forms.ModelChoiceField(
+        Project.objects.none(),
+        required=False,
+        label="Project",
+        empty_label="None",
+        help_text="Its members see the run in the role that they have there.",
     )
     space = forms.ChoiceField(
         label="What evolves", choices=[(value, title) for value, title, _ in SPACE_OPTIONS], widget=forms.RadioSelect
@@ -199,6 +208,7 @@ class RunForm(Offers):
         self.planned_next: Plan | None = None
         self.chosen_parents: list[Parent] = []
         self.chosen_base: Parent | None = None
+        cast("forms.ModelChoiceField[Any]", self.fields["project"]).queryset = open_to(user)
         for name in ("parents", "base", "model_a", "model_b"):
             cast("forms.ModelChoiceField[Any]", self.fields[name]).queryset = Parent.objects.visible_to(user)
         cast("forms.ModelChoiceField[Any]", self.fields["benchmarks"]).queryset = Benchmark.objects.visible_to(user)
