@@ -224,29 +224,20 @@ class Elsewhere(Reach):
         return " ".join(dict.fromkeys(f"{words.rstrip('.')}." for words in (*own, *failed)))
 
     def _seen(self, missing: Sequence[Need], stocked: dict[Need, Stock]) -> dict[str, object]:
-        """What comes just now, or what is waited for, in megabytes."""
+        """What comes just now, or what is waited for."""
         if self._process is not None and (need := self._coming):
-            folder = self._cache.coming(need)
-            done = sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
-            total = stocked[need].n_bytes if need in stocked else 0
-            return {
-                "stage": "fetching",
-                "of": need.name,
-                "done": done // MEGABYTE,
-                "total": total // MEGABYTE,
-                "unit": "MB",
-            }
+            if need not in stocked:
+                return {"stage": "reading", "of": need.name}
+            return _progress("fetching", need, self._cache.n_bytes_coming(need), stocked[need])
         for need in missing:
             if need in stocked and stocked[need].is_under_way:
-                done, total = stocked[need].n_done // MEGABYTE, stocked[need].n_bytes // MEGABYTE
-                return {
-                    "stage": "waiting until the store has",
-                    "of": need.name,
-                    "done": done,
-                    "total": total,
-                    "unit": "MB",
-                }
+                return _progress("waiting until the store has", need, stocked[need].n_done, stocked[need])
         return {}
+
+
+def _progress(stage: str, need: Need, n_done: int, row: Stock) -> dict[str, object]:
+    done, total = n_done // MEGABYTE, row.n_bytes // MEGABYTE
+    return {"stage": stage, "of": need.name, "done": done, "total": total, "unit": "MB" if total else ""}
 
 
 def of_this_worker() -> Reach:

@@ -35,6 +35,13 @@ class Cache:
         """Where its files come together."""
         return self._data / "coming" / need.digest
 
+    def n_bytes_coming(self, need: Need) -> int:
+        """How much of it has come."""
+        try:
+            return sum(path.stat().st_size for path in self.coming(need).iterdir())
+        except FileNotFoundError:  # it is all here, or nothing is
+            return 0
+
     def path(self, need: Need) -> str:
         """What to put in place of the server's path."""
         place = self.place(need)

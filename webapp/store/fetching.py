@@ -66,8 +66,7 @@ def _fetch(need: Need, cache: Cache, store: Store) -> None:
     if not is_of(need, expected) or any(Path(name).name != name for name in expected):
         raise StoreError(f"what is said to be in the store of {need.name} is another model")
     coming.mkdir(parents=True, exist_ok=True)
-    here = sum(path.stat().st_size for path in coming.iterdir())
-    cache.make_room(max(0, row.n_bytes - here), demand.everything())
+    cache.make_room(max(0, row.n_bytes - cache.n_bytes_coming(need)), demand.everything())
     for name, (n_bytes, hashed) in expected.items():
         if not (coming / name).exists():
             _fetch_file(need, name, (n_bytes, hashed), coming, store)
