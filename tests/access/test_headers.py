@@ -52,9 +52,10 @@ def https(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_every_answer_of_every_route_has_them(world: World) -> None:
+@pytest.mark.parametrize("people", [("anonymous", "owner"), pytest.param(("member", "viewer"), marks=pytest.mark.slow)])
+def test_every_answer_of_every_route_has_them(world: World, people: tuple[str, ...]) -> None:
     for row in rows(HTTP):
-        for person in ("anonymous", "member", "viewer", "owner"):
+        for person in people:
             answer = world.ask(person, row.method, row.route)
             assert (str(row), person, missing(answer)) == (str(row), person, {})
 

@@ -36,7 +36,7 @@ def names(page: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(WIDE, marks=pytest.mark.slow), PHONE], ids=["wide", "phone"])
 def test_rows_are_starred_filtered_and_compared(site: str, page: Any, run: Run, size: dict[str, int]) -> None:
     page.set_viewport_size(size)
     page.goto(site + board_of(run))
@@ -73,7 +73,7 @@ def test_new_rows_wait_until_they_are_asked_for(site: str, page: Any, run: Run) 
     page.locator(".star [aria-pressed=true]").wait_for()
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(WIDE, marks=pytest.mark.slow), PHONE], ids=["wide", "phone"])
 def test_a_candidate_is_noted_and_its_answers_are_filtered(
     site: str, page: Any, run: Run, size: dict[str, int]
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_failed_candidate_and_an_empty_leaderboard_say_so(site: str, page: Any
     assert not is_too_wide(page)
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(WIDE, marks=pytest.mark.slow), PHONE], ids=["wide", "phone"])
 def test_one_leaderboard_holds_the_models_of_all_runs(
     site: str, page: Any, run: Run, owner: User, size: dict[str, int]
 ) -> None:

@@ -14,7 +14,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.runs.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-WIDTHS = pytest.mark.parametrize("width", [1280, 360])
+WIDTHS = pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.slow), 360])
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_times_are_local_with_utc_as_their_title(site: str, page: Any, run: Run)
     assert time.get_attribute("title") == f"{run.created:%Y-%m-%d %H:%M:%S} UTC"
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.slow), 360])
 def test_a_page_that_waits_for_a_worker_turns_green_by_itself(site: str, page: Any, width: int) -> None:
     page.set_viewport_size({**PHONE, "width": width})
     page.goto(f"{site}/")
@@ -87,7 +87,7 @@ def test_a_page_that_waits_for_a_worker_turns_green_by_itself(site: str, page: A
     page.locator("[data-tone=good]", has_text="ready").wait_for()
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.slow), 360])
 def test_an_export_is_followed_until_it_is_there_and_then_removed(site: str, page: Any, run: Run, width: int) -> None:
     page.set_viewport_size({**PHONE, "width": width})
     page.goto(f"{site}/exports/")

@@ -22,7 +22,7 @@ def runs(owner: User) -> list[Run]:
     return [oldest, of(owner, "youngest", bred(oldest.candidates.get(name="g0.1"), "child"))]
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.slow), 360])
 def test_the_keyboard_follows_the_line_from_run_to_run(site: str, page: Any, runs: list[Run], width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{site}/runs/{runs[1].pk}/")

@@ -114,7 +114,9 @@ def barred(page: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    "size", [pytest.param({"width": 1280, "height": 800}, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"]
+)
 def test_pages_of_the_hub_fit_their_window_in_every_state(
     site: str, page: Any, fake_hub: FakeHub, japanese: Repo, size: Any, settings: Any
 ) -> None:
@@ -147,7 +149,7 @@ def test_the_files_of_a_model_go_after_a_look_at_what_that_means(
     model = fetched(owner).parent
     assert model is not None
     page.goto(f"{site}/system/?tab=storage")
-    page.get_by_role("link", name="Remove the files of org/japanese").click()
+    page.get_by_role("link", name="Remove its files: org/japanese").click()
     page.set_viewport_size(PHONE)
     assert not is_too_wide(page)
     page.get_by_role("button", name="Remove 1.6 MB").click()

@@ -46,7 +46,7 @@ def end_trials(**changes: Any) -> None:
     Trial.objects.update(lease_until=None, **changes)
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_ticked_models_are_compared_each_with_each(site: str, page: Any, models: list[Parent], size: Any) -> None:
     page.set_viewport_size(size)
     page.goto(f"{site}/models/")
@@ -67,7 +67,7 @@ def test_ticked_models_are_compared_each_with_each(site: str, page: Any, models:
     assert f"model={models[0].pk}" in page.url, "what was ticked stays"
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_a_model_is_looked_at_and_tried(
     site: str, page: Any, models: list[Parent], benchmark: Benchmark, size: Any
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_model_is_looked_at_and_tried(
     assert page.get_by_label("Completion 1").inner_text() == "It is 2." and not is_too_wide_unfolded(page)
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_a_benchmark_is_tried_dealt_and_says_that_nothing_can_be_read(
     site: str, page: Any, models: list[Parent], benchmark: Benchmark, size: Any
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_benchmark_is_tried_dealt_and_says_that_nothing_can_be_read(
     page.get_by_text("No answer could be read from any of these").wait_for()
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_prompts_in_a_model_s_own_template(site: str, page: Any, owner: User, tmp_path: Path, size: Any) -> None:
     folder = model_folder(tmp_path / "chatty")
     (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<begin>"}))
@@ -120,7 +120,7 @@ def test_prompts_in_a_model_s_own_template(site: str, page: Any, owner: User, tm
     assert page.get_by_label("Prompt 1").inner_text().startswith("<begin>") and not is_too_wide_unfolded(page)
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_an_empty_library_says_what_to_do_and_a_failed_trial_why(
     site: str, page: Any, owner: User, tmp_path: Path, size: Any
 ) -> None:

@@ -18,7 +18,7 @@ from tests.webapp.runs.rows import make_run
 from webapp.runs.models import Attempt, Evaluation, Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-SIZES = [(1280, 800), (360, 740)]
+SIZES = [pytest.param((1280, 800), marks=pytest.mark.slow), (360, 740)]
 
 
 def attempted(run: Run) -> None:

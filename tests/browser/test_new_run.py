@@ -26,7 +26,7 @@ def chosen(owner: User, tmp_path: Path) -> Library:
     return library(owner, tmp_path)
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(params=[pytest.param("wide", marks=pytest.mark.slow), "phone"])
 def new(live_app: str, owner_client: Client, page: Any, request: Any) -> Any:
     """The page with nothing chosen, at either size."""
     page.set_viewport_size(SIZES[request.param])

@@ -127,19 +127,19 @@ def test_who_freezes_beyond_the_lease_is_fenced(stage: Stage, n: int) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("n", [2, pytest.param(50, marks=large)])
+@pytest.mark.parametrize("n", [1, pytest.param(50, marks=large)])
 def test_postgres_crashes(stage: Stage, n: int) -> None:
     play_with_servers(stage, "Postgres restarts", stage.restart_postgres, n)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("n", [2, pytest.param(20, marks=large)])
+@pytest.mark.parametrize("n", [1, pytest.param(20, marks=large)])
 def test_valkey_crashes(stage: Stage, n: int) -> None:
     play_with_servers(stage, "Valkey restarts", stage.restart_valkey, n)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("n", [2, pytest.param(20, marks=large)])
+@pytest.mark.parametrize("n", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=large)])
 def test_valkey_is_flushed(stage: Stage, n: int) -> None:
     play_with_servers(stage, "Valkey flushes", stage.flush_valkey, n)
 

@@ -34,7 +34,7 @@ OF_EACH = pytest.mark.parametrize("method", FUSED, ids=lambda method: method.nam
 DTYPES = [
     (BF16, BF16, BF16, BF16),
     pytest.param((F32, F32, F32, F32), marks=pytest.mark.slow),
-    (F32, BF16, F16, F32),
+    pytest.param((F32, BF16, F16, F32), marks=pytest.mark.slow),
     pytest.param((F16, F16, F16, F16), marks=pytest.mark.slow),
 ]
 """Each takes a machine that has never run them a quarter of a minute to compile."""

@@ -51,7 +51,7 @@ def test_a_run_without_faults_has_no_attempt_too_many(run: Run, staff: Staff) ->
     world.check(run)
 
 
-@pytest.mark.parametrize("fidelity", ["full", "batch"])
+@pytest.mark.parametrize("fidelity", ["full", pytest.param("batch", marks=pytest.mark.slow)])
 def test_killed_at_every_point_the_run_ends_as_if_nothing_had_happened(
     owner: User, tmp_path: Path, staff: Staff, fidelity: str
 ) -> None:

@@ -1,4 +1,7 @@
-"""A real evolution: a Celery worker with its device process, the demo pack, and the journey of every number into the rows."""
+"""A real evolution: a Celery worker with its device process, the demo pack, and the journey of every number into the rows.
+
+The same by hand is `browser/test_journey.py`, which the default suite runs.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,7 @@ def launch(owner: User, **changes: int) -> Run:
     return actions.launch(owner, config, "demo")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_tiny_parents_evolve_and_the_winner_is_built(owner: User, worker_process: Child) -> None:
     wait_for(lambda: Worker.objects.filter(ready=True).exists(), 120)
