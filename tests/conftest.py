@@ -51,6 +51,13 @@ settings.register_profile("progeny", deadline=None)  # a busy machine is no defe
 settings.load_profile("progeny")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser come last: Playwright keeps a loop running in this thread until the session ends, and after it no asynchronous
+    test can start one.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cheap_passwords() -> Iterator[None]:
     """Hashing a password properly takes longer than most tests."""
