@@ -25,6 +25,7 @@ from webapp.lineage.models import Adoption
 from webapp.runs.config import RunConfig
 from webapp.runs.models import Candidate, Evaluation, Run
 from webapp.sharing.actions import share
+from webapp.sharing.projects import admit, begin, place
 from webapp.system.models import Worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -220,6 +221,18 @@ def test_models_and_benchmarks(stage: Stage, owner: User, benchmark: Benchmark, 
     for box in stage.page.locator("input[name=parents]").all()[:3]:
         box.check()
     stage.settled("the summary of a new run")
+
+
+def test_projects_and_accounts(stage: Stage, owner: User, run: Run) -> None:
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    shown = [begin(owner, name) for name in names()][-1]
+    place(run, shown)
+    for number, name in enumerate(names(140)):
+        admit(shown, User.objects.create(username=f"{name[:140]}{number}"), "viewer")
+    listed = stage.show(reverse("sharing:projects")) + stage.show(f"{reverse('sharing:projects')}?page=2")
+    assert all(name in listed for name in names())
+    for page in (reverse("sharing:project", args=[shown.pk]), reverse("runs:detail", args=[run.pk]), "/", "/accounts/"):
+        stage.show(page)
 
 
 def test_workers(stage: Stage) -> None:

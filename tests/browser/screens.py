@@ -20,6 +20,8 @@ from tests.webapp.runs.choices import Library, library
 from tests.webapp.runs.rows import make_run
 from webapp.exports.models import Export
 from webapp.runs.models import Run
+from webapp.sharing.models import Project
+from webapp.sharing.projects import admit, begin, place
 from webapp.system.models import Worker
 
 
@@ -30,6 +32,7 @@ class House:
     running: Run
     done: Run
     library: Library
+    project: Project
 
     def screens(self) -> Mapping[str, str]:
         """The address of every screen behind sign-in, by its name."""
@@ -61,6 +64,9 @@ class House:
             "new benchmark": reverse("library:benchmark_new"),
             "exports": reverse("exports:list"),
             "account": reverse("accounts:account"),
+            "accounts": reverse("accounts:people"),
+            "projects": reverse("sharing:projects"),
+            "project": reverse("sharing:project", args=[self.project.pk]),
             **tabs,
         }
 
@@ -77,7 +83,10 @@ def make_house(owner: User, folder: Path) -> House:
     names = list(done.candidates.filter(kind="evolved").values_list("name", flat=True)[:4])
     make_exports(done, names)
     make_workers(running)
-    return House(running, done, chosen)
+    project = begin(owner, "Reasoning in Japanese")
+    place(done, project)
+    admit(project, User.objects.create_user("colleague"), "editor")
+    return House(running, done, chosen, project)
 
 
 def make_exports(run: Run, names: list[str]) -> None:

@@ -23,14 +23,14 @@ from webapp.api.tokens import make
 PERSONS = ("owner", "member", "anonymous")
 FEW, MANY = 6, 200
 CHOICES_OF_OTHERS = ["2xx", "401", "403", "404", "409", "422"]
-"""Whether a name is of a model, or a text of a configuration, no document can say: 422 answers these, too."""
+"""Whether a name is of a model, a number of a project, or a text of a configuration, no document can say: 422 answers these, too."""
 CONFIG: Any = {
     "operations": [
         {
             "include-operation-id": name,
             "checks": {"positive_data_acceptance": {"expected-statuses": CHOICES_OF_OTHERS}},
         }
-        for name in ("create_run", "create_import")
+        for name in ("create_run", "create_import", "place_run")
     ]
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from tests.webapp.runs.choices import form, library
 from tests.webapp.runs.rows import make_run
 from webapp.api.tokens import make
 from webapp.people.models import Act
+from webapp.queue import queue
 from webapp.runs.models import Run
 from webapp.sharing.access import editable_by, owned_by, runs_of
 from webapp.sharing.models import Membership, Placement, Project
@@ -170,3 +173,23 @@ def test_programs_see_and_choose_projects(owner: User, member: User, project: Pr
     refused = put(str(begin(member, "Theirs").pk))
     assert refused.status_code == 422 and json.loads(refused.content)["errors"][0]["at"] == "body.project"
     assert json.loads(put(str(project.pk)).content)["project"]["name"] == project.name
+
+
+def test_a_run_is_launched_in_a_project(
+    owner: User, owner_client: Client, member: User, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "send_task", lambda *words, **options: None)
+    chosen, new = library(owner, tmp_path), reverse("runs:new")
+    option = f'value="{project.pk}" selected'
+    assert option in owner_client.get(f"{new}?project={project.pk}").content.decode()
+    theirs = form(chosen, project=str(begin(member, "Theirs").pk))
+    assert owner_client.post(new, theirs).status_code == 200 and not Run.objects.exists()
+    sent = form(chosen, project=str(project.pk), random_search="on")
+    assert owner_client.post(new, sent).status_code == 302
+    assert Placement.objects.filter(project=project).count() == Run.objects.count() == 2
+    first = Run.objects.get(baseline_of=None)
+    assert option in owner_client.get(f"{new}?like={first.pk}").content.decode()
+    program = Client(headers={"Authorization": f"Bearer {make(owner, 'a program', ('runs',), 1)[1]}"})
+    body = {"like": str(first.pk), "project": str(project.pk)}
+    answer = program.post(reverse("api:create_run"), json.dumps(body), content_type="application/json")
+    assert answer.status_code == 201 and json.loads(answer.content)["project"]["id"] == str(project.pk)
