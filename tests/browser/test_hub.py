@@ -114,7 +114,9 @@ def barred(page: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    "size", [pytest.param({"width": 1280, "height": 800}, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"]
+)
 def test_pages_of_the_hub_fit_their_window_in_every_state(
     site: str, page: Any, fake_hub: FakeHub, japanese: Repo, size: Any, settings: Any
 ) -> None:
