@@ -133,7 +133,7 @@ def test_told_to_end_a_worker_gives_back_what_takes_too_long(run: Run, staff: St
     process.terminate()
     process.join(PATIENCE)
     assert process.exitcode == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert outcomes(run)[-1] == "released"
     assert run.evaluations.get(candidate__name="g0.0", split="search").attempts == 0
     assert Worker.objects.get().stopped is not None

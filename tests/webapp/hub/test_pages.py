@@ -73,7 +73,7 @@ def test_a_hub_that_says_nothing_is_waited_for_a_moment(
     begun = time.monotonic()
     assert "did not answer in time" in text(owner_client, "/hub/results/?q=japanese")
     assert "did not answer in time" in text(owner_client, f"{MODEL}look/")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5  # of six
 
 
 def test_every_part_has_an_offline_state(owner_client: Client, fake_hub: FakeHub, settings: Any) -> None:
