@@ -170,7 +170,7 @@ CHANNEL_LAYERS = {
 }
 CELERY_BROKER_URL = _redis.celery
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_QUEUES = (Broadcast("wake-ups", routing_key="wake-ups"),)  # every worker hears each of them
+CELERY_TASK_QUEUES = (Broadcast("wake-ups", routing_key="wake-ups"),)  # type: ignore[no-untyped-call]  # every worker hears each
 CELERY_TASK_ROUTES = {"workers.*": {"queue": "wake-ups"}}
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86400, "queue_order_strategy": "priority"}
 CELERY_TASK_IGNORE_RESULT = True
