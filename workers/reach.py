@@ -7,6 +7,7 @@ Recipes and questions keep the server's paths everywhere but on their way to the
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -181,7 +182,7 @@ class Elsewhere(Reach):
 
     def _lies_here(self, need: Need) -> bool:
         """The server's path leads somewhere on this host, and nothing speaks against what is there."""
-        return need not in self._distrusted and need not in self._troubles and Path(need.path).exists()
+        return need not in self._distrusted and need not in self._troubles and os.path.exists(need.path)
 
     def _stocked(self, wanted: Collection[Need]) -> dict[Need, Stock]:
         rows = {

@@ -45,14 +45,13 @@ def bring(need: Need, data: Path, store: str, from_store: bool = False) -> bool:
 
 def _linked(need: Need, cache: Cache) -> bool:
     """Whether the server's path leads to the same files here. All bytes of a model are read; questions are compared when they are asked."""
-    place = Path(need.path)
-    if not place.exists():
+    if not os.path.exists(need.path):  # nor is it if it may not be seen
         return False
     if need.kind == "parents":
         try:
-            if fingerprint(place, need.digest) != need.digest:
+            if fingerprint(need.path, need.digest) != need.digest:
                 return False
-        except MergingError:
+        except (MergingError, OSError):
             return False
     cache.link(need)
     return True
