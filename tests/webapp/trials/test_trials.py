@@ -121,7 +121,7 @@ def test_the_page_shows_prompt_completion_what_was_read_and_what_counts(
 ) -> None:
     shown = page(owner_client, end(begin(owner, chosen), tried("sums", 3, "It is <b>2</b>.")))
     assert "1 + 1 = ?" in shown and "It is &lt;b&gt;2&lt;/b&gt;." in shown and "33 % of 3" in shown
-    assert shown.count("right</span>") == 1 and shown.count("wrong</span>") == 2 and "hx-trigger" not in shown
+    assert shown.count("right</span>") == 1 and shown.count("wrong</span>") == 2 and "aria-busy" not in shown
 
 
 @pytest.mark.parametrize(
