@@ -1,4 +1,4 @@
-"""Accounts in a real Chromium: an admin invites a viewer, who sees what is shared and is told why the rest is refused; wide and on a phone."""
+"""Accounts in a real Chromium: an admin invites a viewer, who sees what is shared and is told why the rest is refused; at both widths."""
 
 from __future__ import annotations
 

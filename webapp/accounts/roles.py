@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, get_args
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, User
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
@@ -69,12 +69,7 @@ class RoleMiddleware(MiddlewareMixin):
 
 def is_viewer(user: User | AnonymousUser) -> bool:
     """Whether this account may change nothing. No query for who is signed in, one for others."""
-    if not isinstance(user, User):
-        return False
-    try:
-        return user.viewer is not None
-    except ObjectDoesNotExist:
-        return False
+    return isinstance(user, User) and hasattr(user, "viewer")
 
 
 def role_of(user: User) -> Role:
