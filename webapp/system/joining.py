@@ -88,7 +88,7 @@ def check(invite: Invite, say: Callable[[str], None]) -> Reach:
     try:
         connection.ensure_connection()
     except DatabaseError as error:
-        where, words = f"{found['HOST']}:{found['PORT'] or 5432}", " ".join(str(error).split())
+        where, words = f"{found['HOST']}:{found['PORT'] or 5432}", " ".join(str(error).split()).rstrip(".?")
         raise SetupError(
             f"the database at {where} cannot be reached: {words}. Let the server run with --workers-at, and let this machine "
             "reach that port; an invitation is good until the server's gate.json is removed"
@@ -159,7 +159,7 @@ def _word(given: str, data: Path) -> str:
         return (data / KEPT).read_text()
     except FileNotFoundError as error:
         raise SetupError(
-            "whom to join? Give what ./progeny invite prints on the server: ./progeny join progeny-join:..."
+            "whom to join? Give what ./progeny invite prints on the server: ./progeny join progeny-join:…"
         ) from error
 
 
