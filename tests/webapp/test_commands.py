@@ -18,7 +18,9 @@ from merging.demo import PACK
 from merging.indexes import parent_facts
 from merging.recipes import Recipe
 from tests.conftest import at_work, hired_worker
+from tests.ledger.shares import N_SAMPLES
 from tests.merging.models import config, write_parent, write_relative
+from tests.workers.conftest import Staff
 from webapp.runs.management.commands import evolve
 from webapp.runs.models import Run
 from webapp.system import services as started
@@ -47,6 +49,15 @@ def hired(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> It
 def worker(hired: Child, transactional_db: None) -> Iterator[None]:
     with at_work(hired):
         yield
+
+
+@pytest.fixture
+def quick_worker(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    """One with a fake device."""
+    staff = Staff(tmp_path)
+    staff.fork()
+    yield
+    staff.end()
 
 
 @pytest.fixture
@@ -79,14 +90,20 @@ def choices(family: dict[str, str], questions: Path, method: str = "task_arithme
     return [*words, "--method", method, "--scorer", "exact_match", "--groups", "model"]
 
 
-@pytest.mark.usefixtures("services", "worker")
+@pytest.mark.usefixtures("services")
 @pytest.mark.timeout(240)
-def test_parents_in_folders_evolve_to_a_winner_with_final_scores(family: dict[str, str], questions: Path) -> None:
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("worker", ["quick_worker", pytest.param("worker", marks=pytest.mark.slow)])
+def test_parents_in_folders_evolve_to_a_winner_with_final_scores(
+    family: dict[str, str], questions: Path, worker: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(worker)
     found = run_evolve(*choices(family, questions))
     assert (found["state"], len(found["candidates"])) == ("done", 6)
     compared = [found["winner"], *found["parents"], *found["baselines"]]
     assert [scored["name"] for scored in found["parents"]] == ["a", "b"]
-    assert {scored["final"]["n"] for scored in compared} == {N_QUESTIONS // 4}
+    n = {"quick_worker": N_SAMPLES, "worker": N_QUESTIONS // 4}[worker]
+    assert {scored["final"]["n"] for scored in compared} == {n}
     assert found["first_candidate_seconds"] <= found["seconds"]
 
 
