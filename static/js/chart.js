@@ -328,7 +328,7 @@ export class Chart {
       ctx.fillStyle = this.colours.candidate;
       ctx.arc(side / 2, side / 2, radius, 0, 2 * Math.PI);
       ctx.fill();
-      this.#stamp = { key, picture };
+      this.#stamp = { key, picture: picture.transferToImageBitmap() }; // of a canvas every copy would take a snapshot first
     }
     return this.#stamp.picture;
   }
