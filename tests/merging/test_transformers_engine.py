@@ -105,7 +105,14 @@ def greedy_by_the_library(model: PreTrainedModel, tokenizer: PreTrainedTokenizer
     return str(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-FAMILIES = [llama, mistral, qwen2, gpt2, gpt_neox, gemma2, mamba]
+FAMILIES = [
+    llama,
+    gpt2,
+    gemma2,
+    mamba,
+    *(pytest.param(make, marks=pytest.mark.slow) for make in (mistral, qwen2, gpt_neox)),
+]
+"""Positions that turn and that are learned, windows, a memory without keys; those that are slow are like them."""
 
 
 @pytest.mark.parametrize("make", FAMILIES)
