@@ -1,5 +1,5 @@
 """Processes are killed, frozen and cut off while runs go on. Whatever happens, the ledger's invariants hold at every instant, and every run
-ends with the populations of the same run uninterrupted. Each scenario plays small in the suite, and large with ./progeny test --chaos.
+ends with the populations of the same run uninterrupted. Each scenario plays small in the suite or its slow part, and large with ./progeny test --chaos.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def play_with_servers(stage: Stage, what: str, disturb: Callable[[], None], n: i
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("n", [1, pytest.param(10, marks=large)])
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), pytest.param(10, marks=large)])
 def test_everything_is_killed_and_work_goes_on_by_itself(stage: Stage, n: int) -> None:
     stage.launch(3, budget=30)
     slowest = 0.0
