@@ -1,5 +1,6 @@
 """Processes are killed, frozen and cut off while runs go on. Whatever happens, the ledger's invariants hold at every instant, and every run
-ends with the populations of the same run uninterrupted. Each scenario plays small in the suite or its slow part, and large with ./progeny test --chaos.
+ends with the populations of the same run uninterrupted. Each scenario plays small in the suite or its slow part, and large with
+./progeny test --chaos.
 """
 
 from __future__ import annotations
