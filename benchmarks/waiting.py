@@ -20,7 +20,7 @@ from merging.evaluation import Evaluation
 from merging.health import health_of
 from merging.outcomes import SampleOutcome
 from merging.statistics import wilson
-from workers.pipes import Message, Reporter, follow_the_supervisor, private_line, serve
+from workers.pipes import Message, Reporter, ignore_ctrl_c, private_line, serve
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -77,7 +77,7 @@ def _app() -> Celery:
 
 
 if __name__ == "__main__":
-    follow_the_supervisor()
+    ignore_ctrl_c()
     serve(private_line(), WaitingDevice())
 else:
     app = _app()
