@@ -90,21 +90,25 @@ def choices(family: dict[str, str], questions: Path, method: str = "task_arithme
     return [*words, "--method", method, "--scorer", "exact_match", "--groups", "model"]
 
 
-@pytest.mark.usefixtures("services")
-@pytest.mark.timeout(240)
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("worker", ["quick_worker", pytest.param("worker", marks=pytest.mark.slow)])
-def test_parents_in_folders_evolve_to_a_winner_with_final_scores(
-    family: dict[str, str], questions: Path, worker: str, request: pytest.FixtureRequest
-) -> None:
-    request.getfixturevalue(worker)
-    found = run_evolve(*choices(family, questions))
+def check(found: dict[str, Any], n_final: int) -> None:
+    """What is told of a run that has ended."""
     assert (found["state"], len(found["candidates"])) == ("done", 6)
     compared = [found["winner"], *found["parents"], *found["baselines"]]
     assert [scored["name"] for scored in found["parents"]] == ["a", "b"]
-    n = {"quick_worker": N_SAMPLES, "worker": N_QUESTIONS // 4}[worker]
-    assert {scored["final"]["n"] for scored in compared} == {n}
+    assert {scored["final"]["n"] for scored in compared} == {n_final}
     assert found["first_candidate_seconds"] <= found["seconds"]
+
+
+@pytest.mark.usefixtures("services", "quick_worker")
+def test_a_run_is_followed_to_a_winner_with_final_scores(family: dict[str, str], questions: Path) -> None:
+    check(run_evolve(*choices(family, questions)), N_SAMPLES)
+
+
+@pytest.mark.usefixtures("services", "worker")
+@pytest.mark.timeout(240)
+@pytest.mark.slow
+def test_parents_in_folders_evolve_to_a_winner_with_final_scores(family: dict[str, str], questions: Path) -> None:
+    check(run_evolve(*choices(family, questions)), N_QUESTIONS // 4)
 
 
 @pytest.mark.usefixtures("services", "worker")
