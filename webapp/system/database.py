@@ -20,7 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
 
 from merging.words import joined
-from webapp.env import SetupError, gate
+from webapp.env import SetupError, create_data_folder, gate
 from webapp.library.actions import install_demo_pack
 from webapp.system.embedded import WORKER_ROLE
 from webapp.system.models import Installation
@@ -98,7 +98,8 @@ def _our_apps() -> frozenset[str]:
 
 
 def _identify(data: Path) -> None:
-    """The database has an id, made once, and the data folder says the same."""
+    """The database has an id, made once, and the data folder, which is made where there is none, says the same."""
+    create_data_folder(data)
     with transaction.atomic():
         row = Installation.objects.select_for_update().first() or Installation()
         row.version = code_version()
