@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
@@ -15,6 +16,8 @@ from django.urls import reverse
 from tests.access.world import body_of
 from tests.webapp.exports.rows import built
 from tests.webapp.runs.rows import make_run
+from webapp.remembering import remembered
+from webapp.system.observing import Message, Receive, Scope, Send
 
 TAKES_GZIP = {"Accept-Encoding": "gzip, br"}
 SCRIPT = f"/{settings.STATIC_URL.strip('/')}/js/base.js"
@@ -49,3 +52,41 @@ def test_a_download_is_sent_as_it_is_with_its_length(
     answer = owner_client.get(reverse("exports:file", args=[export.pk, "config.json"]), headers=TAKES_GZIP)
     assert "Content-Encoding" not in answer and answer["Content-Length"] == "5000"
     assert body_of(answer) == b" " * 5000
+
+
+def test_a_file_that_never_changes_is_asked_of_django_once() -> None:
+    """What comes from memory is what Django said, for each encoding; parts, refusals and other methods are asked each time."""
+    asked: list[str] = []
+
+    async def django(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        status = 200 if scope["path"] == SCRIPT else 404
+        await send({"type": "http.response.start", "status": status, "headers": [(b"x-n", b"%d" % len(asked))]})
+        await send({"type": "http.response.body", "body": b"text"})
+
+    application = remembered(django)
+
+    def answered(method: str = "GET", path: str = SCRIPT, **headers: str) -> list[Message]:
+        said: list[Message] = []
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": method, "path": path, "headers": named}
+        async_to_sync(application)(scope, no_more, send)
+        return said
+
+    first = answered()
+    assert answered() == first and len(asked) == 1
+    assert answered(accept_encoding="gzip") == answered(accept_encoding="gzip, br") != first and len(asked) == 2
+    for _ in range(2):
+        answered(range="bytes=0-9")
+        answered("HEAD")
+        answered(path="/static/nowhere.js")
+        answered(path="/runs/")
+    assert len(asked) == 10
+
+
+async def no_more() -> Message:
+    return {"type": "http.disconnect"}
