@@ -1,16 +1,13 @@
 """Static files straight from their source folders: no collectstatic, no build step.
 
 The version of all files together is part of STATIC_URL, so every file may be cached for ever and a changed one has a new address; relative
-imports between modules keep working because the whole tree moves. Text is compressed once, when it is first asked for.
+imports between modules keep working because the whole tree moves. Text is compressed; `remembering.py` keeps the answers.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
-from functools import lru_cache
 from io import BytesIO
-from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
@@ -18,9 +15,6 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
 from webapp.compression import is_text
-
-N_KEPT: Final = 200
-"""Compressed files that are kept in memory: all there are, 2 MB together."""
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # untyped package
@@ -33,7 +27,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # unty
         shrinks = found.status == 200 and is_text(headers.get("Content-Type", ""))
         with found.file or BytesIO() as file:
             if shrinks and found.file and "gzip" in request.headers.get("Accept-Encoding", ""):
-                body = _compressed(file.name, os.fstat(file.fileno()).st_mtime_ns)
+                body = gzip.compress(file.read(), mtime=0)
                 headers |= {"Content-Encoding": "gzip", "Content-Length": str(len(body))}
                 headers.pop("ETag", None)  # it is of the file as it lies there
             else:
@@ -45,10 +39,3 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # unty
         if shrinks:
             patch_vary_headers(response, ["Accept-Encoding"])
         return response
-
-
-@lru_cache(maxsize=N_KEPT)
-def _compressed(path: str, changed: int) -> bytes:
-    """The file as gzip; `changed` is when it last did, so that a changed one is compressed anew."""
-    with open(path, "rb") as file:
-        return gzip.compress(file.read(), mtime=0)

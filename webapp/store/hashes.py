@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from blake3 import blake3
 
 from merging.fingerprints import NEWEST, Algorithm, FileSums, Inventory
 from webapp.store.needs import Need
-
-BLOCK_BYTES: Final = 8 * 1024 * 1024
 
 
 def algorithm_of(need: Need) -> Algorithm:
@@ -26,11 +25,8 @@ def new_hash(algorithm: Algorithm) -> Any:
 
 def hash_of(path: Path, algorithm: Algorithm) -> str:
     """Of a file."""
-    digest = new_hash(algorithm)
     with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return str(digest.hexdigest())
+        return hashlib.file_digest(file, partial(new_hash, algorithm)).hexdigest()
 
 
 def is_of(need: Need, hashes: dict[str, tuple[int, str]]) -> bool:
